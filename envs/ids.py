@@ -1,0 +1,58 @@
+"""The ids of highway-env that have one ego, and their registration with gymnasium as ``DriveFusion/<id>``."""
+
+from __future__ import annotations
+
+from gymnasium.envs.registration import register, registry
+
+from sensors.errors import unknown_name
+
+SINGLE_AGENT_IDS = (
+    "exit-v0",
+    "exit-v1",
+    "highway-fast-v0",
+    "highway-v0",
+    "intersection-v0",
+    "intersection-v1",
+    "intersection-v2",
+    "lane-keeping-v0",
+    "merge-generic-v0",
+    "merge-generic-v1",
+    "merge-v0",
+    "merge-v1",
+    "parking-ActionRepeat-v0",
+    "parking-parked-v0",
+    "parking-v0",
+    "racetrack-large-v0",
+    "racetrack-large-v1",
+    "racetrack-oval-v0",
+    "racetrack-oval-v1",
+    "racetrack-v0",
+    "racetrack-v1",
+    "roundabout-generic-v0",
+    "roundabout-generic-v1",
+    "roundabout-v0",
+    "roundabout-v1",
+    "two-way-v0",
+    "u-turn-v0",
+    "u-turn-v1",
+)
+NAMESPACE = "DriveFusion"
+
+
+def checked_id(id: str) -> str:
+    """Give the id back, without our namespace.
+
+    Raises:
+        ConfigError: There is no such id.
+    """
+    bare = id.removeprefix(f"{NAMESPACE}/")
+    if bare not in SINGLE_AGENT_IDS:
+        raise unknown_name("id", id, SINGLE_AGENT_IDS)
+    return bare
+
+
+def register_all() -> None:
+    """Register every id with gymnasium; entry points are strings, so nothing heavy is imported. Safe to call again."""
+    for id in SINGLE_AGENT_IDS:
+        if f"{NAMESPACE}/{id}" not in registry:
+            register(id=f"{NAMESPACE}/{id}", entry_point="envs.gym:DrivingEnv", kwargs={"id": id})
