@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
-from sensors.errors import DriveFusionError, did_you_mean
+from sensors.errors import ConfigError, DriveFusionError, did_you_mean, unknown_name
 
 
 class Command(NamedTuple):
@@ -21,16 +22,16 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
-    "demo": Command("drive_fusion.demo:DemoConfig", "drive_fusion.demo:run_demo", "the main job end to end, in ten minutes"),
+    "demo": Command("drive_fusion.demo.config:DemoConfig", "drive_fusion.demo.stages:run_demo", "the main job end to end, in ten minutes"),
     "run": Command("drive_fusion.episode:RunConfig", "drive_fusion.episode:run_episodes", "drive episodes; record them; make a video"),
     "train": Command("drive_fusion.training:TrainConfig", "drive_fusion.training:train", "train a fused driver with PPO"),
     "review": Command("feedback.server.config:ReviewConfig", "feedback.server:serve", "serve the review room to people's browsers"),
     "evaluate": Command(
         "drive_fusion.scoring_table:EvaluateConfig", "drive_fusion.scoring_table:run_evaluation", "score drivers on held-out seeds"
     ),
-    "bench": Command("drive_fusion.bench:BenchConfig", "drive_fusion.bench:run_bench", "measure speed and parity"),
+    "bench": Command("", "", "measure speed and parity: bench SUITE, bench compare A B"),
     "export": Command("drive_fusion.export:ExportConfig", "drive_fusion.export:run_export", "write labels and recordings for other tools"),
-    "report": Command("drive_fusion.report:ReportConfig", "drive_fusion.report:run_report", "write a study's report.html"),
+    "report": Command("drive_fusion.report.config:ReportConfig", "drive_fusion.report.page:run_report", "write a study's report.html"),
     "doctor": Command("drive_fusion.doctor:DoctorConfig", "drive_fusion.doctor:run_doctor", "say what is missing and how to get it"),
 }
 
@@ -57,12 +58,72 @@ def _named(path: str) -> object:
     return getattr(import_module(module), name)
 
 
+def bench_usage() -> str:
+    """The text of ``drive-fusion bench --help``."""
+    from drive_fusion.bench import SUITES
+
+    rows = [f"  {name:<8}  {suite.summary}" for name, suite in SUITES.items()]
+    return "\n".join(
+        [
+            "usage: drive-fusion bench SUITE [OPTIONS] [--json FILE]",
+            "       drive-fusion bench compare A.json B.json",
+            "",
+            *rows,
+            "",
+            "drive-fusion bench SUITE --help tells a suite's options.",
+        ]
+    )
+
+
+def _taken_option(arguments: Sequence[str], option: str) -> tuple[list[str], str | None]:
+    """Take ``option VALUE`` out of the arguments."""
+    rest = list(arguments)
+    if option not in rest:
+        return rest, None
+    place = rest.index(option)
+    if place + 1 == len(rest):
+        raise ConfigError(f"{option} needs a file name")
+    value = rest[place + 1]
+    del rest[place : place + 2]
+    return rest, value
+
+
+def run_bench(arguments: Sequence[str]) -> int:
+    """``drive-fusion bench``: run a suite, print its figures, save them; or compare two results."""
+    from drive_fusion.bench import SUITES
+    from drive_fusion.bench.results import Result, compare
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(bench_usage())
+        return 0 if arguments else 2
+    name, rest = arguments[0], arguments[1:]
+    if name == "compare":
+        if len(rest) != 2:
+            raise ConfigError(f"bench compare takes two result files, got {len(rest)}")
+        print("\n".join(compare(*(Result.load(Path(path)) for path in rest))))
+        return 0
+    if name not in SUITES:
+        raise unknown_name("benchmark", name, [*SUITES, "compare"])
+    import tyro
+
+    rest, target = _taken_option(rest, "--json")
+    suite = SUITES[name]
+    config = tyro.cli(_named(suite.config), args=rest, prog=f"drive-fusion bench {name}", description=suite.summary)  # type: ignore[call-overload]
+    result = Result.of(name, config, _named(suite.measure)(config))  # type: ignore[operator]
+    print("\n".join(result.lines()))
+    if target is not None:
+        result.save(Path(target))
+    return 0
+
+
 def run_command(name: str, arguments: Sequence[str]) -> int:
     """Read a command's options and run it.
 
     Raises:
         DriveFusionError: What the command refuses.
     """
+    if name == "bench":
+        return run_bench(arguments)
     import tyro
 
     command = COMMANDS[name]

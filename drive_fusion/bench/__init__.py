@@ -1,0 +1,23 @@
+"""Benchmarks: each suite is a configuration and a function that returns flat figures; one runner prints and saves them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Suite(NamedTuple):
+    """Where a suite lives."""
+
+    config: str
+    """``module:dataclass``."""
+    measure: str
+    """``module:function`` from the configuration to ``{"name.metric": value}``."""
+    summary: str
+
+
+SUITES: dict[str, Suite] = {
+    "world": Suite("drive_fusion.bench.world:WorldBench", "drive_fusion.bench.world:bench_world", "policy steps/s beside EnvPool"),
+    "parity": Suite("drive_fusion.bench.parity:ParityBench", "drive_fusion.bench.parity:bench_parity", "difference from highway-env"),
+    "sensors": Suite("drive_fusion.bench.sensors:SensorBench", "drive_fusion.bench.sensors:bench_sensors", "frames/s beside Open3D"),
+    "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
+}
