@@ -7,6 +7,7 @@ __getattr__, __all__ = exports(
     {
         "reward_model": ("RewardModel",),
         "reward_vec": ("RewardVecEnv",),
-        "store": ("LabelRejected", "Store"),
+        "rows": ("Assignment", "ClipRow", "LabelRow", "Progress", "Reviewer", "TakeoverRow"),
+        "store": ("LabelRejected", "Store", "StoreError"),
     },
 )

@@ -1,0 +1,1 @@
+"""Alembic migrations of a study's database; ``feedback.database`` runs them when it opens one."""

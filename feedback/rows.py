@@ -1,0 +1,163 @@
+"""What the store takes and gives: clips, reviewers, assignments, labels and takeovers, as plain frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Choice = Literal["A", "B", "tie", "cannot", "skip"]
+Side = Literal["left", "right"]
+
+CHOICES: tuple[Choice, ...] = ("A", "B", "tie", "cannot", "skip")
+"""What a label can say of a pair's clips, in the pair's own order. 'cannot' (compare) and 'skip' are no ties: learning leaves them out."""
+
+
+@dataclass(frozen=True)
+class ClipRow:
+    """A clip as the study's database knows it; its scenes, and its video if it has one, are files in the study."""
+
+    id: str
+    """Hash of the clip's content: its name everywhere."""
+    env_id: str
+    """highway-env id of the world that it was cut from."""
+    seed: int
+    """Episode seed."""
+    scenes_path: str
+    """Parquet file with the scenes, relative to the study."""
+    scenes_sha256: str
+    """SHA-256 of that file, hexadecimal."""
+    duration_s: float
+    """Length of the window [s]."""
+    start_s: float = 0.0
+    """Where the window starts in its episode [s]."""
+    outcome: str = ""
+    """How the ride ended, for people, e.g. 'crashed at 6.2 s'; shown after the clip, so it names no driver."""
+    driver: str = ""
+    """Name or hash of the driver; never shown to reviewers."""
+    run: str = ""
+    """Name of the run that recorded it."""
+    video_path: str | None = None
+    """MP4 that reviewers watch, relative to the study."""
+    video_sha256: str | None = None
+    """SHA-256 of that file, hexadecimal: the evidence of what was seen."""
+    video_frames_per_s: float = 15.0
+    """Frame rate of the video [1/s]; what one frame step moves."""
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """Someone, or some script, who gives opinions."""
+
+    id: int
+    """Number in this study's database."""
+    pseudonym: str
+    """Name in labels and exports."""
+    role: str
+    """What they may do: 'reviewer'."""
+    scripted: bool
+    """True for a program."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A pair that a reviewer is asked about, and on which side each clip is shown."""
+
+    pair_id: int
+    """The pair."""
+    clip_a: ClipRow
+    """First clip in the pair's own order."""
+    clip_b: ClipRow
+    """Second clip in the pair's own order."""
+    reason: str
+    """Why the pair was made: 'uniform', 'fork', 'gold', ..."""
+    mirrored: bool
+    """True: clip_b is shown on the left."""
+
+    @property
+    def left(self) -> ClipRow:
+        """The clip shown on the left."""
+        return self.clip_b if self.mirrored else self.clip_a
+
+    @property
+    def right(self) -> ClipRow:
+        """The clip shown on the right."""
+        return self.clip_a if self.mirrored else self.clip_b
+
+    def choice(self, side: Side) -> Choice:
+        """Turn 'the left one' or 'the right one' into the pair's own order."""
+        return "A" if (side == "left") != self.mirrored else "B"
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One answer, or one undo, as stored; clips and choice are in the pair's own order."""
+
+    id: int
+    """Number in this study's database, rising with time."""
+    pair_id: int
+    """The pair that was judged."""
+    clip_a: str
+    """First clip's id."""
+    clip_b: str
+    """Second clip's id."""
+    reason: str
+    """Why the pair was made."""
+    reviewer_id: int
+    """Who judged."""
+    reviewer: str
+    """Their pseudonym."""
+    scripted: bool
+    """True for a program's label."""
+    choice: str
+    """One of CHOICES, or 'undo'."""
+    undoes: int | None
+    """The label that an undo takes back."""
+    latency_s: float
+    """Time from first sight to answer [s]."""
+    replays: int
+    """How often the pair was watched again."""
+    mirrored: bool
+    """True: clip_b was shown on the left."""
+    client_key: str
+    """Key given by the sender: sending it again writes nothing."""
+    created_unix_s: float
+    """When it was stored [s since 1970]."""
+
+
+@dataclass(frozen=True)
+class TakeoverRow:
+    """One ride that somebody watched with a hand at the wheel, and whether and when they took over."""
+
+    id: int
+    """Number in this study's database."""
+    reviewer_id: int
+    """Who rode."""
+    reviewer: str
+    """Their pseudonym."""
+    scripted: bool
+    """True for a program."""
+    clip_id: str | None
+    """The clip, or None for a ride that no clip was cut from."""
+    recording: str
+    """The recording, relative to the study; may be empty where clip_id says enough."""
+    onset_s: float | None
+    """When they took over, from the ride's start [s]; None: they watched up to release_s and did not."""
+    release_s: float
+    """When they gave the wheel back or the ride ended [s]."""
+    cause: str
+    """Why, e.g. 'time to collision 1.2 s'."""
+    driver_actions: tuple[float | tuple[float, ...], ...]
+    """What the driver wanted at each step while they drove."""
+    person_actions: tuple[float | tuple[float, ...], ...]
+    """What they did at each step."""
+    client_key: str
+    """Key given by the sender: sending it again writes nothing."""
+    created_unix_s: float
+    """When it was stored [s since 1970]."""
+
+
+class Progress(NamedTuple):
+    """How many pairs a reviewer has answered, and how many wait."""
+
+    done: int
+    remaining: int

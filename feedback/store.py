@@ -1,0 +1,361 @@
+"""The study's store: clips, pairs, reviewers, labels and takeovers, written durably and never rewritten.
+
+People through the web server and scripted reviewers use the same methods. Every write is one transaction that is on disk when the
+method returns; a repeated write with the same client key writes nothing. The store may be shared by threads and by processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import func, insert, or_, select
+
+from feedback import checks, queries
+from feedback.checks import LabelRejected
+from feedback.database import StoreError, open_database, reading, writing
+from feedback.rows import CHOICES, Assignment, Choice, ClipRow, LabelRow, Progress, Reviewer, TakeoverRow
+from feedback.tables import assignment, clip, pair, reviewer, takeover
+from feedback.tokens import new_token, token_hash
+
+__all__ = ["CHOICES", "Assignment", "ClipRow", "LabelRejected", "LabelRow", "Progress", "Reviewer", "Store", "StoreError", "TakeoverRow"]
+
+LABEL_HASH_FIELDS = ("clip_a", "clip_b", "reason", "reviewer", "scripted", "choice", "mirrored", "latency_s", "replays")
+
+
+class Store:
+    """A study's store.
+
+    Args:
+        url: The database: a file, or ``sqlite:///FILE``. Made if absent; upgraded if older than this program.
+        busy_timeout_s: How long a write waits for another program's [s].
+
+    Raises:
+        StoreError: If it cannot be opened, is another program's, or newer than this program.
+    """
+
+    def __init__(self, url: str | Path, busy_timeout_s: float = 10.0) -> None:
+        self.engine = open_database(url, busy_timeout_s)
+
+    @property
+    def folder(self) -> Path:
+        """The study's folder, which clips' paths are relative to."""
+        return Path(str(self.engine.url.database).removeprefix("file:")).parent
+
+    def close(self) -> None:
+        """Close the database; the store cannot be used after."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # Clips and pairs
+
+    def add_clip(self, row: ClipRow) -> str:
+        """Add a clip, and its video if the row names one; adding it again changes nothing, or adds the video that it lacked.
+
+        Returns:
+            The clip's id.
+
+        Raises:
+            StoreError: If a path leaves the study, a number is impossible, or the id is taken by a clip with other scenes.
+        """
+        checks.check_clip(row)
+        known = {name: getattr(row, name) for name in clip.c.keys() if name != "created_unix_s"}
+        with writing(self.engine) as connection:
+            old = connection.execute(select(clip).where(clip.c.id == row.id)).mappings().one_or_none()
+            if old is None:
+                connection.execute(insert(clip).values(**known, created_unix_s=time.time()))
+            elif old["scenes_sha256"] != row.scenes_sha256:
+                raise StoreError(
+                    f"clip {row.id}: its scenes have SHA-256 {row.scenes_sha256}, those stored under this id {old['scenes_sha256']}; "
+                    "use the hash of the clip's content as its id"
+                )
+            if row.video_path is not None:
+                queries.add_video(connection, row)
+        return row.id
+
+    def clips(self) -> list[ClipRow]:
+        """List all clips, oldest first."""
+        with reading(self.engine) as connection:
+            return [
+                queries.clip_row(row)
+                for row in connection.execute(queries.select_clips().order_by(clip.c.created_unix_s, clip.c.id)).mappings()
+            ]
+
+    def clip(self, clip_id: str) -> ClipRow | None:
+        """Find a clip by its id."""
+        with reading(self.engine) as connection:
+            row = connection.execute(queries.select_clips().where(clip.c.id == clip_id)).mappings().one_or_none()
+        return None if row is None else queries.clip_row(row)
+
+    def add_pair(self, clip_a: str, clip_b: str, reason: str = "uniform", labels_wanted: int | None = None) -> int:
+        """Add a question; the same clips in the same order for the same reason are the same pair.
+
+        Args:
+            clip_a: First clip's id.
+            clip_b: Second clip's id.
+            reason: Why this pair: 'uniform', 'fork', 'gold', 'repeat', 'mirror', ...
+            labels_wanted: The pair closes when that many reviewers have answered; None: every reviewer is asked.
+
+        Returns:
+            The pair's id.
+
+        Raises:
+            StoreError: If a clip is unknown, both are the same, or labels_wanted is not positive.
+        """
+        if clip_a == clip_b:
+            raise StoreError(f"pair of clip {clip_a} with itself; give two different clips")
+        if labels_wanted is not None and labels_wanted < 1:
+            raise StoreError(f"pair of {clip_a} and {clip_b}: labels_wanted is {labels_wanted}, expected at least 1 or None")
+        with writing(self.engine) as connection:
+            for clip_id in (clip_a, clip_b):
+                checks.require_clip(connection, f"pair of {clip_a} and {clip_b}", clip_id)
+            old = connection.execute(
+                select(pair.c.id).where(pair.c.clip_a == clip_a, pair.c.clip_b == clip_b, pair.c.reason == reason)
+            ).scalar()
+            if old is not None:
+                return int(old)
+            values = {"clip_a": clip_a, "clip_b": clip_b, "reason": reason, "labels_wanted": labels_wanted, "created_unix_s": time.time()}
+            return queries.new_id(connection.execute(insert(pair).values(values)))
+
+    def pairs(self) -> list[tuple[int, str, str, str]]:
+        """List all pairs, oldest first, as (pair id, first clip's id, second clip's id, reason)."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(pair.c.id, pair.c.clip_a, pair.c.clip_b, pair.c.reason).order_by(pair.c.id))
+            return [(row.id, row.clip_a, row.clip_b, row.reason) for row in rows]
+
+    # Reviewers
+
+    def add_reviewer(self, pseudonym: str, role: str = "reviewer", scripted: bool = False) -> tuple[int, str]:
+        """Add a reviewer.
+
+        Returns:
+            The reviewer's id, and the token that lets them in: it is shown this once, the store keeps only its hash.
+
+        Raises:
+            StoreError: If the pseudonym is taken, empty or too long.
+        """
+        checks.check_name(pseudonym)
+        token = new_token()
+        with writing(self.engine) as connection:
+            if connection.execute(select(reviewer.c.id).where(reviewer.c.pseudonym == pseudonym)).first() is not None:
+                raise StoreError(f"reviewer {pseudonym!r} exists already in this study; choose another name")
+            values = {"pseudonym": pseudonym, "role": role, "scripted": int(scripted), "token_sha256": token_hash(token)}
+            return queries.new_id(connection.execute(insert(reviewer).values(**values, created_unix_s=time.time()))), token
+
+    def reviewer_by_token(self, token: str) -> Reviewer | None:
+        """Find who a token belongs to; None if nobody."""
+        with reading(self.engine) as connection:
+            row = connection.execute(select(reviewer).where(reviewer.c.token_sha256 == token_hash(token))).one_or_none()
+        return None if row is None else queries.reviewer_row(row)
+
+    def reviewers(self) -> list[Reviewer]:
+        """List all reviewers, oldest first."""
+        with reading(self.engine) as connection:
+            return [queries.reviewer_row(row) for row in connection.execute(select(reviewer).order_by(reviewer.c.id))]
+
+    # Questions and answers
+
+    def next_pair(self, reviewer_id: int, with_video: bool = False) -> Assignment | None:
+        """Give the reviewer's open pair: the same until it is answered, then another; None when nothing is left.
+
+        Args:
+            reviewer_id: Who asks.
+            with_video: Ask only about pairs whose clips both have a video.
+
+        Raises:
+            LabelRejected: If there is no such reviewer.
+        """
+        return next(iter(self.next_pairs(reviewer_id, 1, with_video)), None)
+
+    def next_pairs(self, reviewer_id: int, count: int, with_video: bool = False) -> list[Assignment]:
+        """Give up to ``count`` pairs in the order in which ``next_pair`` would, for fetching ahead."""
+        with reading(self.engine) as connection:
+            checks.require_reviewer(connection, reviewer_id)
+            found = queries.open_assignments(connection, reviewer_id, count, with_video)
+        if len(found) == count:
+            return found
+        with writing(self.engine) as connection:
+            missing = count - len(queries.open_assignments(connection, reviewer_id, count, with_video))
+            assigned = select(assignment.c.pair_id).where(assignment.c.reviewer_id == reviewer_id)
+            fresh = queries.select_open_pairs(reviewer_id, with_video).where(pair.c.id.not_in(assigned)).order_by(pair.c.id).limit(missing)
+            queries.assign(connection, reviewer_id, connection.execute(fresh).scalars().all())
+            return queries.open_assignments(connection, reviewer_id, count, with_video)
+
+    def assignment(self, reviewer_id: int, pair_id: int) -> Assignment | None:
+        """Find a pair as it was shown to a reviewer; None if it never was."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(queries.select_assigned(reviewer_id).where(assignment.c.pair_id == pair_id)).all()
+            return queries.with_clips(connection, rows)[0] if rows else None
+
+    def was_shown(self, reviewer_id: int, clip_id: str) -> bool:
+        """Tell whether a clip is in any pair that a reviewer was asked about."""
+        in_pair = or_(pair.c.clip_a == clip_id, pair.c.clip_b == clip_id)
+        with reading(self.engine) as connection:
+            return connection.execute(queries.select_assigned(reviewer_id).where(in_pair).limit(1)).first() is not None
+
+    def add_label(
+        self,
+        reviewer_id: int,
+        pair_id: int,
+        choice: Choice,
+        latency_s: float,
+        replays: int = 0,
+        client_key: str | None = None,
+    ) -> int:
+        """Store an answer.
+
+        Args:
+            reviewer_id: Who answers.
+            pair_id: Which pair.
+            choice: 'A' or 'B' (the better ride, in the pair's own order whatever side it was shown on), 'tie', 'cannot' or 'skip'.
+            latency_s: Time from first sight to answer [s].
+            replays: How often the pair was watched again.
+            client_key: Name of this very answer: sending it again returns the same id and writes nothing. None makes one.
+
+        Returns:
+            The label's id.
+
+        Raises:
+            LabelRejected: If the pair or the reviewer is missing, the pair is closed, or a value is impossible. Nothing is written.
+            StoreError: If the database cannot be written. Nothing is written.
+        """
+        checks.check_answer(choice, latency_s, replays)
+        key = checks.checked_key(client_key)
+        with writing(self.engine) as connection:
+            checks.require_reviewer(connection, reviewer_id)
+            sent = checks.sent_label(connection, reviewer_id, key, pair_id, choice)
+            if sent is not None:
+                return sent
+            checks.require_open_pair(connection, reviewer_id, pair_id)
+            shown = select(assignment.c.id).where(assignment.c.reviewer_id == reviewer_id, assignment.c.pair_id == pair_id)
+            if connection.execute(shown).first() is None:
+                queries.assign(connection, reviewer_id, [pair_id])
+            values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key}
+            return queries.add_label_row(connection, {**values, "latency_s": float(latency_s), "replays": int(replays)})
+
+    def undo(self, reviewer_id: int, client_key: str | None = None) -> int | None:
+        """Take back a reviewer's latest standing answer, which opens its pair again.
+
+        Args:
+            reviewer_id: Who takes back.
+            client_key: Name of this very undo: sending it again takes nothing more back. None makes one.
+
+        Returns:
+            The pair's id; None if nothing is left to take back.
+
+        Raises:
+            LabelRejected: If there is no such reviewer, or the key names an answer.
+        """
+        key = checks.checked_key(client_key)
+        with writing(self.engine) as connection:
+            checks.require_reviewer(connection, reviewer_id)
+            sent = queries.sent_before(connection, reviewer_id, key)
+            if sent is not None:
+                if sent.choice != "undo":
+                    raise LabelRejected(f"client key {key!r} already names an answer, to pair {sent.pair_id}; make a new key for each undo")
+                return int(sent.pair_id)
+            last = connection.execute(queries.latest_standing(reviewer_id)).one_or_none()
+            if last is None:
+                return None
+            values = {"reviewer_id": reviewer_id, "pair_id": last.pair_id, "choice": "undo", "undoes": last.id, "client_key": key}
+            queries.add_label_row(connection, {**values, "latency_s": 0.0, "replays": 0})
+            return int(last.pair_id)
+
+    def labels(self, active: bool = True) -> list[LabelRow]:
+        """List labels, oldest first; clips and choices are in the pairs' own order, whatever side they were shown on.
+
+        Args:
+            active: Leave out what was taken back, and the undos; False gives the whole history.
+        """
+        with reading(self.engine) as connection:
+            return [queries.label_row(row) for row in connection.execute(queries.select_labels(active)).mappings()]
+
+    def labels_hash(self) -> str:
+        """Hash what learning uses of the active labels, as hexadecimal SHA-256.
+
+        The same labels give the same hash in any database, whatever the order and numbers in which they were stored.
+        """
+        lines = sorted(json.dumps([getattr(row, name) for name in LABEL_HASH_FIELDS]) for row in self.labels())
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def progress(self, reviewer_id: int, with_video: bool = False) -> Progress:
+        """Count the pairs that a reviewer has answered and those that wait for them."""
+        answered = queries.latest_standing(reviewer_id).limit(None).subquery()
+        waiting = queries.select_open_pairs(reviewer_id, with_video).subquery()
+        with reading(self.engine) as connection:
+            done, remaining = (connection.execute(select(func.count()).select_from(of)).scalar_one() for of in (answered, waiting))
+        return Progress(done, remaining)
+
+    # Takeovers
+
+    def add_takeover(
+        self,
+        reviewer_id: int,
+        clip_id: str | None,
+        onset_s: float | None,
+        release_s: float,
+        cause: str = "",
+        *,
+        recording: str = "",
+        driver_actions: Sequence[Any] = (),
+        person_actions: Sequence[Any] = (),
+        client_key: str | None = None,
+    ) -> int:
+        """Store a ride with a hand at the wheel, whether it was taken over or not.
+
+        Args:
+            reviewer_id: Who rode.
+            clip_id: The clip, or None where ``recording`` names the ride.
+            onset_s: When they took over, from the ride's start [s]; None if they watched to ``release_s`` and did not.
+            release_s: When they gave back the wheel, or the ride or the watching ended [s].
+            cause: Why, in a few words.
+            recording: The recording, relative to the study.
+            driver_actions: What the driver wanted at each step of the takeover, shape (T,) or (T, C).
+            person_actions: What the person did at each step, shape (T,) or (T, C).
+            client_key: Name of this very ride: sending it again returns the same id and writes nothing. None makes one.
+
+        Returns:
+            The takeover's id.
+
+        Raises:
+            LabelRejected: If the reviewer or the clip is missing, or a value is impossible. Nothing is written.
+        """
+        key = checks.checked_key(client_key)
+        checks.check_takeover(clip_id, recording, onset_s, release_s, cause)
+        values = {
+            "reviewer_id": reviewer_id,
+            "clip_id": clip_id,
+            "recording": recording,
+            "onset_s": None if onset_s is None else float(onset_s),
+            "release_s": float(release_s),
+            "cause": cause,
+            "driver_actions": checks.actions_text("driver_actions", driver_actions),
+            "person_actions": checks.actions_text("person_actions", person_actions),
+            "client_key": key,
+        }
+        with writing(self.engine) as connection:
+            checks.require_reviewer(connection, reviewer_id)
+            same_key = select(takeover).where(takeover.c.reviewer_id == reviewer_id, takeover.c.client_key == key)
+            old = connection.execute(same_key).mappings().one_or_none()
+            if old is not None:
+                if any(old[name] != value for name, value in values.items()):
+                    raise LabelRejected(f"client key {key!r} already names another takeover; make a new key for each ride")
+                return int(old["id"])
+            if clip_id is not None:
+                checks.require_clip(connection, "takeover", clip_id)
+            return queries.new_id(connection.execute(insert(takeover).values(**values, created_unix_s=time.time())))
+
+    def takeovers(self) -> list[TakeoverRow]:
+        """List all rides with a hand at the wheel, oldest first."""
+        with reading(self.engine) as connection:
+            return [queries.takeover_row(row) for row in connection.execute(queries.select_takeovers()).mappings()]
