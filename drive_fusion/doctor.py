@@ -52,7 +52,7 @@ def _threads() -> Finding:
 
         _launch_threads()
     except ValueError:
-        detail = "numba finds no thread-safe threading layer; Debian: apt-get install libgomp1"
+        detail = "numba finds no thread-safe threading layer; Debian: apt-get install libgomp1 libtbb12"
         return Finding("threads", "missing", detail)
     return Finding("threads", "ok", f"{numba.threading_layer()}, {os.cpu_count()} cores")
 

@@ -6,8 +6,10 @@ hash of every source file that may hold a kernel.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -61,9 +63,17 @@ def cache_folder() -> Path:
     raise OSError(f"no writable folder for compiled kernels; tried {', '.join(map(str, parents))}; set DRIVE_FUSION_CACHE")
 
 
+def offer_tbb() -> None:
+    """Load the TBB that came with the virtual environment, so that numba finds it where the system has neither TBB nor OpenMP."""
+    library = Path(sys.prefix) / "lib" / "libtbb.so.12"
+    if library.exists():
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
 if "NUMBA_CACHE_DIR" not in os.environ:
     config.CACHE_DIR = str(cache_folder())
 if config.THREADING_LAYER == "default":
+    offer_tbb()
     config.THREADING_LAYER = "threadsafe"  # workqueue aborts when two Python threads launch kernels
 
 
