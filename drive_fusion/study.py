@@ -1,10 +1,10 @@
 """A study: the folder that holds labels, clips and runs, and remembers which stages are done.
 
-    STUDY/feedback.db   labels and takeovers, shared by the study's runs
-    STUDY/clips/        clips and the videos that people saw
-    STUDY/runs/NAME/    config.json, checkpoints/, recordings/, tensorboard/
-    STUDY/study.json    settings, versions, and the stages that ended
-    STUDY/report.html
+- ``feedback.db``: labels and takeovers, shared by the study's runs
+- ``clips/``: clips and the videos that people saw
+- ``runs/NAME/``: config.json, checkpoints/, recordings/, tensorboard/
+- ``study.json``: settings, and the stages that ended with what they found
+- ``report.html``
 """
 
 from __future__ import annotations

@@ -1,0 +1,7 @@
+"""``python -m drive_fusion`` is ``drive-fusion``."""
+
+import sys
+
+from drive_fusion.cli import main
+
+sys.exit(main())
