@@ -1,0 +1,56 @@
+"""Several small networks that look at the same rows, evaluated together."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_DEVIATION = 0.05
+"""Features that hardly vary are not blown up; they are of order one by construction."""
+
+
+class Ensemble(nn.Module):
+    """E networks, each a straight line plus two hidden layers, on rows that are standardised alike."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int, hidden: int, members: int, generator: torch.Generator | None = None) -> None:
+        """Make the networks.
+
+        Args:
+            width: Numbers in a row, F.
+            hidden: Units of a hidden layer.
+            members: E.
+            generator: Draws the first weights; torch's own if none.
+        """
+        super().__init__()
+
+        def weights(fan_in: int, fan_out: int, gain: float) -> nn.Parameter:
+            drawn = torch.randn((members, fan_in, fan_out), generator=generator)
+            return nn.Parameter(drawn * gain / math.sqrt(fan_in))
+
+        self.line = nn.Parameter(torch.zeros(members, width, 1))
+        self.first = weights(width, hidden, 1.0)
+        self.first_bias = nn.Parameter(torch.zeros(members, 1, hidden))
+        self.second = weights(hidden, hidden, 1.0)
+        self.second_bias = nn.Parameter(torch.zeros(members, 1, hidden))
+        self.last = weights(hidden, 1, 0.1)
+        self.last_bias = nn.Parameter(torch.zeros(members, 1, 1))
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    def standardise_by(self, rows: Tensor) -> None:
+        """Take mean and deviation of every feature from rows (N, F)."""
+        self.mean.copy_(rows.mean(0))
+        self.deviation.copy_(rows.std(0, correction=0).clamp(min=SMALLEST_DEVIATION))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Evaluate every network on every row: (N, F) to (E, N)."""
+        seen = ((rows - self.mean) / self.deviation).expand(len(self.line), -1, -1)  # (E, N, F)
+        hidden = torch.tanh(torch.baddbmm(self.first_bias, seen, self.first))
+        hidden = torch.tanh(torch.baddbmm(self.second_bias, hidden, self.second))
+        out: Tensor = torch.baddbmm(self.last_bias, hidden, self.last) + torch.bmm(seen, self.line)
+        return out[..., 0]
