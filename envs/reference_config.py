@@ -1,0 +1,68 @@
+"""Checks of highway-env configurations: highway-env itself takes a misspelt key in silence."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from highway_env.envs.common import action, observation
+
+from envs.reference_episode import environment_class
+from sensors.errors import ConfigError, unknown_name
+
+ACTIONS = {name: getattr(action, name) for name in ("ContinuousAction", "DiscreteAction", "DiscreteMetaAction")}
+OBSERVATIONS = {
+    "AttributesObservation": observation.AttributesObservation,
+    "ExitObservation": observation.ExitObservation,
+    "GrayscaleObservation": observation.GrayscaleObservation,
+    "Kinematics": observation.KinematicObservation,
+    "KinematicsGoal": observation.KinematicsGoalObservation,
+    "LidarObservation": observation.LidarObservation,
+    "OccupancyGrid": observation.OccupancyGridObservation,
+    "TimeToCollision": observation.TimeToCollisionObservation,
+}
+"""The types that serve one ego and give one array or a dict of them; ``TupleObservation`` gives neither."""
+
+
+def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Check changes to an id's configuration.
+
+    Args:
+        id: A single-agent id.
+        config: The changes, by highway-env's keys.
+
+    Returns:
+        The changes, with the keys of a given ``observation`` and ``action`` checked too.
+
+    Raises:
+        ConfigError: An unknown key or type, several egos, or a road that highway-env would draw without a seed.
+    """
+    known = environment_class(id)[0].default_config()
+    for key in config:
+        if key not in known:
+            raise unknown_name(f"configuration key of {id}", str(key), known)
+    if config.get("controlled_vehicles", 1) != 1:
+        raise ConfigError(f"{id}: controlled_vehicles is {config['controlled_vehicles']}, expected 1; a world has one ego")
+    if config.get("manual_control"):
+        raise ConfigError(f"{id}: manual_control reads the keyboard of highway-env's own window; hand actions to step instead")
+    if id.startswith("racetrack-oval") and 0 in (config.get("length"), config.get("no_lanes")):
+        raise ConfigError(f"{id}: length 0 and no_lanes 0 draw the road from a generator that no seed reaches; give numbers")
+    for part, classes in (("action", ACTIONS), ("observation", OBSERVATIONS)):
+        if part in config:
+            _check_part(f"{part} of {id}", config[part], classes, set(known[part]))
+    return dict(config)
+
+
+def _check_part(what: str, given: Any, classes: Mapping[str, type], usual: set[str]) -> None:
+    """Check the ``observation`` or ``action`` of a configuration against the class that it names."""
+    if not isinstance(given, Mapping) or "type" not in given:
+        raise ConfigError(f"{what} is {given!r}, expected a dict with a 'type' and what that type takes")
+    if given["type"] not in classes:
+        raise unknown_name(f"type in the {what}", str(given["type"]), classes)
+    takes = {"type"} | usual
+    for cls in classes[given["type"]].__mro__[:-1]:
+        takes |= set(inspect.signature(cls.__init__).parameters) - {"self", "env", "kwargs"}  # type: ignore[misc]
+    for key in given:
+        if key not in takes:
+            raise unknown_name(f"key in the {what}", str(key), takes)
