@@ -107,6 +107,14 @@ def require_clip(connection: Connection, what: str, clip_id: str) -> None:
         raise LabelRejected(f"{what}: no clip {clip_id[:MAX_NAME_LENGTH]!r} in this study; add it first")
 
 
+def check_pair(connection: Connection, clip_a: str, clip_b: str) -> None:
+    """Refuse a pair of a clip with itself, or of clips that the study does not have."""
+    if clip_a == clip_b:
+        raise LabelRejected(f"pair of clip {clip_a} with itself; give two different clips")
+    for clip_id in (clip_a, clip_b):
+        require_clip(connection, f"pair of {clip_a} and {clip_b}", clip_id)
+
+
 def require_reviewer(connection: Connection, reviewer_id: int) -> None:
     """Refuse a reviewer that the study does not have."""
     if connection.execute(select(reviewer.c.id).where(reviewer.c.id == reviewer_id)).first() is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, exists, func, insert, or_, select
@@ -88,14 +88,32 @@ def with_clips(connection: Connection, rows: Sequence[Row[Any]]) -> list[Assignm
     return [Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, bool(row.mirrored)) for row in rows]
 
 
-def assign(connection: Connection, reviewer_id: int, pair_ids: Iterable[int]) -> None:
-    """Give pairs to a reviewer, each on sides that look random but depend only on who and what, so that a study repeats."""
-    pseudonym = connection.execute(select(reviewer.c.pseudonym).where(reviewer.c.id == reviewer_id)).scalar_one()
-    for pair_id in pair_ids:
-        row = connection.execute(select(pair.c.clip_a, pair.c.clip_b, pair.c.reason).where(pair.c.id == pair_id)).one()
-        bits = hashlib.sha256(json.dumps([pseudonym, *row]).encode()).digest()
-        values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "mirrored": bits[0] & 1, "created_unix_s": time.time()}
-        connection.execute(insert(assignment).values(values))
+def assign(connection: Connection, reviewer_id: int, pair_id: int, mirrored: bool | None = None) -> bool:
+    """Give a pair to a reviewer, unless they have it; tells whether its first clip is on the right.
+
+    Unless told, the sides look random, but depend only on who and what, so that a study repeats.
+    """
+    known = select(assignment.c.mirrored).where(assignment.c.reviewer_id == reviewer_id, assignment.c.pair_id == pair_id)
+    shown = connection.execute(known).scalar()
+    if shown is not None:
+        return bool(shown)
+    if mirrored is None:
+        pseudonym = connection.execute(select(reviewer.c.pseudonym).where(reviewer.c.id == reviewer_id)).scalar_one()
+        question = connection.execute(select(pair.c.clip_a, pair.c.clip_b, pair.c.reason).where(pair.c.id == pair_id)).one()
+        mirrored = bool(hashlib.sha256(json.dumps([pseudonym, *question]).encode()).digest()[0] & 1)
+    values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "mirrored": int(mirrored), "created_unix_s": time.time()}
+    connection.execute(insert(assignment).values(values))
+    return mirrored
+
+
+def pair_of(connection: Connection, clip_a: str, clip_b: str, reason: str, labels_wanted: int | None = None) -> int:
+    """Find or make the pair of two clips, in this order and for this reason; gives its id."""
+    same = (pair.c.clip_a == clip_a, pair.c.clip_b == clip_b, pair.c.reason == reason)
+    known = connection.execute(select(pair.c.id).where(*same)).scalar()
+    if known is not None:
+        return int(known)
+    values = {"clip_a": clip_a, "clip_b": clip_b, "reason": reason, "labels_wanted": labels_wanted, "created_unix_s": time.time()}
+    return new_id(connection.execute(insert(pair).values(values)))
 
 
 def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Row[Any] | None:
@@ -104,14 +122,10 @@ def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Ro
 
 
 def add_label_row(connection: Connection, values: Mapping[str, Any]) -> int:
-    """Write a label or an undo; gives its id."""
+    """Write a label or an undo, now unless it says when; gives its id."""
     same = (label.c.reviewer_id == values["reviewer_id"], label.c.pair_id == values["pair_id"])
     attempt = connection.execute(select(func.count()).select_from(label).where(*same)).scalar_one()
-    shown = select(assignment.c.mirrored).where(
-        assignment.c.reviewer_id == values["reviewer_id"], assignment.c.pair_id == values["pair_id"]
-    )
-    mirrored = connection.execute(shown).scalar_one()
-    row = {**values, "attempt": attempt, "mirrored": mirrored, "created_unix_s": time.time()}
+    row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, **values, "attempt": attempt}
     return new_id(connection.execute(insert(label).values(row)))
 
 

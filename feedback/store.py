@@ -112,20 +112,11 @@ class Store:
         Raises:
             StoreError: If a clip is unknown, both are the same, or labels_wanted is not positive.
         """
-        if clip_a == clip_b:
-            raise StoreError(f"pair of clip {clip_a} with itself; give two different clips")
         if labels_wanted is not None and labels_wanted < 1:
             raise StoreError(f"pair of {clip_a} and {clip_b}: labels_wanted is {labels_wanted}, expected at least 1 or None")
         with writing(self.engine) as connection:
-            for clip_id in (clip_a, clip_b):
-                checks.require_clip(connection, f"pair of {clip_a} and {clip_b}", clip_id)
-            old = connection.execute(
-                select(pair.c.id).where(pair.c.clip_a == clip_a, pair.c.clip_b == clip_b, pair.c.reason == reason)
-            ).scalar()
-            if old is not None:
-                return int(old)
-            values = {"clip_a": clip_a, "clip_b": clip_b, "reason": reason, "labels_wanted": labels_wanted, "created_unix_s": time.time()}
-            return queries.new_id(connection.execute(insert(pair).values(values)))
+            checks.check_pair(connection, clip_a, clip_b)
+            return queries.pair_of(connection, clip_a, clip_b, reason, labels_wanted)
 
     def pairs(self) -> list[tuple[int, str, str, str]]:
         """List all pairs, oldest first, as (pair id, first clip's id, second clip's id, reason)."""
@@ -188,7 +179,8 @@ class Store:
             missing = count - len(queries.open_assignments(connection, reviewer_id, count, with_video))
             assigned = select(assignment.c.pair_id).where(assignment.c.reviewer_id == reviewer_id)
             fresh = queries.select_open_pairs(reviewer_id, with_video).where(pair.c.id.not_in(assigned)).order_by(pair.c.id).limit(missing)
-            queries.assign(connection, reviewer_id, connection.execute(fresh).scalars().all())
+            for pair_id in connection.execute(fresh).scalars().all():
+                queries.assign(connection, reviewer_id, pair_id)
             return queries.open_assignments(connection, reviewer_id, count, with_video)
 
     def assignment(self, reviewer_id: int, pair_id: int) -> Assignment | None:
@@ -237,10 +229,8 @@ class Store:
             if sent is not None:
                 return sent
             checks.require_open_pair(connection, reviewer_id, pair_id)
-            shown = select(assignment.c.id).where(assignment.c.reviewer_id == reviewer_id, assignment.c.pair_id == pair_id)
-            if connection.execute(shown).first() is None:
-                queries.assign(connection, reviewer_id, [pair_id])
-            values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key}
+            mirrored = queries.assign(connection, reviewer_id, pair_id)
+            values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key, "mirrored": mirrored}
             return queries.add_label_row(connection, {**values, "latency_s": float(latency_s), "replays": int(replays)})
 
     def undo(self, reviewer_id: int, client_key: str | None = None) -> int | None:
@@ -268,7 +258,7 @@ class Store:
             if last is None:
                 return None
             values = {"reviewer_id": reviewer_id, "pair_id": last.pair_id, "choice": "undo", "undoes": last.id, "client_key": key}
-            queries.add_label_row(connection, {**values, "latency_s": 0.0, "replays": 0})
+            queries.add_label_row(connection, {**values, "mirrored": last.mirrored})
             return int(last.pair_id)
 
     def labels(self, active: bool = True) -> list[LabelRow]:
