@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from feedback.gaps import FAR_S, Gaps, LanePoses, ego_frame, gaps, lane_poses, lane_sides
+from feedback.gaps import FAR_S, Gaps, LanePoses, box_time_to_collision, ego_frame, gaps, lane_poses, lane_sides
 from sensors.errors import ConfigError
 from sensors.scene import Light, Scene
 
@@ -55,7 +55,30 @@ class Windows:
         return ~(self.dead | self.arrived)
 
 
-_CLOSE = ("headway", "near_1s", "near_2s", "ttc", "ttc_soon", "rear_headway", "rear_ttc", "rear_ttc_soon")
+@dataclass(frozen=True)
+class Decisions:
+    """The D decisions of one ride, in order."""
+
+    scene: Scene  # D worlds: what the driver saw
+    actions: Tensor  # (D,) int64 or (D, C)
+    next_scene: Scene  # D worlds: one decision later
+    terminal: Tensor  # (D,) bool: the episode ended with this decision (a time limit is no end)
+    ended: Tensor  # (D,) bool: it had ended before
+    autopilot: Tensor  # (D,) bool: the world drove, the action was ignored
+    dt_s: float
+    """Time between decisions."""
+
+    @property
+    def over(self) -> Tensor:
+        """Whether the ride was over before the decision, by a crash or otherwise, (D,) bool."""
+        return self.ended | self.scene.crashed[:, 0]
+
+    def windows(self, config: WindowConfig) -> Windows:
+        """Describe every decision, N = D."""
+        return windows(self.scene, self.actions, self.next_scene, self.terminal, config, ended=self.ended, autopilot=self.autopilot)
+
+
+_CLOSE = ("headway", "near_1s", "near_2s", "ttc", "ttc_soon", "rear_headway", "rear_ttc", "rear_ttc_soon", "any_ttc", "any_ttc_soon")
 _STATE = ("speed", "acceleration_long", "acceleration_lat", "yaw_rate")
 _LANE = ("lateral", "lateral_abs", "heading_error", "on_road", "lane_left", "lane_right")
 _CHANGE = ("progress", "jerk", "lane_changed", "signals", "crash", "arrival")
@@ -98,10 +121,10 @@ def windows(
     before, after = gaps(scene, poses), gaps(next_scene, next_poses)
     parts = [
         (scene.speed_mps[:, :1] / SPEED_MPS),
-        _closeness(before),
+        _closeness(scene, before),
         _state(next_scene),
         _lane(next_scene, next_poses),
-        _closeness(after),
+        _closeness(next_scene, after),
         _change(scene, next_scene, poses, next_poses, terminal),
         _neighbours(next_scene, config),
         _action(actions, config, autopilot).to(scene.position_m),
@@ -112,9 +135,9 @@ def windows(
     return Windows(torch.where(over[:, None], torch.zeros_like(rows), rows), crashed, over & ~crashed)
 
 
-def _closeness(gap: Gaps) -> Tensor:
-    """How near the cars ahead and behind are, on several time scales, (B, 8)."""
-    headway, ttc, rear_ttc = gap.headway_s, gap.front_ttc_s, gap.rear_ttc_s
+def _closeness(scene: Scene, gap: Gaps) -> Tensor:
+    """How near the cars ahead and behind are, on several time scales, (B, 10)."""
+    headway, ttc, rear_ttc, any_ttc = gap.headway_s, gap.front_ttc_s, gap.rear_ttc_s, box_time_to_collision(scene)
     rear_headway = (gap.rear_m / (gap.ego_speed_mps + gap.rear_closing_mps).clamp(min=0.5)).clamp(max=FAR_S)
     columns = [
         (headway / 3.0).clamp(max=1.0),
@@ -125,6 +148,8 @@ def _closeness(gap: Gaps) -> Tensor:
         (rear_headway / 3.0).clamp(max=1.0),
         rear_ttc / FAR_S,
         torch.exp(-rear_ttc / 2.0),
+        any_ttc / FAR_S,
+        torch.exp(-any_ttc / 2.0),
     ]
     return torch.stack(columns, 1)
 
