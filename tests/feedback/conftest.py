@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from feedback.store import ClipRow, Store
+from sensors.road import Lane, Line, RoadMap, chain
+from sensors.scene import Faults, Scene, Weather
 
 
 def clip_row(number: int, **changes: object) -> ClipRow:
@@ -52,3 +55,42 @@ def store(study: Path, small_database: Path) -> Iterator[Store]:
 @pytest.fixture
 def reviewer_id(store: Store) -> int:
     return store.add_reviewer("otter")[0]
+
+
+@pytest.fixture(scope="session")
+def highway_scene() -> Callable[..., Scene]:
+    """Build scenes on a straight road of three 4 m lanes, lane 0 the leftmost at y = 0; a car is (x, y, speed)."""
+    road = RoadMap.build(
+        [Lane(chain((0.0, -4.0 * index), 0.0, [(10_000.0, 0.0)]), 4.0, Line.SOLID, Line.SOLID, 30.0, "road", index) for index in range(3)]
+    )
+
+    def build(*worlds: Sequence[tuple[float, float, float]], time_s: float = 0.0, crashed: bool = False, seed: int = 0) -> Scene:
+        count, room = len(worlds), max(len(cars) for cars in worlds)
+        table, valid = torch.zeros(count, room, 3), torch.zeros(count, room, dtype=torch.bool)
+        for world, cars in enumerate(worlds):
+            table[world, : len(cars)] = torch.tensor(cars)
+            valid[world, : len(cars)] = True
+        zeros, numbers = torch.zeros(count, room), torch.zeros(count, room, dtype=torch.int64)
+        ego_crashed = torch.zeros(count, room, dtype=torch.bool)
+        ego_crashed[:, 0] = crashed
+        return Scene(
+            position_m=table[..., :2],
+            heading_rad=zeros,
+            velocity_mps=torch.stack((table[..., 2], zeros), -1),
+            acceleration_mps2=torch.zeros(count, room, 2),
+            yaw_rate_radps=zeros,
+            size_m=torch.tensor([5.0, 2.0, 1.5]).expand(count, room, 3),
+            kind=numbers,
+            lights=numbers,
+            crashed=ego_crashed,
+            valid=valid,
+            road=road,
+            weather=Weather.clear(count),
+            faults=Faults.none(count),
+            time_s=torch.full((count,), time_s),
+            episode_seed=torch.full((count,), seed),
+            step=torch.full((count,), round(5 * time_s)),
+            action=torch.zeros(count, 5),
+        )
+
+    return build
