@@ -1,0 +1,200 @@
+"""The kernels that a World calls: each runs over all worlds of a batch, on one thread or on several with the same result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from envs.traffic.collisions import collide_all, collide_with_ego
+from envs.traffic.decisions import decide, take_command
+from envs.traffic.generator import seed_generator
+from envs.traffic.layout import NOBODY, Rules
+from envs.traffic.motion import move
+from envs.traffic.neighbours import find_fronts, sort_along_road
+from envs.traffic.observation import observe
+from envs.traffic.reward import judge
+from envs.traffic.spawn import hand_over, spawn, spawn_next
+from sensors.jit import kernel
+
+
+@kernel()
+def advance(cars: Any, order: Any, nearest: Any, rules: Rules) -> None:
+    """One substep of one world: all decide, all move, then collisions are looked for."""
+    find_fronts(cars, order, nearest)
+    decide(cars, order, rules.lanes)
+    for number in range(len(cars)):
+        move(cars[number], rules.substep_s, rules.lanes)
+    sort_along_road(cars, order)
+    if rules.all_collide:
+        collide_all(cars, order, rules.substep_s)
+    else:
+        collide_with_ego(cars, rules.substep_s)
+
+
+@kernel()
+def step_world(
+    world: int, cars: Any, episodes: Any, rules: Rules, targets: Any, actions: Any, autopilot: Any, outcomes: Any, trace: Any
+) -> None:
+    """One decision of one world.
+
+    Args:
+        world: Which one.
+        cars: CAR records, (B, A).
+        episodes: EPISODE records, (B,).
+        rules: What all worlds share.
+        targets: Set speeds of the ego [m/s].
+        actions: Meta-actions, (B,).
+        autopilot: Where an IDMVehicle drives the ego, (B,).
+        outcomes: OUTCOME records, (B,), written.
+        trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) writes none.
+    """
+    mine, episode = cars[world], episodes[world]
+    order = np.arange(len(mine)).astype(np.int32)
+    nearest = np.empty(rules.lanes, np.int32)
+    sort_along_road(mine, order)
+    hand_over(mine[0], autopilot[world], targets)
+    if not autopilot[world]:
+        take_command(mine[0], actions[world], targets, rules.lanes)
+    for substep in range(rules.substeps):
+        advance(mine, order, nearest, rules)
+        if substep < trace.shape[0]:
+            trace[substep, world] = mine
+    episode.substeps += rules.substeps
+    episode.clock_s += rules.decision_s
+    judge(mine[0], episode.clock_s, rules, outcomes[world])
+
+
+@kernel()
+def step_and_renew(
+    world: int,
+    cars: Any,
+    episodes: Any,
+    rules: Rules,
+    targets: Any,
+    actions: Any,
+    autopilot: Any,
+    outcomes: Any,
+    trace: Any,
+    observations: Any,
+    finals: Any,
+) -> None:
+    """One decision of one world; where ``observations`` has room the world is observed, and a finished episode is followed by a new one.
+
+    Args:
+        world: Which one.
+        cars: As in ``step_world``, with ``episodes`` to ``trace``.
+        episodes: See there.
+        rules: See there.
+        targets: See there.
+        actions: See there.
+        autopilot: See there.
+        outcomes: See there.
+        trace: See there.
+        observations: Of the world as it then stands, (B, rows, 5) float32, or (0, rows, 5) to leave finished episodes alone.
+        finals: Of the world as the episode ended, written only there, same shape.
+    """
+    step_world(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace)
+    if observations.shape[0] == 0:
+        return
+    if outcomes[world].terminated or outcomes[world].truncated:
+        observe(cars[world], rules.lanes, finals[world])
+        spawn_next(cars[world], episodes[world], rules, targets)
+    observe(cars[world], rules.lanes, observations[world])
+
+
+@kernel(nogil=True)
+def step_serial(
+    cars: Any,
+    episodes: Any,
+    rules: Rules,
+    targets: Any,
+    actions: Any,
+    autopilot: Any,
+    outcomes: Any,
+    trace: Any,
+    observations: Any,
+    finals: Any,
+) -> None:
+    """``step_and_renew`` for every world on the calling thread."""
+    for world in range(len(cars)):
+        step_and_renew(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, observations, finals)
+
+
+@kernel(nogil=True, parallel=True)
+def step_parallel(
+    cars: Any,
+    episodes: Any,
+    rules: Rules,
+    targets: Any,
+    actions: Any,
+    autopilot: Any,
+    outcomes: Any,
+    trace: Any,
+    observations: Any,
+    finals: Any,
+) -> None:
+    """``step_and_renew`` for every world on numba's threads."""
+    for world in numba.prange(len(cars)):
+        step_and_renew(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, observations, finals)
+
+
+@kernel(nogil=True)
+def reset_worlds(cars: Any, episodes: Any, rules: Rules, targets: Any, seeds: Any, where: Any) -> None:
+    """Start new episodes in some worlds.
+
+    Args:
+        cars: CAR records, (B, A).
+        episodes: EPISODE records, (B,).
+        rules: What all worlds share.
+        targets: Set speeds of the ego [m/s].
+        seeds: int64 (B,); NOBODY goes on with the world's own generator.
+        where: Which worlds, (B,) bool.
+    """
+    for world in range(len(cars)):
+        if not where[world]:
+            continue
+        if seeds[world] == NOBODY:
+            spawn_next(cars[world], episodes[world], rules, targets)
+        else:
+            episodes[world].seed = seeds[world]
+            seed_generator(episodes[world], seeds[world])
+            spawn(cars[world], episodes[world], rules, targets)
+
+
+@kernel(nogil=True)
+def observe_worlds(cars: Any, lanes: int, observations: Any) -> None:
+    """Write the Kinematics observation of every world, (B, rows, 5)."""
+    for world in range(len(cars)):
+        observe(cars[world], lanes, observations[world])
+
+
+@kernel(nogil=True)
+def hand_out(cars: Any, position: Any, heading: Any, velocity: Any, acceleration: Any, yaw_rate: Any, along: Any, change: Any) -> None:
+    """Write cars in the frame of ``Scene`` (y to the left): the one place where y is flipped.
+
+    Args:
+        cars: CAR records, (B, A).
+        position: [m], (B, A, 2), written, as all that follow.
+        heading: [rad], (B, A).
+        velocity: [m/s], (B, A, 2).
+        acceleration: [m/s2], (B, A, 2): along the heading, and speed times yaw rate across it.
+        yaw_rate: [rad/s], (B, A).
+        along: Acceleration along the heading [m/s2], (B, A).
+        change: +1 while changing to the left lane, -1 to the right, else 0, (B, A).
+    """
+    for world in range(cars.shape[0]):
+        for number in range(cars.shape[1]):
+            car = cars[world, number]
+            across = car.speed_mps * car.yaw_rate_radps
+            position[world, number, 0] = car.x_m
+            position[world, number, 1] = -car.y_m
+            heading[world, number] = -car.heading_rad
+            velocity[world, number, 0] = car.speed_mps * car.cos
+            velocity[world, number, 1] = -(car.speed_mps * car.sin)
+            acceleration[world, number, 0] = car.acceleration_mps2 * car.cos - across * car.sin
+            acceleration[world, number, 1] = -(car.acceleration_mps2 * car.sin + across * car.cos)
+            yaw_rate[world, number] = -car.yaw_rate_radps
+            along[world, number] = car.acceleration_mps2
+            change[world, number] = np.sign(car.lane - car.target_lane)
