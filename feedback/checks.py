@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
+from feedback import queries
 from feedback.database import StoreError
-from feedback.queries import sent_before, standing
 from feedback.rows import CHOICES, ClipRow
-from feedback.tables import clip, label, pair, reviewer
+from feedback.tables import clip, pair, reviewer
 from sensors.errors import did_you_mean
 
 MAX_NAME_LENGTH = 64
@@ -126,11 +126,10 @@ def require_open_pair(connection: Connection, reviewer_id: int, pair_id: int) ->
     found = connection.execute(select(pair.c.labels_wanted).where(pair.c.id == pair_id)).one_or_none()
     if found is None:
         raise LabelRejected(f"no pair {pair_id} in this study; ask next_pair for an open one")
-    of_pair = standing(label.c.id).where(label.c.pair_id == pair_id)
-    if connection.execute(of_pair.where(label.c.reviewer_id == reviewer_id)).first() is not None:
+    if connection.execute(queries.STANDING_OF_REVIEWER_AND_PAIR, {"reviewer_id": reviewer_id, "pair_id": pair_id}).first() is not None:
         raise LabelRejected(f"pair {pair_id} is closed: reviewer {reviewer_id} has answered it; undo first to answer again")
     if found.labels_wanted is not None:
-        answers = connection.execute(select(func.count()).select_from(of_pair.subquery())).scalar_one()
+        answers = connection.execute(queries.STANDING_OF_PAIR, {"pair_id": pair_id}).scalar_one()
         if answers >= found.labels_wanted:
             raise LabelRejected(
                 f"pair {pair_id} is closed: it has the {found.labels_wanted} labels it wants; ask next_pair for an open one"
@@ -139,7 +138,7 @@ def require_open_pair(connection: Connection, reviewer_id: int, pair_id: int) ->
 
 def sent_label(connection: Connection, reviewer_id: int, client_key: str, pair_id: int, choice: str) -> int | None:
     """Find the id of an answer that was sent before under this key; refuse a key that names another answer."""
-    sent = sent_before(connection, reviewer_id, client_key)
+    sent = queries.sent_before(connection, reviewer_id, client_key)
     if sent is None:
         return None
     if (sent.pair_id, sent.choice) != (pair_id, choice):

@@ -1,4 +1,7 @@
-"""The store's questions to its tables, and how rows become dataclasses."""
+"""The store's questions to its tables, and how rows become dataclasses.
+
+Statements are built once, with named parameters: building one takes SQLAlchemy longer than SQLite needs to answer it.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,107 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, exists, func, insert, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, RowMapping, Select, and_, bindparam, exists, func, insert, or_, select
 
 from feedback.rows import Assignment, ClipRow, LabelRow, Reviewer, TakeoverRow
 from feedback.tables import assignment, clip, label, pair, reviewer, takeover, video
 
+_undo = label.alias("undo")
+_newer = video.alias("newer")
+_reviewer_id: BindParameter[int] = bindparam("reviewer_id")
+_pair_id: BindParameter[int] = bindparam("pair_id")
 
-def select_clips() -> Select[Any]:
-    """Every clip with its latest video."""
-    other = video.alias()
-    latest = select(func.max(other.c.id)).where(other.c.clip_id == clip.c.id).correlate(clip).scalar_subquery()
-    columns = (video.c.path.label("video_path"), video.c.sha256.label("video_sha256"), video.c.frames_per_s.label("video_frames_per_s"))
-    return select(clip, *columns).select_from(clip.outerjoin(video, video.c.id == latest))
+_STANDING = and_(label.c.choice != "undo", ~exists().where(_undo.c.undoes == label.c.id))
+"""Of labels: those that nobody has taken back; undos are none."""
+
+_LATEST_VIDEO = ~exists().where(_newer.c.clip_id == video.c.clip_id, _newer.c.id > video.c.id)
+
+CLIPS = select(
+    clip,
+    video.c.path.label("video_path"),
+    video.c.sha256.label("video_sha256"),
+    video.c.frames_per_s.label("video_frames_per_s"),
+).select_from(clip.outerjoin(video, and_(video.c.clip_id == clip.c.id, _LATEST_VIDEO)))
+"""Every clip with its latest video."""
+
+CLIP_OF_ID = CLIPS.where(clip.c.id == bindparam("clip_id"))
+_CLIPS_OF_IDS = CLIPS.where(clip.c.id.in_(bindparam("clip_ids", expanding=True)))
+
+STANDING_OF_REVIEWER = select(label).where(label.c.reviewer_id == _reviewer_id, _STANDING).order_by(label.c.id.desc()).limit(1)
+"""A reviewer's latest label that was not taken back."""
+
+STANDING_OF_REVIEWER_AND_PAIR = select(label.c.id).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id, _STANDING)
+
+STANDING_OF_PAIR = select(func.count()).select_from(label).where(label.c.pair_id == _pair_id, _STANDING)
+"""How many reviewers' labels a pair has."""
+
+DONE = select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, _STANDING)
+"""How many pairs a reviewer has answered."""
+
+LABEL_OF_KEY = select(label).where(label.c.reviewer_id == _reviewer_id, label.c.client_key == bindparam("client_key"))
+TAKEOVER_OF_KEY = select(takeover).where(takeover.c.reviewer_id == _reviewer_id, takeover.c.client_key == bindparam("client_key"))
+
+
+def _open_pair(with_video: bool) -> ColumnElement[bool]:
+    """Of pairs: those that a reviewer can still answer."""
+    mine = exists().where(label.c.pair_id == pair.c.id, label.c.reviewer_id == _reviewer_id, _STANDING).correlate(pair)
+    answers = select(func.count()).select_from(label).where(label.c.pair_id == pair.c.id, _STANDING).correlate(pair).scalar_subquery()
+    conditions = [~mine, or_(pair.c.labels_wanted.is_(None), answers < pair.c.labels_wanted)]
+    if with_video:
+        conditions += [exists().where(video.c.clip_id == side).correlate(pair) for side in (pair.c.clip_a, pair.c.clip_b)]
+    return and_(*conditions)
+
+
+ASSIGNED = (
+    select(assignment.c.pair_id, assignment.c.mirrored, pair.c.clip_a, pair.c.clip_b, pair.c.reason)
+    .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
+    .where(assignment.c.reviewer_id == _reviewer_id)
+    .order_by(assignment.c.id)
+)
+"""Pairs as they were given to a reviewer, oldest first."""
+
+ASSIGNED_PAIR = ASSIGNED.where(assignment.c.pair_id == _pair_id)
+ASSIGNED_CLIP = ASSIGNED.where(or_(pair.c.clip_a == bindparam("clip_id"), pair.c.clip_b == bindparam("clip_id"))).limit(1)
+
+_mine = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
+_WAITING = {with_video: ASSIGNED.where(_open_pair(with_video)).limit(bindparam("count")) for with_video in (False, True)}
+_FRESH = {
+    with_video: select(pair.c.id).where(~_mine, _open_pair(with_video)).order_by(pair.c.id).limit(bindparam("count"))
+    for with_video in (False, True)
+}
+REMAINING = {with_video: select(func.count()).select_from(pair).where(_open_pair(with_video)) for with_video in (False, True)}
+"""How many pairs a reviewer can still answer."""
+
+_mirrored_of = select(assignment.c.mirrored).where(assignment.c.reviewer_id == _reviewer_id, assignment.c.pair_id == _pair_id)
+_pseudonym_of = select(reviewer.c.pseudonym).where(reviewer.c.id == _reviewer_id)
+_question_of = select(pair.c.clip_a, pair.c.clip_b, pair.c.reason).where(pair.c.id == _pair_id)
+_attempts = select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id)
+_new_assignment, _new_label, _new_pair, _new_video = insert(assignment), insert(label), insert(pair), insert(video)
+
+_same_pair = select(pair.c.id).where(
+    pair.c.clip_a == bindparam("clip_a"), pair.c.clip_b == bindparam("clip_b"), pair.c.reason == bindparam("reason")
+)
+_video_of_clip = select(video.c.path, video.c.sha256).where(video.c.clip_id == bindparam("clip_id"), _LATEST_VIDEO)
+
+LABELS = (
+    select(*label.c, pair.c.clip_a, pair.c.clip_b, pair.c.reason, reviewer.c.pseudonym, reviewer.c.scripted)
+    .select_from(label.join(pair, pair.c.id == label.c.pair_id).join(reviewer, reviewer.c.id == label.c.reviewer_id))
+    .order_by(label.c.id)
+)
+"""Every label and undo with its pair and reviewer, oldest first."""
+
+STANDING_LABELS = LABELS.where(_STANDING)
+
+TAKEOVERS: Select[Any] = (
+    select(takeover, reviewer.c.pseudonym, reviewer.c.scripted)
+    .select_from(takeover.join(reviewer, reviewer.c.id == takeover.c.reviewer_id))
+    .order_by(takeover.c.id)
+)
+"""Every takeover with its reviewer, oldest first."""
 
 
 def clip_row(row: RowMapping) -> ClipRow:
-    """Make a ClipRow of a row of ``select_clips``."""
+    """Make a ClipRow of a row of ``CLIPS``."""
     values = {name: row[name] for name in ClipRow.__dataclass_fields__}
     if values["video_frames_per_s"] is None:
         del values["video_frames_per_s"]
@@ -32,12 +120,11 @@ def clip_row(row: RowMapping) -> ClipRow:
 
 def add_video(connection: Connection, row: ClipRow) -> None:
     """Note a clip's video, unless the same is the latest noted."""
-    latest = select(video.c.path, video.c.sha256).where(video.c.clip_id == row.id).order_by(video.c.id.desc()).limit(1)
-    known = connection.execute(latest).one_or_none()
+    known = connection.execute(_video_of_clip, {"clip_id": row.id}).one_or_none()
     if known is not None and (known.path, known.sha256) == (row.video_path, row.video_sha256):
         return
     values = {"clip_id": row.id, "path": row.video_path, "sha256": row.video_sha256, "frames_per_s": row.video_frames_per_s}
-    connection.execute(insert(video).values(**values, created_unix_s=time.time()))
+    connection.execute(_new_video, {**values, "created_unix_s": time.time()})
 
 
 def reviewer_row(row: Row[Any]) -> Reviewer:
@@ -45,46 +132,21 @@ def reviewer_row(row: Row[Any]) -> Reviewer:
     return Reviewer(id=row.id, pseudonym=row.pseudonym, role=row.role, scripted=bool(row.scripted))
 
 
-def standing(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Labels that nobody has taken back; undos are none."""
-    undo = label.alias()
-    taken_back = exists().where(undo.c.undoes == label.c.id)
-    return select(*(columns or label.c)).where(label.c.undoes.is_(None), ~taken_back)
-
-
-def latest_standing(reviewer_id: int) -> Select[Any]:
-    """A reviewer's latest label that was not taken back."""
-    return standing().where(label.c.reviewer_id == reviewer_id).order_by(label.c.id.desc()).limit(1)
-
-
-def select_open_pairs(reviewer_id: int, with_video: bool) -> Select[Any]:
-    """Pairs (their ids) that a reviewer can still answer."""
-    mine = standing(label.c.pair_id).where(label.c.reviewer_id == reviewer_id)
-    answers = standing(func.count()).where(label.c.pair_id == pair.c.id).correlate(pair).scalar_subquery()
-    query = select(pair.c.id).where(pair.c.id.not_in(mine), or_(pair.c.labels_wanted.is_(None), answers < pair.c.labels_wanted))
-    if with_video:
-        for side in (pair.c.clip_a, pair.c.clip_b):
-            query = query.where(side.in_(select(video.c.clip_id)))
-    return query
-
-
-def select_assigned(reviewer_id: int) -> Select[Any]:
-    """Pairs as they were given to a reviewer, oldest first."""
-    columns = (assignment.c.pair_id, assignment.c.mirrored, pair.c.clip_a, pair.c.clip_b, pair.c.reason)
-    query = select(*columns).select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
-    return query.where(assignment.c.reviewer_id == reviewer_id).order_by(assignment.c.id)
-
-
 def open_assignments(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> list[Assignment]:
     """Up to ``count`` pairs that were given to a reviewer and wait for an answer, oldest first."""
-    waiting = select_assigned(reviewer_id).where(pair.c.id.in_(select_open_pairs(reviewer_id, with_video))).limit(count)
-    return with_clips(connection, connection.execute(waiting).all())
+    return with_clips(connection, connection.execute(_WAITING[with_video], {"reviewer_id": reviewer_id, "count": count}).all())
 
 
-def with_clips(connection: Connection, rows: Sequence[Row[Any]]) -> list[Assignment]:
-    """Make assignments of rows of ``select_assigned``."""
-    ids = {clip_id for row in rows for clip_id in (row.clip_a, row.clip_b)}
-    clips = {row["id"]: clip_row(row) for row in connection.execute(select_clips().where(clip.c.id.in_(ids))).mappings()}
+def assign_fresh(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> None:
+    """Give a reviewer up to ``count`` open pairs that they have not been given."""
+    for pair_id in connection.execute(_FRESH[with_video], {"reviewer_id": reviewer_id, "count": count}).scalars().all():
+        assign(connection, reviewer_id, pair_id)
+
+
+def with_clips(connection: Connection, rows: Sequence[Any]) -> list[Assignment]:
+    """Make assignments of rows of ``ASSIGNED``."""
+    ids = sorted({clip_id for row in rows for clip_id in (row.clip_a, row.clip_b)})
+    clips = {row["id"]: clip_row(row) for row in connection.execute(_CLIPS_OF_IDS, {"clip_ids": ids}).mappings()}
     return [Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, bool(row.mirrored)) for row in rows]
 
 
@@ -93,68 +155,48 @@ def assign(connection: Connection, reviewer_id: int, pair_id: int, mirrored: boo
 
     Unless told, the sides look random, but depend only on who and what, so that a study repeats.
     """
-    known = select(assignment.c.mirrored).where(assignment.c.reviewer_id == reviewer_id, assignment.c.pair_id == pair_id)
-    shown = connection.execute(known).scalar()
+    who_and_what = {"reviewer_id": reviewer_id, "pair_id": pair_id}
+    shown = connection.execute(_mirrored_of, who_and_what).scalar()
     if shown is not None:
         return bool(shown)
     if mirrored is None:
-        pseudonym = connection.execute(select(reviewer.c.pseudonym).where(reviewer.c.id == reviewer_id)).scalar_one()
-        question = connection.execute(select(pair.c.clip_a, pair.c.clip_b, pair.c.reason).where(pair.c.id == pair_id)).one()
+        pseudonym = connection.execute(_pseudonym_of, {"reviewer_id": reviewer_id}).scalar_one()
+        question = connection.execute(_question_of, {"pair_id": pair_id}).one()
         mirrored = bool(hashlib.sha256(json.dumps([pseudonym, *question]).encode()).digest()[0] & 1)
-    values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "mirrored": int(mirrored), "created_unix_s": time.time()}
-    connection.execute(insert(assignment).values(values))
+    connection.execute(_new_assignment, {**who_and_what, "mirrored": int(mirrored), "created_unix_s": time.time()})
     return mirrored
 
 
 def pair_of(connection: Connection, clip_a: str, clip_b: str, reason: str, labels_wanted: int | None = None) -> int:
     """Find or make the pair of two clips, in this order and for this reason; gives its id."""
-    same = (pair.c.clip_a == clip_a, pair.c.clip_b == clip_b, pair.c.reason == reason)
-    known = connection.execute(select(pair.c.id).where(*same)).scalar()
+    question = {"clip_a": clip_a, "clip_b": clip_b, "reason": reason}
+    known = connection.execute(_same_pair, question).scalar()
     if known is not None:
         return int(known)
-    values = {"clip_a": clip_a, "clip_b": clip_b, "reason": reason, "labels_wanted": labels_wanted, "created_unix_s": time.time()}
-    return new_id(connection.execute(insert(pair).values(values)))
+    return new_id(connection.execute(_new_pair, {**question, "labels_wanted": labels_wanted, "created_unix_s": time.time()}))
 
 
 def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Row[Any] | None:
     """Find a reviewer's label row by its client key."""
-    return connection.execute(select(label).where(label.c.reviewer_id == reviewer_id, label.c.client_key == client_key)).one_or_none()
+    return connection.execute(LABEL_OF_KEY, {"reviewer_id": reviewer_id, "client_key": client_key}).one_or_none()
 
 
 def add_label_row(connection: Connection, values: Mapping[str, Any]) -> int:
     """Write a label or an undo, now unless it says when; gives its id."""
-    same = (label.c.reviewer_id == values["reviewer_id"], label.c.pair_id == values["pair_id"])
-    attempt = connection.execute(select(func.count()).select_from(label).where(*same)).scalar_one()
+    attempt = connection.execute(_attempts, {"reviewer_id": values["reviewer_id"], "pair_id": values["pair_id"]}).scalar_one()
     row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, **values, "attempt": attempt}
-    return new_id(connection.execute(insert(label).values(row)))
-
-
-def select_labels(active: bool) -> Select[Any]:
-    """Labels with their pairs and reviewers, oldest first."""
-    columns = [*label.c, pair.c.clip_a, pair.c.clip_b, pair.c.reason, reviewer.c.pseudonym, reviewer.c.scripted]
-    joined = label.join(pair, pair.c.id == label.c.pair_id).join(reviewer, reviewer.c.id == label.c.reviewer_id)
-    query = select(*columns).select_from(joined)
-    if active:
-        query = query.where(label.c.id.in_(standing(label.c.id)))
-    return query.order_by(label.c.id)
+    return new_id(connection.execute(_new_label, row))
 
 
 def label_row(row: RowMapping) -> LabelRow:
-    """Make a LabelRow of a row of ``select_labels``."""
+    """Make a LabelRow of a row of ``LABELS``."""
     values = {name: row[name] for name in LabelRow.__dataclass_fields__ if name != "reviewer"}
     values |= {"reviewer": row["pseudonym"], "scripted": bool(row["scripted"]), "mirrored": bool(row["mirrored"])}
     return LabelRow(**values)
 
 
-def select_takeovers() -> Select[Any]:
-    """Takeovers with their reviewers, oldest first."""
-    joined = takeover.join(reviewer, reviewer.c.id == takeover.c.reviewer_id)
-    query = select(takeover, reviewer.c.pseudonym, reviewer.c.scripted).select_from(joined)
-    return query.order_by(takeover.c.id)
-
-
 def takeover_row(row: RowMapping) -> TakeoverRow:
-    """Make a TakeoverRow of a row of ``select_takeovers``."""
+    """Make a TakeoverRow of a row of ``TAKEOVERS``."""
     values = {name: row[name] for name in TakeoverRow.__dataclass_fields__ if name != "reviewer"}
     values |= {"reviewer": row["pseudonym"], "scripted": bool(row["scripted"])}
     for name in ("driver_actions", "person_actions"):

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import insert, select
 
 from feedback import checks, queries
 from feedback.checks import LabelRejected
 from feedback.database import StoreError, open_database, reading, writing
 from feedback.rows import CHOICES, Assignment, Choice, ClipRow, LabelRow, Progress, Reviewer, TakeoverRow
-from feedback.tables import assignment, clip, pair, reviewer, takeover
+from feedback.tables import clip, pair, reviewer, takeover
 from feedback.tokens import new_token, token_hash
 
 __all__ = ["CHOICES", "Assignment", "ClipRow", "LabelRejected", "LabelRow", "Progress", "Reviewer", "Store", "StoreError", "TakeoverRow"]
@@ -87,14 +87,13 @@ class Store:
         """List all clips, oldest first."""
         with reading(self.engine) as connection:
             return [
-                queries.clip_row(row)
-                for row in connection.execute(queries.select_clips().order_by(clip.c.created_unix_s, clip.c.id)).mappings()
+                queries.clip_row(row) for row in connection.execute(queries.CLIPS.order_by(clip.c.created_unix_s, clip.c.id)).mappings()
             ]
 
     def clip(self, clip_id: str) -> ClipRow | None:
         """Find a clip by its id."""
         with reading(self.engine) as connection:
-            row = connection.execute(queries.select_clips().where(clip.c.id == clip_id)).mappings().one_or_none()
+            row = connection.execute(queries.CLIP_OF_ID, {"clip_id": clip_id}).mappings().one_or_none()
         return None if row is None else queries.clip_row(row)
 
     def add_pair(self, clip_a: str, clip_b: str, reason: str = "uniform", labels_wanted: int | None = None) -> int:
@@ -177,23 +176,19 @@ class Store:
             return found
         with writing(self.engine) as connection:
             missing = count - len(queries.open_assignments(connection, reviewer_id, count, with_video))
-            assigned = select(assignment.c.pair_id).where(assignment.c.reviewer_id == reviewer_id)
-            fresh = queries.select_open_pairs(reviewer_id, with_video).where(pair.c.id.not_in(assigned)).order_by(pair.c.id).limit(missing)
-            for pair_id in connection.execute(fresh).scalars().all():
-                queries.assign(connection, reviewer_id, pair_id)
+            queries.assign_fresh(connection, reviewer_id, missing, with_video)
             return queries.open_assignments(connection, reviewer_id, count, with_video)
 
     def assignment(self, reviewer_id: int, pair_id: int) -> Assignment | None:
         """Find a pair as it was shown to a reviewer; None if it never was."""
         with reading(self.engine) as connection:
-            rows = connection.execute(queries.select_assigned(reviewer_id).where(assignment.c.pair_id == pair_id)).all()
+            rows = connection.execute(queries.ASSIGNED_PAIR, {"reviewer_id": reviewer_id, "pair_id": pair_id}).all()
             return queries.with_clips(connection, rows)[0] if rows else None
 
     def was_shown(self, reviewer_id: int, clip_id: str) -> bool:
         """Tell whether a clip is in any pair that a reviewer was asked about."""
-        in_pair = or_(pair.c.clip_a == clip_id, pair.c.clip_b == clip_id)
         with reading(self.engine) as connection:
-            return connection.execute(queries.select_assigned(reviewer_id).where(in_pair).limit(1)).first() is not None
+            return connection.execute(queries.ASSIGNED_CLIP, {"reviewer_id": reviewer_id, "clip_id": clip_id}).first() is not None
 
     def add_label(
         self,
@@ -254,7 +249,7 @@ class Store:
                 if sent.choice != "undo":
                     raise LabelRejected(f"client key {key!r} already names an answer, to pair {sent.pair_id}; make a new key for each undo")
                 return int(sent.pair_id)
-            last = connection.execute(queries.latest_standing(reviewer_id)).one_or_none()
+            last = connection.execute(queries.STANDING_OF_REVIEWER, {"reviewer_id": reviewer_id}).one_or_none()
             if last is None:
                 return None
             values = {"reviewer_id": reviewer_id, "pair_id": last.pair_id, "choice": "undo", "undoes": last.id, "client_key": key}
@@ -267,8 +262,9 @@ class Store:
         Args:
             active: Leave out what was taken back, and the undos; False gives the whole history.
         """
+        query = queries.STANDING_LABELS if active else queries.LABELS
         with reading(self.engine) as connection:
-            return [queries.label_row(row) for row in connection.execute(queries.select_labels(active)).mappings()]
+            return [queries.label_row(row) for row in connection.execute(query).mappings()]
 
     def labels_hash(self) -> str:
         """Hash what learning uses of the active labels, as hexadecimal SHA-256.
@@ -280,11 +276,10 @@ class Store:
 
     def progress(self, reviewer_id: int, with_video: bool = False) -> Progress:
         """Count the pairs that a reviewer has answered and those that wait for them."""
-        answered = queries.latest_standing(reviewer_id).limit(None).subquery()
-        waiting = queries.select_open_pairs(reviewer_id, with_video).subquery()
+        who = {"reviewer_id": reviewer_id}
         with reading(self.engine) as connection:
-            done, remaining = (connection.execute(select(func.count()).select_from(of)).scalar_one() for of in (answered, waiting))
-        return Progress(done, remaining)
+            done = connection.execute(queries.DONE, who).scalar_one()
+            return Progress(done, connection.execute(queries.REMAINING[with_video], who).scalar_one())
 
     # Takeovers
 
@@ -335,8 +330,7 @@ class Store:
         }
         with writing(self.engine) as connection:
             checks.require_reviewer(connection, reviewer_id)
-            same_key = select(takeover).where(takeover.c.reviewer_id == reviewer_id, takeover.c.client_key == key)
-            old = connection.execute(same_key).mappings().one_or_none()
+            old = connection.execute(queries.TAKEOVER_OF_KEY, {"reviewer_id": reviewer_id, "client_key": key}).mappings().one_or_none()
             if old is not None:
                 if any(old[name] != value for name, value in values.items()):
                     raise LabelRejected(f"client key {key!r} already names another takeover; make a new key for each ride")
@@ -348,4 +342,4 @@ class Store:
     def takeovers(self) -> list[TakeoverRow]:
         """List all rides with a hand at the wheel, oldest first."""
         with reading(self.engine) as connection:
-            return [queries.takeover_row(row) for row in connection.execute(queries.select_takeovers()).mappings()]
+            return [queries.takeover_row(row) for row in connection.execute(queries.TAKEOVERS).mappings()]
