@@ -54,8 +54,8 @@ class Recording:
         last = torch.cat((self.decision_of_substep[1:] != self.decision_of_substep[:-1], torch.tensor([True])))
         return self.scenes.select(last)
 
-    def save(self, path: str | Path) -> None:
-        """Write one Parquet file, at once or not at all; a local path or one that fsspec knows."""
+    def as_table(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The recording as Parquet columns by name, and as JSON metadata for what is not per instant."""
         columns, about = scene_columns(self.scenes)
         decision = self.decision_of_substep
         columns = {f"scene.{name}": column for name, column in columns.items()} | {"decision": column_of(decision)}
@@ -64,7 +64,12 @@ class Recording:
             columns[name] = column_of(torch.cat((first, values[decision[1:]])))
         plain = {name: getattr(self, name) for name in ("id", "config", "world", "seed", "autopilot", "dt_s", "versions")}
         shapes = {"action": list(self.actions.shape[1:])}
-        write_table(path, columns, {"format": FORMAT, "version": VERSION, **plain, "scene": about, "shapes": shapes})
+        return columns, {**plain, "scene": about, "shapes": shapes}
+
+    def save(self, path: str | Path) -> None:
+        """Write one Parquet file, at once or not at all; a local path or one that fsspec knows."""
+        columns, about = self.as_table()
+        write_table(path, columns, {"format": FORMAT, "version": VERSION, **about})
 
     def _decisions(self) -> dict[str, Tensor]:
         values = (self.actions, self.rewards, self.terminated, self.truncated)
@@ -78,7 +83,15 @@ class Recording:
             RecordingError: The file is truncated, damaged or foreign.
             FileNotFoundError: There is no file.
         """
-        table, about = read_table(path, FORMAT, VERSION)
+        return cls.from_table(*read_table(path, FORMAT, VERSION), path)
+
+    @classmethod
+    def from_table(cls, table: Any, about: dict[str, Any], path: str | Path) -> Self:
+        """The inverse of ``as_table``; the path is for messages only.
+
+        Raises:
+            RecordingError: Parts are missing or of wrong shape.
+        """
         try:
             named = {name.removeprefix("scene."): table[name] for name in table.column_names if name.startswith("scene.")}
             scenes = scenes_of(type(table).from_pydict(named), about["scene"])
