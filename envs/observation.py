@@ -1,0 +1,140 @@
+"""Frames as the observation of a learner: a Dict of bounded boxes of fixed shape.
+
+``camera`` bytes as they are; ``lidar`` hit, range as a share of the largest, intensity; ``radar`` mask, then features scaled to
+[-1, 1]; ``ego`` motion scaled to [-1, 1], then the last action; ``alive`` and ``age`` of every sensor, cameras first, then lidars, then
+radars. A dead sensor's numbers are zero. A modality that the rig lacks has no key.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from sensors.errors import ConfigError, SensorFault
+from sensors.frames import EGO_FEATURES, RADAR_FEATURES, Frames, LidarFrames, RadarFrames
+from sensors.rig import Rig
+
+RADAR_SCALES = {"azimuth_rad": math.pi, "elevation_rad": math.pi / 2, "doppler_mps": 80.0, "rcs_dbsm": 60.0, "snr_db": 60.0}
+"""What is 1 in the observation; two cars at highway-env's 40 m/s close in at 80. Ranges are shares of the radar's own largest."""
+EGO_SCALES = {"speed_mps": 40.0, "yaw_rate_radps": 1.0, "acceleration_long_mps2": 10.0, "acceleration_lat_mps2": 10.0}
+OLDEST_S = 1.0
+
+
+def observation_space(rig: Rig, action_width: int) -> spaces.Dict:
+    """The space of what ``pack`` gives for one world.
+
+    Args:
+        rig: The sensors.
+        action_width: C, numbers of an action in ``Scene.action``.
+    """
+    boxes: dict[str, spaces.Space[Any]] = {}
+    if rig.cameras:
+        camera = rig.cameras[0]
+        boxes["camera"] = spaces.Box(0, 255, (len(rig.cameras), 3, camera.height_px, camera.width_px), np.uint8)
+    if rig.lidars:
+        boxes["lidar"] = _box(0.0, (len(rig.lidars), 3, rig.lidars[0].beams, rig.lidars[0].columns))
+    if rig.radars:
+        boxes["radar"] = _box(-1.0, (len(rig.radars), rig.radars[0].detections, 1 + len(RADAR_FEATURES)))
+    boxes["ego"] = _box(-1.0, (len(EGO_FEATURES) + action_width,))
+    if rig.num_sensors:
+        boxes |= {"alive": _box(0.0, (rig.num_sensors,)), "age": _box(0.0, (rig.num_sensors,))}
+    return spaces.Dict(boxes)
+
+
+def _box(low: float, shape: tuple[int, ...]) -> spaces.Box:
+    return spaces.Box(low, 1.0, shape, np.float32)
+
+
+def pack(frames: Frames, rig: Rig) -> dict[str, Tensor]:
+    """Turn frames into an observation.
+
+    Args:
+        frames: What ``sensors.render`` gave for this rig, B worlds.
+        rig: The rig.
+
+    Returns:
+        Tensors of shape (B, ...) by the keys of ``observation_space``, on the frames' device.
+
+    Raises:
+        SensorFault: A number is not finite.
+    """
+    parts: dict[str, Tensor] = {}
+    if rig.cameras:
+        parts["camera"] = frames.camera.rgb * frames.camera.valid[:, :, None, None, None]
+    if rig.lidars:
+        parts["lidar"] = _lidar(frames.lidar, rig)
+    if rig.radars:
+        parts["radar"] = _radar(frames.radar, rig)
+    scales = torch.tensor([EGO_SCALES[name] for name in EGO_FEATURES], device=frames.ego.motion.device)
+    _check_finite("ego motion", frames.ego.motion)
+    parts["ego"] = torch.cat((frames.ego.motion / scales, frames.ego.action), -1).clamp(-1.0, 1.0)
+    if rig.num_sensors:
+        kinds = [part for part, sensors in _kinds(frames, rig) if sensors]
+        alive = torch.cat([part.valid for part in kinds], 1)
+        age = torch.cat([part.age_s for part in kinds], 1)
+        parts |= {"alive": alive.float(), "age": (age / OLDEST_S).clamp(0.0, 1.0) * alive}
+    return parts
+
+
+def _kinds(frames: Frames, rig: Rig) -> tuple[tuple[Any, tuple[Any, ...]], ...]:
+    return (frames.camera, rig.cameras), (frames.lidar, rig.lidars), (frames.radar, rig.radars)
+
+
+def _lidar(frames: LidarFrames, rig: Rig) -> Tensor:
+    """Hit, range and intensity of each return, (B, K, 3, beams, columns) in [0, 1]."""
+    for number, lidar in enumerate(rig.lidars):
+        _check_finite(lidar.name, frames.range_m[:, number])
+        _check_finite(lidar.name, frames.intensity[:, number])
+    hit = (frames.hit & frames.valid[..., None, None]).float()
+    largest = torch.tensor([lidar.max_range_m for lidar in rig.lidars], device=hit.device)[:, None, None]
+    return torch.stack((hit, hit * (frames.range_m / largest).clamp(0.0, 1.0), hit * frames.intensity.clamp(0.0, 1.0)), 2)
+
+
+def _radar(frames: RadarFrames, rig: Rig) -> Tensor:
+    """Mask and scaled features of each detection, (B, K, D, 7) in [-1, 1]."""
+    for number, radar in enumerate(rig.radars):
+        _check_finite(radar.name, frames.detections[:, number])
+    mask = (frames.mask & frames.valid[..., None])[..., None].float()
+    scales = torch.tensor(
+        [[radar.max_range_m if name == "range_m" else RADAR_SCALES[name] for name in RADAR_FEATURES] for radar in rig.radars],
+        device=mask.device,
+    )
+    return torch.cat((mask, mask * (frames.detections / scales[:, None]).clamp(-1.0, 1.0)), -1)
+
+
+def _check_finite(name: str, values: Tensor) -> None:
+    wrong = int((~torch.isfinite(values)).sum())
+    if wrong:
+        raise SensorFault(
+            f"{name}: {wrong} of {values.numel()} numbers are NaN or infinite, expected finite; set valid=False for a dropped frame"
+        )
+
+
+def own_observation_space(world: Any) -> spaces.Space[Any]:
+    """The space of one world's ``observation()``: highway-env's own."""
+    if hasattr(world, "observation_space"):
+        space: spaces.Space[Any] = world.observation_space
+        return space
+    kinematics = world.config["observation"]  # native worlds give Kinematics only
+    if kinematics["type"] != "Kinematics":
+        raise ConfigError(f"{world.id}: a native world observes Kinematics, got {kinematics['type']!r}")
+    return spaces.Box(-np.inf, np.inf, (kinematics.get("vehicles_count", 5), 5), np.float32)
+
+
+def action_space(world: Any) -> spaces.Space[Any]:
+    """The space of one world's actions: highway-env's own."""
+    if world.num_actions is not None:
+        return spaces.Discrete(world.num_actions)
+    return spaces.Box(-1.0, 1.0, (world.action_width,), np.float32)
+
+
+def as_numpy(observation: Any) -> Any:
+    """An observation's tensors as arrays, on the CPU."""
+    if isinstance(observation, Tensor):
+        return observation.cpu().numpy()
+    return {key: value.cpu().numpy() for key, value in observation.items()}
