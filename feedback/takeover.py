@@ -19,7 +19,6 @@ from sensors.scene import Scene
 
 if TYPE_CHECKING:
     from envs.world import World
-
     from feedback.rows import TakeoverRow
     from feedback.store import Store
 
