@@ -1,0 +1,143 @@
+"""Checkpoints that survive a kill and cannot run code: a folder of safetensors and JSON, committed by its manifest.
+
+A save writes new files beside the old ones, each to a temporary name, flushed to disk and renamed; then the manifest, which names every
+file with its size and SHA-256, is replaced in one step; then the old files go. Whatever moment a process dies at, the manifest names
+files that are whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from sensors.errors import DriveFusionError
+
+FORMAT = "drive-fusion-checkpoint"
+VERSION = 1
+MANIFEST = "manifest.json"
+
+
+class CheckpointError(DriveFusionError):
+    """A checkpoint that cannot be written, or read, or used for what is asked of it."""
+
+
+def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Any) -> None:
+    """Write a checkpoint, replacing an older one at the same place in one step.
+
+    Args:
+        folder: Where; made if absent.
+        tensors: Groups of named tensors; each group becomes one safetensors file.
+        facts: What JSON can hold.
+
+    Raises:
+        CheckpointError: The folder cannot be written, or the disk is full. An older checkpoint there stays whole.
+    """
+    contents = {f"{name}.safetensors": safetensors.torch.save(dict(group)) for name, group in tensors.items()}
+    contents["facts.json"] = json.dumps(facts, allow_nan=False, indent=1).encode()
+    files: dict[str, dict[str, Any]] = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in contents.items():
+            digest = hashlib.sha256(data).hexdigest()
+            stem, suffix = name.rsplit(".", 1)
+            files[name] = {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest, "bytes": len(data)}
+            write_atomically(folder / files[name]["file"], data)
+        manifest = {"format": FORMAT, "version": VERSION, "files": files}
+        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+        _remove_others(folder, {MANIFEST, *(entry["file"] for entry in files.values())})
+    except OSError as error:
+        why = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+        raise CheckpointError(f"{folder}: cannot write the checkpoint, {why}; what was there before is untouched") from error
+
+
+def read_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
+    """Read a checkpoint and check every byte of it against its manifest.
+
+    Args:
+        folder: Where it lies.
+
+    Returns:
+        The groups of tensors, and the facts.
+
+    Raises:
+        CheckpointError: It is not there, not ours, of another version, truncated or changed.
+    """
+    manifest = _read_manifest(folder)
+    tensors, facts = {}, None
+    for name, entry in manifest["files"].items():
+        data = _read_file(folder, entry)
+        if name == "facts.json":
+            facts = json.loads(data)
+        else:
+            tensors[name.removesuffix(".safetensors")] = safetensors.torch.load(data)
+    return tensors, facts
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that its name always means a whole file: temporary name, flush to disk, rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_others(folder: Path, keep: set[str]) -> None:
+    for path in folder.iterdir():
+        ours = path.suffix in (".safetensors", ".json", ".tmp")
+        if ours and path.is_file() and path.name not in keep:
+            path.unlink()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    if folder.is_file():
+        with folder.open("rb") as file:
+            zipped = file.read(4) == b"PK\x03\x04"
+        what = "a zip, as Stable-Baselines3 saves; reading one can run code, so it is refused" if zipped else "a file"
+        raise CheckpointError(f"{folder} is {what}; expected a checkpoint folder made by FusedPPO.save")
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no checkpoint there ({MANIFEST} is missing); expected a folder made by FusedPPO.save")
+    try:
+        manifest = json.loads(path.read_bytes())
+        found = (manifest["format"], manifest["version"])
+        entries = [(entry["file"], entry["sha256"], entry["bytes"]) for entry in manifest["files"].values()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint's manifest ({error}); use an older checkpoint") from error
+    if found != (FORMAT, VERSION):
+        raise CheckpointError(f"{path} is {found[0]!r} version {found[1]!r}, expected {FORMAT!r} version {VERSION}")
+    for name, _, _ in entries:
+        if Path(name).name != name:
+            raise CheckpointError(f"{path} names {name!r}, which is outside the checkpoint; refused")
+    return dict(manifest)
+
+
+def _read_file(folder: Path, entry: Mapping[str, Any]) -> bytes:
+    path = folder / str(entry["file"])
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
+    if len(data) != entry["bytes"]:
+        raise CheckpointError(f"{path} is truncated: it has {len(data)} bytes, expected {entry['bytes']}; use an older checkpoint")
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise CheckpointError(f"{path} was changed: its SHA-256 is not the manifest's; use an older checkpoint")
+    return data

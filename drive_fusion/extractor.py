@@ -1,0 +1,142 @@
+"""The fused driver's eyes: camera, lidar, radar and ego observation to one feature vector, as an SB3 features extractor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import Tensor, nn
+
+from drive_fusion.bev import BevGrid
+from drive_fusion.encoders import CameraEncoder, EgoEncoder, LidarEncoder, RadarEncoder, ego_speed_mps
+from drive_fusion.fusion import Missing, Spatial, spatial_fusion
+from sensors.errors import ConfigError, unknown_name
+from sensors.rig import Rig, rig_named
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """How big the driver's network is."""
+
+    grid: BevGrid = field(default_factory=BevGrid)
+    """16 x 32 cells of 6.4 m x 1.6 m: long as a gap to the next car, narrow enough to tell a lane's edge from its middle."""
+    width: int = 8
+    """Channels of each modality's map and of the fused one. The 3 x 3 fusion layer is the costliest of all, in proportion to its square."""
+    camera_channels: tuple[int, int] = (16, 24)
+    """Channels of the camera's two layers."""
+    depth_bins: int = 8
+    """Depths at which a camera feature may lie."""
+    point_hidden: int = 16
+    """Hidden width of the lidar's and the radar's point networks."""
+    neck: tuple[int, int] = (32, 32)
+    """Channels of the two stride-2 layers between the fused map and the feature vector."""
+    ego_width: int = 32
+    """Width of the ego branch."""
+    features: int = 64
+    """Length of the feature vector that the policy's heads get."""
+
+
+SIZES: dict[str, ModelSize] = {"micro": ModelSize()}
+
+
+class FusedExtractor(BaseFeaturesExtractor):
+    """Encoders, spatial fusion in the bird's-eye grid, and a neck down to a feature vector.
+
+    Give it to SB3 by ``policy_kwargs={"features_extractor_class": FusedExtractor, "features_extractor_kwargs": {"rig": "micro"}}`` with
+    ``"MultiInputPolicy"``; `drive_fusion.FusedPPO` does that by itself.
+    """
+
+    def __init__(self, observation_space: spaces.Dict, rig: str | Rig, spatial: Spatial = "concat", size: str | ModelSize = "micro"):
+        rig = rig_named(rig)
+        size = _size_named(size)
+        _check_space(observation_space, rig)
+        super().__init__(observation_space, size.features)
+        grid, width, hidden = size.grid, size.width, size.point_hidden
+        self.counts = (len(rig.cameras), len(rig.lidars), len(rig.radars))
+        self.encoders = nn.ModuleDict()
+        if rig.cameras:
+            self.encoders["camera"] = CameraEncoder(rig.cameras, grid, width, size.camera_channels, size.depth_bins)
+        if rig.lidars:
+            self.encoders["lidar"] = LidarEncoder(rig.lidars, grid, width, hidden)
+        if rig.radars:
+            self.encoders["radar"] = RadarEncoder(rig.radars, grid, width, hidden)
+        self.missing = nn.ModuleDict({name: Missing(width, grid.x_cells, grid.y_cells) for name in self.encoders})
+        self.ego = EgoEncoder(spaces.flatdim(observation_space["ego"]), size.ego_width)
+        joined = size.ego_width
+        if len(self.encoders):
+            self.fusion = spatial_fusion(spatial, len(self.encoders), width)
+            self.neck = _neck(width, size.neck)
+            joined += size.neck[1] * -(-grid.x_cells // 4) * -(-grid.y_cells // 4)
+        self.head = nn.Sequential(nn.Linear(joined, size.features), nn.LayerNorm(size.features), nn.SiLU())
+
+    def forward(self, observations: dict[str, Tensor]) -> Tensor:
+        """Encode and fuse.
+
+        Args:
+            observations: The packed observation as floats: camera (B, K, 3, H, W) in [0, 255], lidar, radar, ego, alive, age.
+
+        Returns:
+            Features (B, F).
+        """
+        parts = [self.ego(observations["ego"])]
+        if len(self.encoders):
+            fused = self.fusion(*self.maps(observations))
+            parts.append(self.neck(fused).flatten(1))
+        result: Tensor = self.head(torch.cat(parts, 1))
+        return result
+
+    def maps(self, observations: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
+        """What each of the rig's M modalities sees.
+
+        Returns:
+            M maps (B, W, X, Y), learned ones where a modality is dead, and the mean age of each modality's live sensors [s], (B, M).
+        """
+        alive_by_kind = torch.split(observations["alive"] > 0.5, self.counts, 1)
+        age_by_kind = torch.split(observations["age"], self.counts, 1)
+        maps, ages = [], []
+        for name, alive, age_s in zip(("camera", "lidar", "radar"), alive_by_kind, age_by_kind, strict=True):
+            if name in self.encoders:
+                extra = (ego_speed_mps(observations["ego"]),) if name == "radar" else ()
+                count = alive.sum(1)
+                maps.append(self.missing[name](self.encoders[name](observations[name], alive, *extra), count > 0))
+                ages.append(torch.where(alive, age_s, 0.0).sum(1) / count.clamp(min=1))
+        return maps, torch.stack(ages, 1)
+
+
+def _neck(width: int, channels: tuple[int, int]) -> nn.Module:
+    layers: list[nn.Module] = []
+    for before, after in zip((width, channels[0]), channels, strict=True):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _size_named(size: str | ModelSize) -> ModelSize:
+    if isinstance(size, ModelSize):
+        return size
+    if size not in SIZES:
+        raise unknown_name("model size", size, SIZES)
+    return SIZES[size]
+
+
+def _check_space(space: spaces.Space[Any], rig: Rig) -> None:
+    """Refuse an observation that another rig made."""
+    if not isinstance(space, spaces.Dict):
+        raise ConfigError(f"FusedExtractor got a {type(space).__name__} observation space, expected the Dict of an environment with a rig")
+    expected: dict[str, tuple[int, ...]] = {"alive": (rig.num_sensors,), "age": (rig.num_sensors,)}
+    if rig.cameras:
+        expected["camera"] = (len(rig.cameras), 3, rig.cameras[0].height_px, rig.cameras[0].width_px)
+    if rig.lidars:
+        expected["lidar"] = (len(rig.lidars), 3, rig.lidars[0].beams, rig.lidars[0].columns)
+    if rig.radars:
+        expected["radar"] = (len(rig.radars), rig.radars[0].detections, 7)
+    for key in sorted({*expected, *space.spaces} - {"ego"}):
+        got = space[key].shape if key in space.spaces else None
+        if got != expected.get(key):
+            raise ConfigError(
+                f"observation {key!r} has shape {got}, expected {expected.get(key)} for rig {rig.name!r}; the environment has another rig"
+            )
+    if "ego" not in space.spaces:
+        raise ConfigError("the observation has no 'ego' part; make the environment with a rig")

@@ -1,0 +1,150 @@
+"""FusedPPO: SB3's expectations, exact resume, and refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import CheckpointCallback
+
+from drive_fusion.checkpoint import CheckpointError
+from drive_fusion.ppo import FusedPPO, RewardFault
+from sensors.errors import ConfigError, SensorFault
+
+STEPS = 32
+SETTINGS: dict[str, Any] = {
+    "rig": "micro",
+    "n_steps": 8,
+    "batch_size": 16,
+    "n_epochs": 2,
+    "seed": 3,
+    "device": "cpu",
+    "learning_rate": 1e-3,
+}
+
+
+def weights(model: PPO) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.policy.state_dict().items()}
+
+
+def assert_equal_weights(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        assert torch.equal(left[name], right[name]), name
+
+
+def test_same_seed_twice_gives_equal_weights(make_env):
+    first = FusedPPO(env=make_env(), **SETTINGS).learn(STEPS)
+    second = FusedPPO(env=make_env(), **SETTINGS).learn(STEPS)
+    assert_equal_weights(weights(first), weights(second))
+    other = FusedPPO(env=make_env(), **{**SETTINGS, "seed": 4}).learn(STEPS)
+    assert any(not torch.equal(tensor, weights(other)[name]) for name, tensor in weights(first).items())
+
+
+def test_resume_is_bit_equal_to_going_on(make_env, tmp_path):
+    straight = FusedPPO(env=make_env(), **SETTINGS).learn(2 * STEPS)
+    FusedPPO(env=make_env(), **SETTINGS).learn(STEPS).save(tmp_path / "half")
+    torch.rand(5), np.random.rand(5)  # what others did to the generators in between
+    resumed = FusedPPO.load(tmp_path / "half", env=make_env(seed=99), device="cpu")
+    resumed.learn(STEPS, reset_num_timesteps=False)
+    assert resumed.num_timesteps == straight.num_timesteps == 2 * STEPS
+    assert_equal_weights(weights(straight), weights(resumed))
+    for mine, theirs in zip(straight.policy.optimizer.state.values(), resumed.policy.optimizer.state.values(), strict=True):
+        assert torch.equal(mine["exp_avg_sq"], theirs["exp_avg_sq"])
+
+
+def test_round_trip_predicts_the_same_and_leaves_generators_alone(make_env, tmp_path):
+    model = FusedPPO(env=make_env(), **SETTINGS).learn(STEPS)
+    model.save(tmp_path / "model")
+    before = torch.get_rng_state()
+    again = FusedPPO.load(tmp_path / "model", device="cpu")
+    assert torch.equal(before, torch.get_rng_state())
+    observation = make_env().reset()
+    assert np.array_equal(model.predict(observation, deterministic=True)[0], again.predict(observation, deterministic=True)[0])
+    assert again.gamma == model.gamma and again.policy_kwargs["features_extractor_kwargs"]["rig"] == "micro"
+
+
+def test_checkpoint_callback_saves_our_format(make_env, tmp_path):
+    model = FusedPPO(env=make_env(), **SETTINGS)
+    model.learn(STEPS, callback=CheckpointCallback(save_freq=4, save_path=str(tmp_path)))
+    saved = sorted(path.name for path in tmp_path.iterdir())
+    assert saved == ["rl_model_16_steps", "rl_model_32_steps"]
+    assert FusedPPO.load(tmp_path / "rl_model_16_steps.zip", device="cpu").num_timesteps == 16
+
+
+def test_checkpoint_in_the_middle_of_a_rollout_starts_episodes_anew(make_env, tmp_path):
+    FusedPPO(env=make_env(), **SETTINGS).learn(STEPS, callback=CheckpointCallback(save_freq=4, save_path=str(tmp_path)))
+    resumed = FusedPPO.load(tmp_path / "rl_model_16_steps", env=make_env(), device="cpu")
+    assert resumed._last_obs is None
+    resumed.learn(STEPS, reset_num_timesteps=False)
+    assert resumed.num_timesteps == 16 + STEPS
+
+
+def test_foreign_zip_is_refused(make_env, tmp_path):
+    env = make_env()
+    PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu").save(tmp_path / "foreign.zip")
+    with pytest.raises(CheckpointError, match="a zip, as Stable-Baselines3 saves"):
+        FusedPPO.load(tmp_path / "foreign.zip")
+
+
+def test_another_size_is_refused(make_env, tmp_path):
+    FusedPPO(env=make_env(), **SETTINGS).save(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="does not fit.*size mismatch"):
+        FusedPPO.load(tmp_path / "model", policy_kwargs={"net_arch": [32]} | _extractor("micro"), device="cpu")
+
+
+def _extractor(rig: str) -> dict[str, Any]:
+    from drive_fusion.extractor import FusedExtractor
+
+    return {"features_extractor_class": FusedExtractor, "features_extractor_kwargs": {"rig": rig}}
+
+
+def test_missing_checkpoint_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint there"):
+        FusedPPO.load(tmp_path / "nothing")
+
+
+def test_nan_in_a_frame_stops_before_the_update(make_env):
+    env = make_env()
+    model = FusedPPO(env=env, **SETTINGS).learn(STEPS)
+    before = weights(model)
+    env.poison = lambda observation, rewards: observation["lidar"].__setitem__((1, 0, 1, 2, 3), np.nan)
+    with pytest.raises(SensorFault, match=r"lidar after .* steps: 1 of .* first at \(1, 0, 1, 2, 3\)"):
+        model.learn(STEPS, reset_num_timesteps=False)
+    assert_equal_weights(before, weights(model))
+
+
+def test_nan_reward_stops_before_the_update(make_env):
+    env = make_env()
+    model = FusedPPO(env=env, **SETTINGS)
+    before = weights(model)
+    env.poison = lambda observation, rewards: rewards.__setitem__(2, np.nan)
+    with pytest.raises(RewardFault, match="reward of world 2"):
+        model.learn(STEPS)
+    assert_equal_weights(before, weights(model))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_an_error(make_env):
+    with pytest.raises(ConfigError, match="0 usable GPUs"):
+        FusedPPO(env=make_env(), **{**SETTINGS, "device": "cuda"})
+
+
+def test_misspelt_device_is_an_error(make_env):
+    with pytest.raises(ConfigError, match="did you mean 'cuda'"):
+        FusedPPO(env=make_env(), **{**SETTINGS, "device": "cdua"})
+
+
+def test_without_a_rig_it_is_plain_ppo_with_our_checkpoints(tmp_path):
+    import gymnasium
+
+    env = gymnasium.make("CartPole-v1")
+    model = FusedPPO("MlpPolicy", env, n_steps=16, batch_size=16, device="cpu", seed=0).learn(32)
+    model.save(tmp_path / "cartpole")
+    again = FusedPPO.load(tmp_path / "cartpole", env=gymnasium.make("CartPole-v1"), device="cpu")
+    assert_equal_weights(weights(model), weights(again))
+    again.learn(16, reset_num_timesteps=False)
+    assert again.num_timesteps == 48
