@@ -96,10 +96,10 @@ def _video() -> Finding:
 
 
 def _cache() -> Finding:
-    from sensors.jit import cache_folder
+    from sensors.jit import cache_parent
 
     try:
-        folder = cache_folder()
+        folder = cache_parent()
     except OSError as error:
         return Finding("cache", "missing", str(error))
     compiled = sum(1 for _ in folder.rglob("*.nbc"))
@@ -107,9 +107,9 @@ def _cache() -> Finding:
 
 
 def _worlds() -> Finding:
-    from envs.world import NATIVE_IDS
+    from envs.config import NATIVE_DEFAULTS
 
-    return Finding("worlds", "ok", f"native: {', '.join(NATIVE_IDS)}; every other id of highway-env runs through highway-env itself")
+    return Finding("worlds", "ok", f"native: {', '.join(NATIVE_DEFAULTS)}; every other id of highway-env runs through highway-env itself")
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (_packages, _threads, _device, _open3d, _browser, _video, _cache, _worlds)

@@ -1,17 +1,19 @@
 """How kernels are compiled: one numba setting for the whole project, and a cache that cannot go stale.
 
-numba keeps a caller's old machine code when a function it calls in another file changes, so the cache folder is named by a
-hash of every source file that may hold a kernel.
+numba keeps a caller's old machine code when a function it calls in another file changes, so its cache folder is named by
+a hash of every source file that a kernel's module imports, in turn.
 """
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import hashlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,28 +24,54 @@ from numba.core import config
 KERNEL_PACKAGES = ("sensors", "envs")
 
 
-def source_hash(folders: list[Path]) -> str:
-    """Hash every Python file below some folders, by relative name and content; hex, 16 characters."""
+def _file_of(module: str) -> Path | None:
+    """Where the source of one of our modules lies, without importing it."""
+    if module.split(".")[0] not in KERNEL_PACKAGES:
+        return None
+    spec = find_spec(module.split(".")[0])
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    place = Path(next(iter(spec.submodule_search_locations))).joinpath(*module.split(".")[1:])
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.exists()), None)
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Modules that a file names in the imports at its top."""
+    names = []
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def sources_of(module: str) -> list[Path]:
+    """Every source file of ours that a module's kernels can draw code or constants from: its own and, in turn, what it imports."""
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        path = _file_of(waiting.pop())
+        if path is not None and path not in found:
+            found.add(path)
+            waiting += _imports(path)
+    return sorted(found)
+
+
+@cache
+def source_hash(module: str) -> str:
+    """Hash the sources that a module's kernels are made of; hex, 16 characters."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for folder in folders:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(str(path.relative_to(folder)).encode())
-            digest.update(path.read_bytes())
+    for path in sources_of(module):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _kernel_folders() -> list[Path]:
-    """Where the packages that hold kernels lie, without importing them."""
-    folders = []
-    for package in KERNEL_PACKAGES:
-        spec = find_spec(package)
-        if spec is not None and spec.submodule_search_locations:
-            folders.append(Path(next(iter(spec.submodule_search_locations))))
-    return folders
-
-
-def cache_folder() -> Path:
-    """Choose a writable folder for compiled kernels, keyed by their sources.
+@cache
+def cache_parent() -> Path:
+    """Choose a writable folder for compiled kernels.
 
     ``DRIVE_FUSION_CACHE`` names the parent; otherwise the user's cache folder, or the temporary one where that is read-only.
     """
@@ -51,9 +79,8 @@ def cache_folder() -> Path:
     parents = [home_cache / "drive-fusion", Path(tempfile.gettempdir()) / f"drive-fusion-{os.getuid()}"]
     if "DRIVE_FUSION_CACHE" in os.environ:
         parents.insert(0, Path(os.environ["DRIVE_FUSION_CACHE"]))
-    key = source_hash(_kernel_folders())
     for parent in parents:
-        folder = parent / "numba" / key
+        folder = parent / "numba"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -70,8 +97,6 @@ def offer_tbb() -> None:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
-if "NUMBA_CACHE_DIR" not in os.environ:
-    config.CACHE_DIR = str(cache_folder())
 if config.THREADING_LAYER == "default":
     offer_tbb()
     config.THREADING_LAYER = "threadsafe"  # workqueue aborts when two Python threads launch kernels
@@ -84,5 +109,9 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         options: Passed on to ``numba.njit``, e.g. ``parallel=True`` or ``fastmath={"contract"}``.
     """
     settings: dict[str, Any] = {"cache": True, "error_model": "numpy", "fastmath": False} | options
-    decorate: Callable[[Callable[..., Any]], Any] = numba.njit(**settings)
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        config.CACHE_DIR = str(cache_parent() / source_hash(function.__module__))  # read when the function is decorated
+        return numba.njit(**settings)(function)
+
     return decorate

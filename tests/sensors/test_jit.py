@@ -5,29 +5,17 @@ import sys
 import textwrap
 from pathlib import Path
 
-from numba.core import config
-
-from sensors.jit import cache_folder, source_hash
+from sensors.jit import sources_of
 
 
-def test_any_source_file_changes_the_key(tmp_path):
-    (tmp_path / "leaf.py").write_text("x = 1\n")
-    (tmp_path / "caller.py").write_text("from leaf import x\n")
-    before = source_hash([tmp_path])
-    assert source_hash([tmp_path]) == before
-    (tmp_path / "leaf.py").write_text("x = 2\n")
-    assert source_hash([tmp_path]) != before
-
-
-def test_numba_caches_in_the_keyed_folder():
-    assert config.CACHE_DIR == str(cache_folder())
+def test_a_module_is_keyed_by_all_that_it_imports():
+    names = {path.name for path in sources_of("envs.traffic.batch")}
+    assert {"batch.py", "jit.py"} <= names
+    assert "camera.py" not in names, "a change to what a kernel cannot see must not compile it anew"
 
 
 def run_caller(folder: Path) -> str:
-    code = "import sensors.jit as jit; jit.KERNEL_PACKAGES = ('kernels',)\n"
-    code += (
-        "from numba.core import config; config.CACHE_DIR = str(jit.cache_folder())\nimport kernels.caller; print(kernels.caller.twice(3))"
-    )
+    code = "import sensors.jit as jit; jit.KERNEL_PACKAGES = ('kernels',)\nimport kernels.caller; print(kernels.caller.twice(3))"
     environment = {"PATH": "", "DRIVE_FUSION_CACHE": str(folder / "cache"), "PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -49,5 +37,6 @@ def test_a_changed_leaf_is_compiled_anew_in_its_callers(tmp_path):
     """
     (package / "caller.py").write_text(textwrap.dedent(caller))
     assert run_caller(tmp_path) == "6"
+    assert list((tmp_path / "cache").rglob("*.nbc")), "nothing was cached, so the test would show nothing"
     (package / "leaf.py").write_text(leaf.format(5))
     assert run_caller(tmp_path) == "15"
