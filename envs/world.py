@@ -264,18 +264,14 @@ class World:
         return outcomes
 
     def _launch(self, actions: NDArray[np.int64], piloted: NDArray[np.bool_], outcomes: NDArray[Any], *rest: NDArray[Any]) -> None:
-        from envs.traffic import batch
-
-        arguments = (self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, actions, piloted, outcomes, *rest)
-        if self.num_threads == 1 or self.num_worlds == 1:
-            batch.step_serial(*arguments)
-            return
         import numba
 
+        from envs.traffic.batch import step_worlds
+
         usual = numba.get_num_threads()
-        numba.set_num_threads(self.num_threads)
+        numba.set_num_threads(min(self.num_threads, self.num_worlds))
         try:
-            batch.step_parallel(*arguments)
+            step_worlds(self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, actions, piloted, outcomes, *rest)
         finally:
             numba.set_num_threads(usual)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy
 from numba.core import config
 
 KERNEL_PACKAGES = ("sensors", "envs")
@@ -62,7 +63,8 @@ def sources_of(module: str) -> list[Path]:
 @cache
 def source_hash(module: str) -> str:
     """Hash the sources that a module's kernels are made of; hex, 16 characters."""
-    digest = hashlib.sha256(numba.__version__.encode())
+    built_for = (numba.__version__, numpy.__version__, os.environ.get("OPENBLAS_CORETYPE"))  # kernels round as NumPy does here
+    digest = hashlib.sha256(repr(built_for).encode())
     for path in sources_of(module):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())

@@ -1,4 +1,7 @@
-"""The kernels that a World calls: each runs over all worlds of a batch, on one thread or on several with the same result."""
+"""The kernels that a World calls: each runs over all worlds of a batch, on one thread or on several with the same result.
+
+A step's parts are inlined into its launcher before compilation: numba optimises a callee again in every caller.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from envs.traffic.spawn import hand_over, spawn, spawn_next
 from sensors.jit import kernel
 
 
-@kernel()
+@kernel(inline="always")
 def advance(cars: Any, order: Any, nearest: Any, rules: Rules) -> None:
     """One substep of one world: all decide, all move, then collisions are looked for."""
     find_fronts(cars, order, nearest)
@@ -33,7 +36,7 @@ def advance(cars: Any, order: Any, nearest: Any, rules: Rules) -> None:
         collide_with_ego(cars, rules.substep_s)
 
 
-@kernel()
+@kernel(inline="always")
 def step_world(
     world: int, cars: Any, episodes: Any, rules: Rules, targets: Any, actions: Any, autopilot: Any, outcomes: Any, trace: Any
 ) -> None:
@@ -51,8 +54,9 @@ def step_world(
         trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) writes none.
     """
     mine, episode = cars[world], episodes[world]
-    order = np.arange(len(mine)).astype(np.int32)
-    nearest = np.empty(rules.lanes, np.int32)
+    order, nearest = np.empty(len(mine), np.int32), np.empty(rules.lanes, np.int32)
+    for number in range(len(mine)):
+        order[number] = number
     sort_along_road(mine, order)
     hand_over(mine[0], autopilot[world], targets)
     if not autopilot[world]:
@@ -60,13 +64,14 @@ def step_world(
     for substep in range(rules.substeps):
         advance(mine, order, nearest, rules)
         if substep < trace.shape[0]:
-            trace[substep, world] = mine
+            for number in range(len(mine)):
+                trace[substep, world, number] = mine[number]
     episode.substeps += rules.substeps
     episode.clock_s += rules.decision_s
     judge(mine[0], episode.clock_s, rules, outcomes[world])
 
 
-@kernel()
+@kernel(inline="always")
 def step_and_renew(
     world: int,
     cars: Any,
@@ -104,26 +109,8 @@ def step_and_renew(
     observe(cars[world], rules.lanes, observations[world])
 
 
-@kernel(nogil=True)
-def step_serial(
-    cars: Any,
-    episodes: Any,
-    rules: Rules,
-    targets: Any,
-    actions: Any,
-    autopilot: Any,
-    outcomes: Any,
-    trace: Any,
-    observations: Any,
-    finals: Any,
-) -> None:
-    """``step_and_renew`` for every world on the calling thread."""
-    for world in range(len(cars)):
-        step_and_renew(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, observations, finals)
-
-
 @kernel(nogil=True, parallel=True)
-def step_parallel(
+def step_worlds(
     cars: Any,
     episodes: Any,
     rules: Rules,

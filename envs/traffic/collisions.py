@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from envs.traffic.elementary import dot2, fused_multiply_add, norm2
-from envs.traffic.layout import LENGTH_M, NOBODY, WIDTH_M
+from envs.traffic.elementary import dot2, norm2
+from envs.traffic.layout import LENGTH_M, WIDTH_M
 from sensors.jit import kernel
 
 DIAGONAL_M = math.sqrt(LENGTH_M * LENGTH_M + WIDTH_M * WIDTH_M)
@@ -30,8 +30,8 @@ def corners(car: Any, points: Any) -> None:
     for corner in range(5):
         along = -HALF_LENGTH_M if corner in (0, 1, 4) else HALF_LENGTH_M
         across = -HALF_WIDTH_M if corner in (0, 3, 4) else HALF_WIDTH_M
-        points[corner, 0] = fused_multiply_add(-car.sin, across, car.cos * along) + car.x_m
-        points[corner, 1] = fused_multiply_add(car.cos, across, car.sin * along) + car.y_m
+        points[corner, 0] = car.cos * along - car.sin * across + car.x_m
+        points[corner, 1] = car.sin * along + car.cos * across + car.y_m
 
 
 @kernel()

@@ -107,7 +107,7 @@ def output_of(episode: Any) -> Any:
 
 
 @kernel()
-def following_seed(seed: int) -> int:
+def following_seed(seed: int) -> Any:
     """``envs.seeds.following_seed``: what an episode's seed becomes where its generator goes on without a new one."""
     state = np.uint64(0)
     for key in (np.uint64(seed), np.uint64(1)):
@@ -144,7 +144,7 @@ def draw_uniform(episode: Any, low: float, high: float) -> float:
 
 
 @kernel()
-def draw_choice(episode: Any, count: int) -> int:
+def draw_choice(episode: Any, count: int) -> Any:
     """``Generator.choice(count)`` for 1 <= count < 2**32; one choice draws nothing."""
     if count == 1:
         return 0

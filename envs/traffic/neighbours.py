@@ -77,7 +77,8 @@ def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
         nearest: Room for one car a lane.
     """
     lanes = len(nearest)
-    nearest[:] = NOBODY
+    for lane in range(lanes):
+        nearest[lane] = NOBODY
     last_x = math.inf
     for place in range(len(order) - 1, -1, -1):
         number = order[place]

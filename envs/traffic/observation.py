@@ -60,8 +60,11 @@ def observe(cars: Any, lanes: int, observation: Any) -> None:
     seen = nearest_cars(cars, chosen)
     ego = cars[0]
     ego_vx, ego_vy = ego.speed_mps * ego.cos, ego.speed_mps * ego.sin
-    observation[:] = 0.0
-    for row in range(seen + 1):
+    for row in range(rows):
+        if row > seen:
+            for feature in range(FEATURES):
+                observation[row, feature] = 0.0
+            continue
         x, y, vx, vy = ego.x_m, ego.y_m, ego_vx, ego_vy
         if row > 0:
             car = cars[chosen[row - 1]]
