@@ -7,6 +7,7 @@ where it is false the numbers are zero. No sentinel, no NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from torch import Tensor
 
@@ -14,6 +15,18 @@ from sensors.scene import Batch
 
 RADAR_FEATURES = ("range_m", "azimuth_rad", "elevation_rad", "doppler_mps", "rcs_dbsm", "snr_db")
 EGO_FEATURES = ("speed_mps", "yaw_rate_radps", "acceleration_long_mps2", "acceleration_lat_mps2")
+
+
+class Semantic(IntEnum):
+    """What a pixel shows."""
+
+    SKY = 0
+    ROAD = 1
+    PAINT = 2
+    SHOULDER = 3
+    GRASS = 4
+    VEHICLE = 5
+    OBSTACLE = 6
 
 
 @dataclass(frozen=True)

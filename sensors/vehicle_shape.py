@@ -22,7 +22,7 @@ Z0, Z1, FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN = range(PART_NUMBERS
 TOP, BOTTOM, FACE_FRONT, FACE_REAR, FACE_LEFT, FACE_RIGHT = range(6)
 
 CAR, TRUCK = int(Kind.CAR), int(Kind.TRUCK)
-_FAR, _TINY, _ZERO = np.float32(1e30), np.float32(1e-20), np.float32(0)
+FAR, TINY, ZERO = np.float32(1e30), np.float32(1e-20), np.float32(0)
 
 # Shares of the half length, half width and height: x of a face's foot and of its upper edge, the same for y.
 WAIST = 0.56
@@ -76,11 +76,11 @@ def fill_parts(kind, length_m, width_m, height_m, parts):  # type: ignore[no-unt
 
 
 @kernel()
-def _cut(inside, along, near, far):  # type: ignore[no-untyped-def]
+def cut(inside, along, near, far):  # type: ignore[no-untyped-def]
     """Clip a ray's interval by one half-space: ``inside`` is the origin's depth in it, ``along`` how fast a ray leaves it."""
-    along = along if along != _ZERO else -_TINY
+    along = along if along != ZERO else -TINY
     t = inside / along
-    return max(near, t if along < _ZERO else -_FAR), min(far, t if along > _ZERO else _FAR)
+    return max(near, t if along < ZERO else -FAR), min(far, t if along > ZERO else FAR)
 
 
 @kernel()
@@ -99,22 +99,22 @@ def ray_part(part, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     Returns:
         Parameter where the ray enters, where it leaves (it hits if enter <= leave and enter > 0), and the face it enters by.
     """
-    near, far = _cut(part[Z1] - oz, dz, -_FAR, _FAR)
+    near, far = cut(part[Z1] - oz, dz, -FAR, FAR)
     face = TOP
-    t, far = _cut(oz - part[Z0], -dz, near, far)
+    t, far = cut(oz - part[Z0], -dz, near, far)
     face = BOTTOM if t > near else face
     near = t
     front, rear, side = part[FRONT_LEAN], part[REAR_LEAN], part[SIDE_LEAN]
-    t, far = _cut(part[FRONT] - ox - front * oz, dx + front * dz, near, far)
+    t, far = cut(part[FRONT] - ox - front * oz, dx + front * dz, near, far)
     face = FACE_FRONT if t > near else face
     near = t
-    t, far = _cut(part[REAR] + ox - rear * oz, rear * dz - dx, near, far)
+    t, far = cut(part[REAR] + ox - rear * oz, rear * dz - dx, near, far)
     face = FACE_REAR if t > near else face
     near = t
-    t, far = _cut(part[SIDE] - oy - side * oz, dy + side * dz, near, far)
+    t, far = cut(part[SIDE] - oy - side * oz, dy + side * dz, near, far)
     face = FACE_LEFT if t > near else face
     near = t
-    t, far = _cut(part[SIDE] + oy - side * oz, side * dz - dy, near, far)
+    t, far = cut(part[SIDE] + oy - side * oz, side * dz - dy, near, far)
     face = FACE_RIGHT if t > near else face
     return t, far, face
 

@@ -1,0 +1,94 @@
+"""Cameras: RGB, planar depth, semantic class and instance of a scene, from any mount.
+
+Pixels are sampled at their centres for depth and labels, which are exact; the colours are filtered. A camera does not see the car that
+carries it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sensors.camera_backdrop import grain_table
+from sensors.camera_frame import render_worlds
+from sensors.camera_light import light_table
+from sensors.errors import ConfigError
+from sensors.frames import CameraFrames
+from sensors.livery import body_colours
+from sensors.noise import sensor_number, world_keys
+from sensors.paint import grid_of
+from sensors.rig import Camera
+from sensors.scene import Modality, Scene
+
+SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
+"""A camera's right, down and forward, as columns in its mount's frame (x forward, y left, z up)."""
+NOISE_STREAM = 0
+
+
+def ego_T_camera(camera: Camera) -> NDArray[np.float64]:
+    """A camera's pose in the ego frame, (3, 4): columns right, down, forward, and its position."""
+    mount = camera.mount.ego_T_sensor()
+    return np.concatenate((mount[:3, :3] @ SENSOR_AXES, mount[:3, 3:]), axis=1)
+
+
+def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
+    """Render a scene from cameras of one size on the ego.
+
+    Args:
+        scene: B worlds.
+        cameras: K cameras; the k-th draws the noise of camera k of a rig.
+
+    Returns:
+        Frames of K cameras, all valid, of age 0.
+
+    Raises:
+        ConfigError: Cameras of several sizes, or one that is not above the ground.
+    """
+    size = _common_size(cameras)
+    worlds, count = scene.num_worlds, len(cameras)
+    rgb = torch.empty((worlds, count, 3, *size), dtype=torch.uint8)
+    depth = torch.empty((worlds, count, *size), dtype=torch.float32)
+    semantic = torch.empty((worlds, count, *size), dtype=torch.uint8)
+    instance = torch.empty((worlds, count, *size), dtype=torch.int16)
+    if worlds and count:
+        keys = [world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), NOISE_STREAM) for k in range(count)]
+        render_worlds(
+            np.stack([ego_T_camera(camera) for camera in cameras]),
+            np.asarray([camera.focal_px for camera in cameras]),
+            grid_of(scene.road).arrays(),
+            grain_table(),
+            _actors(scene),
+            body_colours(scene),
+            light_table(scene.weather),
+            np.stack(keys),
+            np.asarray([camera.noise for camera in cameras]),
+            (rgb.numpy(), depth.numpy(), semantic.numpy(), instance.numpy()),
+        )
+    valid, age = torch.ones((worlds, count), dtype=torch.bool), torch.zeros((worlds, count))
+    return CameraFrames(rgb, depth, semantic, instance, valid, age)
+
+
+def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
+    """Height and width that all cameras share; 0 x 0 of none."""
+    sizes = {(camera.height_px, camera.width_px) for camera in cameras}
+    if len(sizes) > 1:
+        raise ConfigError(f"cameras of {len(sizes)} sizes {sorted(sizes)}, but the frames of one call must stack; use one size")
+    for camera in cameras:
+        if camera.mount.z_m <= 0.0:
+            raise ConfigError(f"camera {camera.name!r} is mounted at z = {camera.mount.z_m} m, expected above the ground (z > 0)")
+    return next(iter(sizes), (0, 0))
+
+
+def _actors(scene: Scene) -> tuple[NDArray[np.generic], ...]:
+    """The scene's actors as kernels read them; world coordinates in float64."""
+    return (
+        scene.position_m.double().contiguous().numpy(),
+        scene.heading_rad.double().contiguous().numpy(),
+        scene.size_m.double().contiguous().numpy(),
+        scene.kind.contiguous().numpy(),
+        scene.lights.contiguous().numpy(),
+        scene.valid.contiguous().numpy(),
+    )

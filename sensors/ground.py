@@ -1,0 +1,163 @@
+"""What a point of the ground shows: paint, road, shoulder or grass, filtered over a pixel's footprint; shared by cameras and bird's-eye.
+
+Points come a row at a time, relative to a viewpoint whose place in the grid is known in float64, so that float32 is enough anywhere.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sensors.frames import Semantic
+from sensors.jit import kernel
+from sensors.paint import COS, CURVATURE, EDGE_CELL, HIGH, LAST, LOW, PX, PY, REACH_M, ROAD_CELL, SHOULDER_M, SIN
+from sensors.road import DASH_M, DASH_PERIOD_M, PAINT_WIDTH_M
+
+f4, i4, u1 = np.float32, np.int32, np.uint8
+FAST = {"contract"}
+PI, HALF_PI = f4(math.pi), f4(math.pi / 2)
+HALF_PAINT = f4(0.5 * PAINT_WIDTH_M)
+DASH_SHARE, PER_PERIOD = f4(DASH_M / DASH_PERIOD_M), f4(1.0 / DASH_PERIOD_M)
+WIDEST = f4(2.0 * REACH_M)
+SHOULDER_WIDTH = f4(SHOULDER_M)
+ROAD, PAINT, SHOULDER, GRASS = u1(Semantic.ROAD), u1(Semantic.PAINT), u1(Semantic.SHOULDER), u1(Semantic.GRASS)
+HALF, ONE, ZERO = f4(0.5), f4(1.0), f4(0.0)
+
+
+@kernel(fastmath=FAST)
+def clamp01(x):  # type: ignore[no-untyped-def]
+    """Clip to 0 to 1."""
+    return min(max(x, ZERO), ONE)
+
+
+@kernel(fastmath=FAST)
+def floor(x):  # type: ignore[no-untyped-def]
+    """Floor that stays float32; ``math.floor`` goes through int64 and stops loops from vectorising."""
+    t = f4(i4(x))
+    return t - ONE if t > x else t
+
+
+@kernel(fastmath=FAST)
+def band(x, low, high, width):  # type: ignore[no-untyped-def]
+    """Share of [x - width/2, x + width/2] that lies within low to high."""
+    h = HALF * width
+    return clamp01((min(x + h, high) - max(x - h, low)) / width)
+
+
+@kernel(fastmath=FAST)
+def dash_share(run, width):  # type: ignore[no-untyped-def]
+    """Share of [run - width/2, run + width/2] under dashes, by the integral of their pattern: right at any distance."""
+    a, b = (run - HALF * width) * PER_PERIOD, (run + HALF * width) * PER_PERIOD
+    fa, fb = floor(a), floor(b)
+    return ((fb * DASH_SHARE + min(b - fb, DASH_SHARE)) - (fa * DASH_SHARE + min(a - fa, DASH_SHARE))) / (b - a)
+
+
+@kernel(fastmath=FAST)
+def arctan2(y, x):  # type: ignore[no-untyped-def]
+    """Angle of (x, y) to 2e-6 rad, by Hastings' polynomial (Abramowitz and Stegun 4.4.49)."""
+    ax, ay = abs(x), abs(y)
+    q = min(ax, ay) / max(max(ax, ay), f4(1e-20))
+    s = q * q
+    p = f4(-0.0851330) + s * (f4(0.0208351))
+    p = f4(0.9998660) + s * (f4(-0.3302995) + s * (f4(0.1801410) + s * p))
+    angle = q * p
+    angle = HALF_PI - angle if ay > ax else angle
+    angle = PI - angle if x < ZERO else angle
+    return -angle if y < ZERO else angle
+
+
+@kernel(fastmath=FAST)
+def curve_at(row, px, py):  # type: ignore[no-untyped-def]
+    """Run from the curve's anchor and offset to its left, of a point in its cell."""
+    x, y = px - row[PX], py - row[PY]
+    forward, left = x * row[COS] + y * row[SIN], y * row[COS] - x * row[SIN]
+    k = row[CURVATURE]
+    if k == ZERO:
+        return forward, left
+    e = left - HALF * k * (forward * forward + left * left)
+    offset = f4(2.0) * e / (ONE + math.sqrt(max(ONE - f4(2.0) * k * e, ZERO)))
+    return arctan2(k * forward, ONE - k * left) / k, offset
+
+
+@kernel(fastmath=FAST)
+def line_share(row, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
+    """Share of a pixel that one painted line covers; u and v are the pixel's edges on the ground."""
+    run, offset = curve_at(row, px, py)
+    cos, sin = row[COS], row[SIN]
+    across = min(max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3)), WIDEST)
+    if abs(offset) > HALF_PAINT + HALF * across or run < row[LOW] or run >= row[HIGH]:
+        return ZERO
+    share = band(offset, -HALF_PAINT, HALF_PAINT, across)
+    if row[LAST] >= ZERO:
+        along = max(abs(ux * cos + uy * sin) + abs(vx * cos + vy * sin), f4(1e-2))
+        share *= dash_share(run + row[LAST], along)
+    return share
+
+
+@kernel(fastmath=FAST)
+def lane_shares(row, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
+    """How far a point lies inside a lane, and the shares of the pixel within the lane and within its shoulder too."""
+    run, offset = curve_at(row, px, py)
+    cos, sin = row[COS], row[SIN]
+    across = max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3))
+    inside = row[LAST] - abs(offset)
+    over = max(row[LOW] - run, run - row[HIGH])
+    inside = min(inside, -over) if over > ZERO else inside
+    return inside, clamp01(HALF + inside / across), clamp01(HALF + (inside + SHOULDER_WIDTH) / across)
+
+
+@kernel(fastmath=FAST)
+def place_in_grid(grid, x, y):  # type: ignore[no-untyped-def]
+    """Cell of a viewpoint, and its place within that cell, as numbers for ``ground_row``."""
+    frame = grid[5]
+    gx, gy = (x - frame[0]) / frame[2], (y - frame[1]) / frame[2]
+    i, j = math.floor(min(max(gx, -1e8), 1e8)), math.floor(min(max(gy, -1e8), 1e8))
+    return i4(i), i4(j), f4(gx - i), f4(gy - j)
+
+
+@kernel(fastmath=FAST)
+def ground_row(grid, place, x, y, ux, uy, vx, vy, paint, road, hard, label):  # type: ignore[no-untyped-def]
+    """Look up a row of points.
+
+    Args:
+        grid: ``PaintGrid.arrays()``.
+        place: ``place_in_grid`` of the viewpoint.
+        x: World offset of each point from the viewpoint [m], (N,).
+        y: The same along y.
+        ux: Edge of the pixel on the ground, along the row, x (N,).
+        uy: The same edge, y.
+        vx: Edge of the pixel down the columns, x (N,).
+        vy: The same edge, y.
+        paint: Out: share of the pixel under paint (N,).
+        road: Out: share that is road.
+        hard: Out: share that is road or shoulder.
+        label: Out: a ``Semantic`` (N,) uint8.
+    """
+    cover, line_from, lines, lane_from, lanes, frame, columns, rows = grid
+    i0, j0, fx, fy = place
+    cell, per_cell = f4(frame[2]), f4(1.0 / frame[2])
+    for k in range(x.size):
+        gx, gy = fx + x[k] * per_cell, fy + y[k] * per_cell
+        bx, by = floor(gx), floor(gy)
+        i, j = i0 + i4(bx), j0 + i4(by)
+        paint[k], road[k], hard[k], label[k] = ZERO, ZERO, ZERO, GRASS
+        if i < 0 or j < 0 or i >= columns or j >= rows:
+            continue
+        where = np.uint32(j * columns + i)
+        px, py = (gx - bx) * cell, (gy - by) * cell
+        kind = cover[where]
+        if kind == ROAD_CELL:
+            road[k], hard[k], label[k] = ONE, ONE, ROAD
+        elif kind == EDGE_CELL:
+            best, inner, outer = f4(-1e9), ZERO, ZERO
+            for n in range(lane_from[where], lane_from[where + 1]):
+                inside, a, b = lane_shares(lanes[n], px, py, ux[k], uy[k], vx[k], vy[k])
+                best, inner, outer = max(best, inside), inner + a, outer + b
+            road[k], hard[k] = min(inner, ONE), min(outer, ONE)
+            label[k] = ROAD if best >= ZERO else (SHOULDER if best >= -SHOULDER_WIDTH else GRASS)
+        share = ZERO
+        for n in range(line_from[where], line_from[where + 1]):
+            share += line_share(lines[n], px, py, ux[k], uy[k], vx[k], vy[k])
+        paint[k] = min(share, ONE)
+        label[k] = PAINT if share > HALF else label[k]
