@@ -1,0 +1,95 @@
+"""What ``drive-fusion review`` does: make and end accounts, or serve the room."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+from feedback.accounts import Accounts
+from feedback.server.config import LOOPBACK, ReviewConfig
+from feedback.store import Store
+from sensors.errors import ConfigError
+
+MAX_CONNECTIONS = 256
+
+
+def serve(config: ReviewConfig) -> int:
+    """Run ``drive-fusion review`` until it is interrupted.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: If the folder is no study, nobody could log in from elsewhere, or the address cannot be had.
+        StoreError: If the database cannot be used.
+    """
+    database = config.study / "feedback.db"
+    if not database.is_file():
+        raise ConfigError(
+            f"no study at {str(config.study)!r}: {database} does not exist; make one with drive-fusion demo --study {config.study}"
+        )
+    with Store(database) as store:
+        accounts = Accounts(store, config.idle_timeout_min * 60, config.absolute_timeout_h * 3600)
+        if config.add_reviewer is not None:
+            reviewer, token = accounts.add_person(config.add_reviewer)
+            _print_token(f"{config.add_reviewer} is {reviewer.pseudonym} in labels and exports", token, config.study)
+        elif config.renew_token is not None:
+            _print_token(f"{config.renew_token}: the old token no longer works", accounts.renew_token(config.renew_token), config.study)
+        elif config.erase_reviewer is not None:
+            print(f"forgotten; the labels stay, as {accounts.erase(config.erase_reviewer)}'s")
+        else:
+            _serve_room(config, store, accounts)
+    return 0
+
+
+def _print_token(news: str, token: str, study: Path) -> None:
+    print(f"{news}\ntoken, shown this once: {token}\nit is typed at the log in of: drive-fusion review {study}")
+
+
+def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
+    import uvicorn
+
+    from feedback.server.app import create_app
+
+    if config.host not in LOOPBACK and not accounts.any_person():
+        raise ConfigError(f"--host {config.host}: nobody has an account yet; first: drive-fusion review {config.study} --add-reviewer NAME")
+    listener = _listen(config.host, config.port)
+    port = listener.getsockname()[1]
+    local_url = f"{config.scheme}://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
+    url = (config.public_url or local_url).rstrip("/")
+    _say_hello(config, url, accounts)
+    options = uvicorn.Config(
+        create_app(store, accounts, url),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # anybody could write them; the rate limit counts connections' own addresses
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=3,
+        ssl_certfile=config.tls_certificate,
+        ssl_keyfile=config.tls_key,
+    )
+    with listener:
+        uvicorn.Server(options).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)  # from here on, who follows the printed URL is kept waiting, not turned away
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port, or --port 0") from error
+    return listener
+
+
+def _say_hello(config: ReviewConfig, url: str, accounts: Accounts) -> None:
+    print(f"review room: {url}", flush=True)
+    newcomer = f"drive-fusion review {config.study} --add-reviewer NAME"
+    print(f"{'a reviewer needs' if accounts.any_person() else 'nobody can log in yet; make'} a token: {newcomer}", flush=True)
+    if url.startswith("http://") and config.host not in LOOPBACK:
+        print("warning: without https, tokens and answers cross the network readable", file=sys.stderr, flush=True)
+    print("stop with Ctrl-C; nothing is lost", flush=True)
