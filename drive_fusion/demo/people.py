@@ -1,0 +1,130 @@
+"""The demo's people: clips of many drivers, scripted reviewers who compare them, a scripted rider who takes the wheel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from drive_fusion.demo.config import DemoConfig
+from drive_fusion.study import Study
+
+if TYPE_CHECKING:
+    from envs.drivers import Driver
+    from envs.recording import Recording
+    from feedback.clips import Clip, ClipShelf
+    from feedback.store import Store
+
+SCRIPTED_DRIVERS = ("random", "idle", "slower", "faster", "idm")
+FORK_DECISION = 4
+REVIEWERS = {"script-mistake": ("mistake", 0.6), "script-oracle": ("oracle", 0.4)}
+"""Pseudonym of each scripted reviewer: its teacher, and its share of the pairs."""
+RIDER = "script-rider"
+CLIP_WIDTH_PX = 426
+
+
+def record_drivers(config: DemoConfig, warm: Driver) -> dict[str, list[Recording]]:
+    """Record episodes of every kind of driver on training seeds, and forks that leave one ride for another in mid-episode."""
+    from envs.drivers import driver_named
+    from envs.rollout import record
+    from envs.seeds import seed_set
+    from envs.world import World
+    from feedback.pairs import fork_recordings
+
+    world = World(config.id, num_worlds=config.clip_episodes)
+    seeds = seed_set("train", config.clip_episodes, seed=config.seed + 1)
+    drivers = {name: driver_named(name, world.num_actions, config.seed) for name in SCRIPTED_DRIVERS}
+    recordings = {name: record(world, driver, seeds) for name, driver in {**drivers, "warm": warm}.items()}
+    recordings["warm, then faster"] = fork_recordings(world, recordings["warm"], FORK_DECISION, drivers["faster"])
+    recordings["warm, then slower"] = fork_recordings(world, recordings["warm"], FORK_DECISION, drivers["slower"])
+    return recordings
+
+
+def shelve_pairs(config: DemoConfig, study: Study, recordings: dict[str, list[Recording]]) -> dict[str, Any]:
+    """Cut clips, propose pairs, and put both into the study; the first pairs get videos."""
+    from feedback.clips import ClipShelf, clip_at, cut_clips, usual_decisions
+    from feedback.pairs import propose_pairs
+    from feedback.store import Store
+
+    clips: list[Clip] = []
+    for name, rides in recordings.items():
+        for ride in rides:
+            clips += cut_clips(ride, count=2, seed=config.seed, driver=name, run="demonstrations")
+            if name.startswith("warm"):  # from the very start: rides that share it can be compared as forks
+                clips.append(clip_at(ride, 0, usual_decisions(ride), driver=name, run="demonstrations"))
+    pairs = propose_pairs(clips, config.labels, seed=config.seed)
+    with Store(study.database) as store:
+        shelf = ClipShelf(store)
+        for place, pair in enumerate(pairs):
+            first, second = shelf.add(pair.first), shelf.add(pair.second)
+            watched = place < config.videos
+            store.add_pair(first, second, pair.reason, labels_wanted=None if watched else 1)
+            if watched:
+                _add_videos(study, store, shelf, (first, second))
+        shelved = store.clips()
+    return {
+        "clips": len(shelved),
+        "pairs": dict(Counter(pair.reason for pair in pairs)),
+        "clips with a crash": sum("crashed" in row.outcome for row in shelved),
+        "pairs with videos": min(config.videos, len(pairs)),
+    }
+
+
+def _add_videos(study: Study, store: Store, shelf: ClipShelf, clip_ids: tuple[str, str]) -> None:
+    from sensors.views.video import write_clip_video
+
+    for clip_id in clip_ids:
+        row = store.clip(clip_id)
+        if row is None or row.video_path is not None:
+            continue
+        path = study.clips / f"{clip_id}.mp4"
+        sha256 = write_clip_video(shelf[clip_id].recording.scenes, path, width_px=CLIP_WIDTH_PX)
+        store.add_clip(replace(row, video_path=f"clips/{path.name}", video_sha256=sha256))
+
+
+def let_scripts_label(config: DemoConfig, study: Study) -> dict[str, Any]:
+    """Scripted reviewers answer through the store that people answer through; a scripted rider takes the wheel in clips."""
+    from feedback.clips import ClipShelf
+    from feedback.scripted import review_with, teacher_named
+    from feedback.store import Store
+    from feedback.takeover import Rider, watch_with
+
+    with Store(study.database) as store:
+        shelf = ClipShelf(store)
+        known = {reviewer.pseudonym: reviewer.id for reviewer in store.reviewers()}
+        for pseudonym, (teacher, share) in REVIEWERS.items():
+            number = known.get(pseudonym) or store.add_reviewer(pseudonym, scripted=True)[0]
+            wanted = round(share * config.labels) - store.progress(number).done
+            review_with(store, number, teacher_named(teacher), shelf.decisions, limit=max(wanted, 0))
+        rider = known.get(RIDER) or store.add_reviewer(RIDER, scripted=True)[0]
+        watched = [row.id for row in store.clips()][: config.ride_alongs]
+        watch_with(store, rider, Rider(), watched, lambda name: (shelf[name].recording.scenes, shelf[name].recording.dt_s))
+        return labels_so_far(store)
+
+
+def labels_so_far(store: Store) -> dict[str, Any]:
+    """Who said how much, for the report."""
+    by_reviewer: dict[str, Counter[str]] = {}
+    scripted = {}
+    for label in store.labels():
+        by_reviewer.setdefault(label.reviewer, Counter())[label.choice] += 1
+        scripted[label.reviewer] = label.scripted
+    rides = store.takeovers()
+    return {
+        "labels_sha256": store.labels_hash(),
+        "reviewers": [{"name": name, "scripted": scripted[name], "answers": dict(counts)} for name, counts in by_reviewer.items()],
+        "rides watched": len(rides),
+        "takeovers": sum(ride.onset_s is not None for ride in rides),
+    }
+
+
+def learn_reward(config: DemoConfig, study: Study) -> dict[str, Any]:
+    """Learn the reward from all that was said; it lies in the study as reward/."""
+    from feedback.learning import learn_from_store
+    from feedback.reward_model import RewardConfig
+    from feedback.store import Store
+
+    with Store(study.database) as store:
+        model, report = learn_from_store(store, RewardConfig(seed=config.seed))
+    model.save(study.folder / "reward")
+    return report.as_dict()
