@@ -1,5 +1,6 @@
 """The world: traffic, episodes, recordings, and the environments that learners use."""
 
+from envs.ids import register_all
 from sensors.lazy import exports
 
 __getattr__, __all__ = exports(
@@ -9,7 +10,12 @@ __getattr__, __all__ = exports(
         "gym": ("DrivingEnv",),
         "recording": ("Recording",),
         "reference": ("ReferenceWorld",),
-        "sb3": ("make_sb3_vec",),
+        "rollout": ("record",),
+        "sb3": ("Transition", "make_sb3_vec"),
+        "scene_table": ("RecordingError",),
+        "seeds": ("seed_set",),
         "world": ("Outcome", "World"),
     },
 )
+
+register_all()

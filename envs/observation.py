@@ -15,7 +15,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from sensors.errors import ConfigError, SensorFault
+from sensors.errors import SensorFault
 from sensors.frames import EGO_FEATURES, RADAR_FEATURES, Frames, LidarFrames, RadarFrames
 from sensors.rig import Rig
 
@@ -23,6 +23,7 @@ RADAR_SCALES = {"azimuth_rad": math.pi, "elevation_rad": math.pi / 2, "doppler_m
 """What is 1 in the observation; two cars at highway-env's 40 m/s close in at 80. Ranges are shares of the radar's own largest."""
 EGO_SCALES = {"speed_mps": 40.0, "yaw_rate_radps": 1.0, "acceleration_long_mps2": 10.0, "acceleration_lat_mps2": 10.0}
 OLDEST_S = 1.0
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def observation_space(rig: Rig, action_width: int) -> spaces.Dict:
@@ -116,14 +117,20 @@ def _check_finite(name: str, values: Tensor) -> None:
 
 
 def own_observation_space(world: Any) -> spaces.Space[Any]:
-    """The space of one world's ``observation()``: highway-env's own."""
+    """The space of one world's ``observation()``: highway-env's own, but bounded by the largest float32 where that one is unbounded."""
     if hasattr(world, "observation_space"):
-        space: spaces.Space[Any] = world.observation_space
-        return space
+        return _bounded(world.observation_space)
     kinematics = world.config["observation"]  # native worlds give Kinematics only
-    if kinematics["type"] != "Kinematics":
-        raise ConfigError(f"{world.id}: a native world observes Kinematics, got {kinematics['type']!r}")
-    return spaces.Box(-np.inf, np.inf, (kinematics.get("vehicles_count", 5), 5), np.float32)
+    return spaces.Box(-LARGEST, LARGEST, (kinematics.get("vehicles_count", 5), 5), np.float32)
+
+
+def _bounded(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """gymnasium's checker warns of infinite bounds."""  # noqa: D403
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key: _bounded(part) for key, part in space.items()})
+    if isinstance(space, spaces.Box) and space.dtype != np.uint8:
+        return spaces.Box(space.low.clip(-LARGEST, None), space.high.clip(None, LARGEST), dtype=space.dtype.type)  # type: ignore[union-attr]
+    return space
 
 
 def action_space(world: Any) -> spaces.Space[Any]:

@@ -1,0 +1,98 @@
+"""One world as a gymnasium environment, with highway-env's own observation or a rig's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, SupportsFloat
+
+import gymnasium
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from envs.observation import action_space, as_numpy
+from envs.sense import Senses
+from envs.world import World
+from sensors.errors import unknown_name
+from sensors.rig import Rig
+from sensors.scene import Scene
+
+RENDER_MODES = ("rgb_array",)
+
+
+class DrivingEnv(gymnasium.Env[Any, Any]):
+    """An id of highway-env with one ego; registered with gymnasium as ``DriveFusion/<id>``."""
+
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
+
+    def __init__(
+        self,
+        id: str,
+        rig: str | Rig | None = None,
+        device: str | torch.device = "cpu",
+        config: Mapping[str, Any] | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        """Build the environment.
+
+        Args:
+            id: An id of ``envs.ids.SINGLE_AGENT_IDS``.
+            rig: What is seen: a rig, a preset's name, or None for highway-env's own observation.
+            device: Where the world and the sensors run: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+            config: Changes to highway-env's configuration.
+            render_mode: ``"rgb_array"``, or None.
+
+        Raises:
+            ConfigError: Unknown id, rig, device, configuration key or render mode.
+        """
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise unknown_name("render_mode", render_mode, RENDER_MODES)
+        self.world: Any = World(id, 1, device=device, config=config)
+        self.render_mode = render_mode
+        self.metadata = self.metadata | {"render_fps": max(1, round(1 / self.world.policy_dt_s))}
+        self._senses = Senses(self.world, rig)
+        self.observation_space = self._senses.space
+        self.action_space = action_space(self.world)
+        self._started = False
+
+    @property
+    def scene(self) -> Scene:
+        """The present scene, of one world."""
+        scene: Scene = self.world.scene
+        return scene
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: The same as highway-env's. Without one, the first episode is drawn from entropy and later ones go on with the world's
+                own generator, as highway-env's do.
+            options: Taken for gymnasium's sake; there are none.
+        """
+        super().reset(seed=seed)
+        if seed is None and self._started:
+            scene = self.world.reset_continue(torch.tensor([True]))
+        else:
+            scene = self.world.reset(torch.tensor([int(self.np_random.integers(2**31)) if seed is None else seed]))
+        self._started = True
+        return self._observation(scene), {"episode_seed": int(scene.episode_seed[0])}
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Advance one decision; ``info["rewards"]`` holds highway-env's reward terms."""
+        scene, outcome = self.world.step(torch.as_tensor(np.asarray(action))[None])
+        info = {"crashed": bool(scene.crashed[0, 0]), "rewards": {name: float(term[0]) for name, term in outcome.terms.items()}}
+        ended = bool(outcome.terminated[0]), bool(outcome.truncated[0])
+        return self._observation(scene), float(outcome.reward[0]), *ended, info
+
+    def _observation(self, scene: Scene) -> Any:
+        observed = as_numpy(self._senses.observe(scene))
+        return {key: value[0] for key, value in observed.items()} if isinstance(observed, dict) else observed[0]
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """A picture from above, (H, W, 3) bytes; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        from sensors.views import birds_eye
+
+        picture: NDArray[np.uint8] = birds_eye(self.scene)[0]
+        return picture
