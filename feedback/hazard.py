@@ -198,7 +198,7 @@ def _descend(hazard: Hazard, tables: tuple[Tensor, Tensor, Tensor], held_out: Te
     for _ in range(config.steps):
         logits = hazard.logit(features.reshape(-1, features.shape[-1])).reshape(onset.shape)
         nll = survival_nll(logits, onset, exposure)
-        validation = float(nll[held_out].mean())
+        validation = float(nll[held_out].mean().detach())
         if validation < best:
             best, kept = validation, copy.deepcopy(hazard.state_dict())
         optimiser.zero_grad()

@@ -56,10 +56,15 @@ def true_reward(decisions: Decisions) -> Tensor:
 class ReturnScale:
     """What returns are like, to rescale thresholds by."""
 
-    worst: float = 0.0
+    worst: float
     """The smallest return seen: counted as 0."""
-    mean: float = 1.0
+    mean: float
     """The mean return."""
+
+    @property
+    def typical(self) -> float:
+        """The mean, counted from the worst."""
+        return self.mean - self.worst
 
     @classmethod
     def of(cls, returns: Sequence[float]) -> ReturnScale:
@@ -87,8 +92,8 @@ class Teacher:
     """Rides are equal if their returns differ by less than this share of the mean."""
     skip: float = 0.0
     """Pairs are skipped if neither ride returns more than this share of the mean."""
-    scale: ReturnScale = ReturnScale()
-    """What 'the mean' is, counted from the worst."""
+    scale: ReturnScale | None = None
+    """What 'the mean' is, counted from the worst; needed by equal and skip."""
     seed: int = 0
     """Chooses which answers go wrong."""
 
@@ -98,6 +103,12 @@ class Teacher:
                 f"{self}: expected rationality > 0, discount in (0, 1], mistake in [0, 0.5), and equal and skip of at least 0"
             )
 
+    @property
+    def _scale(self) -> ReturnScale:
+        if self.scale is None:
+            raise ConfigError(f"{self}: equal and skip are shares of a typical return; give scale=ReturnScale.of(returns of some rides)")
+        return self.scale
+
     def ride_return(self, rewards: Tensor) -> float:
         """Sum a ride's rewards (D,), later ones in full."""
         ages = torch.arange(len(rewards) - 1, -1, -1, dtype=torch.float64)
@@ -106,10 +117,9 @@ class Teacher:
     def probabilities(self, rewards_a: Tensor, rewards_b: Tensor) -> dict[Choice, float]:
         """How likely each answer is, given both rides' rewards (D,)."""
         one, other = self.ride_return(rewards_a), self.ride_return(rewards_b)
-        typical = self.scale.mean - self.scale.worst
-        if max(one, other) - self.scale.worst < self.skip * typical:
+        if self.skip and max(one, other) - self._scale.worst < self.skip * self._scale.typical:
             return {"skip": 1.0}
-        if abs(one - other) <= SAME_RETURN or abs(one - other) < self.equal * typical:
+        if abs(one - other) <= SAME_RETURN or (self.equal and abs(one - other) < self.equal * self._scale.typical):
             return {"tie": 1.0}
         if math.isinf(self.rationality):
             better = float(one > other)
