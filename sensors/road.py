@@ -162,7 +162,7 @@ class RoadMap:
         curved = np.abs(curvature) > 1e-9
         safe = np.where(curved, curvature, 1.0)
         sign = np.sign(safe)
-        angle = np.arctan2(forward * sign, (1.0 / safe - left) * sign)
+        angle = np.arctan2(forward, (1.0 / safe - left) * sign)
         run = np.where(curved, angle / np.abs(safe), forward)
         radius = np.hypot(forward, 1.0 / safe - left)
         lateral = np.where(curved, (1.0 / np.abs(safe) - radius) * sign, left)
