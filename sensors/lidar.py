@@ -41,7 +41,6 @@ from sensors.vehicle_shape import CAR, MAX_PARTS, PART_NUMBERS, fill_parts
 
 f4, i4, u4 = np.float32, np.int32, np.uint32
 Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 KOSCHMIEDER = 3.912
 GROUND_REFLECTIVITY = 0.15
@@ -52,6 +51,25 @@ THRESHOLD_REFLECTIVITY = 0.1
 """Reflectivity that is just detected at maximum range."""
 LOSS_STREAM, RANGE_STREAM = 0, 1
 FIRST_SENSOR = sensor_number(Modality.LIDAR, 0)
+
+
+class Optics(NamedTuple):
+    """K lidars as the kernels take them; E beams, C columns."""
+
+    mounts: Doubles  # (K, 4, 4) ego_T_sensor
+    settings: Doubles  # (K, 2) maximum range and its noise [m]
+    azimuth: Doubles  # (2, C) cosines and sines of the columns
+    tan_elevation: Floats  # (E,)
+    cos_elevation: Floats  # (E,)
+
+
+class Images(NamedTuple):
+    """Where the kernels write, each (B, K, E, C)."""
+
+    range_m: Floats
+    intensity: Floats
+    hit: NDArray[np.uint8]
+    actor: NDArray[np.int16]
 
 
 class Scratch(NamedTuple):
@@ -101,12 +119,11 @@ def _aim(azimuth: Doubles, world_R_sensor: Doubles, directions: Floats) -> None:
 
 
 @kernel()
-def _add_actor(
-    actor: int, kind: int, size: Doubles, position: Doubles, heading: float, tan_elevation: Floats, count: int, s: Scratch
-) -> int:
+def _add_actor(scene: SceneArrays, b: int, actor: int, tan_elevation: Floats, count: int, s: Scratch) -> int:
     """List the parts of an actor that the sensor may see, and return how many parts are listed now."""
+    heading, kind, size = scene.heading[b, actor], scene.kind[b, actor], scene.size[b, actor]
     cos, sin = math.cos(heading), math.sin(heading)
-    dx, dy = s.origin[0] - position[0], s.origin[1] - position[1]
+    dx, dy = s.origin[0] - scene.position[b, actor, 0], s.origin[1] - scene.position[b, actor, 1]
     s.sensor[0], s.sensor[1], s.sensor[2] = cos * dx + sin * dy, cos * dy - sin * dx, s.origin[2]
     for axis in range(3):
         x, y = s.world_R_sensor[0, axis], s.world_R_sensor[1, axis]
@@ -126,16 +143,14 @@ def _add_actor(
 
 
 @kernel()
-def _list_parts(
-    position: Doubles, heading: Doubles, size: Doubles, kind: Ints, valid: Bools, max_range_m: float, tan_elevation: Floats, s: Scratch
-) -> int:
+def _list_parts(scene: SceneArrays, b: int, max_range_m: float, tan_elevation: Floats, s: Scratch) -> int:
     """List the parts of all actors within range; the ego's own car is not seen."""
     count = 0
-    for a in range(1, valid.size):
-        if valid[a]:
-            distance = math.hypot(position[a, 0] - s.origin[0], position[a, 1] - s.origin[1])
-            if distance - 0.5 * math.hypot(size[a, 0], size[a, 1]) < max_range_m:
-                count = _add_actor(a, kind[a], size[a], position[a], heading[a], tan_elevation, count, s)
+    for a in range(1, scene.valid.shape[1]):
+        if scene.valid[b, a]:
+            distance = math.hypot(scene.position[b, a, 0] - s.origin[0], scene.position[b, a, 1] - s.origin[1])
+            if distance - 0.5 * math.hypot(scene.size[b, a, 0], scene.size[b, a, 1]) < max_range_m:
+                count = _add_actor(scene, b, a, tan_elevation, count, s)
     return count
 
 
@@ -159,42 +174,46 @@ def _cast_row(beam: int, tangent: np.float32, count: int, s: Scratch) -> None:
                 cast_part(s.planes[n], i4(actor), (ax, ay, az), (gx[a:z], gy[a:z], gz[a:z]), s.w[a:z], s.strength[a:z], s.actor[a:z])
 
 
+@kernel()
+def _scan_share(share: int, shares: int, scene: SceneArrays, optics: Optics, out: Images) -> None:
+    """Scan every sweep whose number leaves the remainder ``share``."""
+    worlds, sensors, beams, columns = out.range_m.shape
+    s = _scratch(scene.valid.shape[1], columns)
+    for item in range(share, worlds * sensors, shares):
+        b, k = item // sensors, item % sensors
+        max_range_m, noise_m = optics.settings[k, 0], optics.settings[k, 1]
+        place_sensor(scene.position[b, 0], scene.heading[b, 0], optics.mounts[k], s.origin, s.world_R_sensor)
+        _aim(optics.azimuth, s.world_R_sensor, s.directions)
+        count = _list_parts(scene, b, max_range_m, optics.tan_elevation, s)
+        s.limits[0], s.limits[1] = 1.0 / max_range_m, -2.0 * KOSCHMIEDER / scene.visibility[b]
+        s.limits[2], s.limits[3], s.limits[4] = max_range_m * max_range_m / THRESHOLD_REFLECTIVITY, noise_m, max_range_m
+        s.key[0], s.key[1] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, LOSS_STREAM)
+        s.key[2], s.key[3] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RANGE_STREAM)
+        for e in range(beams):
+            _cast_row(e, optics.tan_elevation[e], count, s)
+            row = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
+            if noise_m > 0.0:
+                detect_noisy(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, u4(e * columns), s.key, row)
+            else:
+                detect_exact(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, row)
+
+
 @kernel(parallel=True)
-def _render(
-    scene: SceneArrays,
-    mounts: Doubles,
-    settings: Doubles,
-    azimuth: Doubles,
-    tan_elevation: Floats,
-    cos_elevation: Floats,
-    threads: int,
-    out_range: Floats,
-    out_intensity: Floats,
-    out_hit: NDArray[np.uint8],
-    out_actor: NDArray[np.int16],
-) -> None:
-    worlds, sensors, beams, columns = out_range.shape
-    for thread in prange(threads):
-        s = _scratch(scene.valid.shape[1], columns)
-        for item in range(thread, worlds * sensors, threads):
-            b, k = item // sensors, item % sensors
-            max_range_m, noise_m = settings[k, 0], settings[k, 1]
-            place_sensor(scene.position[b, 0], scene.heading[b, 0], mounts[k], s.origin, s.world_R_sensor)
-            _aim(azimuth, s.world_R_sensor, s.directions)
-            count = _list_parts(
-                scene.position[b], scene.heading[b], scene.size[b], scene.kind[b], scene.valid[b], max_range_m, tan_elevation, s
-            )
-            s.limits[0], s.limits[1] = 1.0 / max_range_m, -2.0 * KOSCHMIEDER / scene.visibility[b]
-            s.limits[2], s.limits[3], s.limits[4] = max_range_m * max_range_m / THRESHOLD_REFLECTIVITY, noise_m, max_range_m
-            s.key[0], s.key[1] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, LOSS_STREAM)
-            s.key[2], s.key[3] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RANGE_STREAM)
-            for e in range(beams):
-                _cast_row(e, tan_elevation[e], count, s)
-                row = (out_range[b, k, e], out_intensity[b, k, e], out_hit[b, k, e], out_actor[b, k, e])
-                if noise_m > 0.0:
-                    detect_noisy(s.w, s.strength, s.actor, cos_elevation[e], s.limits, u4(e * columns), s.key, row)
-                else:
-                    detect_exact(s.w, s.strength, s.actor, cos_elevation[e], s.limits, row)
+def _scan(shares: int, scene: SceneArrays, optics: Optics, out: Images) -> None:
+    for share in prange(shares):
+        _scan_share(share, shares, scene, optics, out)
+
+
+def _optics(lidars: Sequence[Lidar]) -> Optics:
+    azimuth = 2.0 * math.pi * (np.arange(lidars[0].columns) + 0.5) / lidars[0].columns
+    elevation = np.array(lidars[0].elevations_rad)
+    return Optics(
+        mounts_of([lidar.mount for lidar in lidars]),
+        np.array([(lidar.max_range_m, lidar.range_noise_m) for lidar in lidars]),
+        np.stack((np.cos(azimuth), np.sin(azimuth))),
+        np.tan(elevation).astype(f4),
+        np.cos(elevation).astype(f4),
+    )
 
 
 def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
@@ -219,19 +238,6 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
         age_s=torch.zeros((worlds, sensors)),
     )
     if worlds and lidars:
-        azimuth = 2.0 * math.pi * (np.arange(columns) + 0.5) / columns
-        elevation = np.array(lidars[0].elevations_rad)
-        _render(
-            scene_arrays(scene),
-            mounts_of([lidar.mount for lidar in lidars]),
-            np.array([(lidar.max_range_m, lidar.range_noise_m) for lidar in lidars]),
-            np.stack((np.cos(azimuth), np.sin(azimuth))),
-            np.tan(elevation).astype(f4),
-            np.cos(elevation).astype(f4),
-            min(numba.get_num_threads(), worlds * sensors),
-            frames.range_m.numpy(),
-            frames.intensity.numpy(),
-            frames.hit.view(torch.uint8).numpy(),
-            frames.actor.numpy(),
-        )
+        images = Images(frames.range_m.numpy(), frames.intensity.numpy(), frames.hit.view(torch.uint8).numpy(), frames.actor.numpy())
+        _scan(min(numba.get_num_threads(), worlds * sensors), scene_arrays(scene), _optics(lidars), images)
     return frames
