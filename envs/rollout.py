@@ -63,7 +63,7 @@ def _rig_for(driver: Driver, frames_rig: Rig | str | None) -> Rig | None:
 def _rendered(scene: Any, rig: Rig | None) -> Any:
     if rig is None:
         return None
-    from sensors.render import render
+    from sensors.rendering import render
 
     return render(scene, rig)
 

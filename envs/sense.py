@@ -48,6 +48,6 @@ class Senses:
             if where is None:
                 return own
             return own[where] if isinstance(own, Tensor) else {key: value[where] for key, value in own.items()}
-        from sensors.render import render
+        from sensors.rendering import render
 
         return pack(render(scene if where is None else scene.select(where), self.rig), self.rig)
