@@ -27,7 +27,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command("drive_fusion.training:TrainConfig", "drive_fusion.training:train", "train a fused driver with PPO"),
     "review": Command("feedback.server.config:ReviewConfig", "feedback.server:serve", "serve the review room to people's browsers"),
     "evaluate": Command(
-        "drive_fusion.scoring_table:EvaluateConfig", "drive_fusion.scoring_table:run_evaluation", "score drivers on held-out seeds"
+        "drive_fusion.scoreboard:EvaluateConfig", "drive_fusion.scoreboard:run_evaluation", "score drivers on held-out seeds"
     ),
     "bench": Command("", "", "measure speed and parity: bench SUITE, bench compare A B"),
     "export": Command("drive_fusion.export:ExportConfig", "drive_fusion.export:run_export", "write labels and recordings for other tools"),

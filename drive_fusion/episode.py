@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
-    from envs.drivers import Driver
     from envs.recording import Recording
 
 
@@ -21,7 +20,7 @@ class RunConfig:
     id: str = "highway-fast-v0"
     """highway-env's name of the world."""
     driver: str = "idm"
-    """random, idle, slower, faster, lane_left, lane_right, idm, or a checkpoint's folder."""
+    """random, idle, slower, faster, lane_left, lane_right, idm, rule, or a checkpoint's folder."""
     episodes: int = 1
     """How many episodes, with seeds that follow one another."""
     seed: int = 0
@@ -64,26 +63,16 @@ def described(recording: Recording) -> str:
     )
 
 
-def driver_for(name: str, world: Any, seed: int) -> Driver:
-    """A scripted driver by name, or the one in a checkpoint's folder."""
-    from envs.drivers import driver_named
-
-    if Path(name).exists():
-        from drive_fusion.policy_driver import load_driver
-
-        return load_driver(Path(name))
-    return driver_named(name, world.num_actions, seed, world.action_names)
-
-
 def run_episodes(config: RunConfig) -> int:
     """Drive, print a line an episode, and write what was asked for."""
     import torch
 
+    from drive_fusion.policy_driver import driver_of
     from envs.rollout import record
     from envs.world import World
 
     world = World(config.id, num_worlds=config.episodes, config=config.settings())
-    driver = driver_for(config.driver, world, config.seed)
+    driver = driver_of(config.driver, world)
     recordings = record(world, driver, torch.arange(config.seed, config.seed + config.episodes), until_horizon=False)
     for recording in recordings:
         print(described(recording))

@@ -1,0 +1,47 @@
+"""``drive-fusion evaluate``: drivers side by side on held-out seeds, never without the baselines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sensors.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Options of ``drive-fusion evaluate``."""
+
+    drivers: tuple[str, ...] = ()
+    """Checkpoint folders or names (rule, idm, ...) to score; the baselines random, each constant action and idm are always there."""
+    id: str = "highway-fast-v0"
+    """highway-env's name of the world."""
+    seeds: int = 100
+    """How many episodes each driver drives."""
+    seed_set: str = "test"
+    """Which seeds: train, validation or test; the three never meet."""
+    device: str = "cpu"
+    """cpu, cuda or auto."""
+    json: Path | None = None
+    """Write every figure, with its interval and each seed's value, here."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ConfigError(f"evaluate: seeds is {self.seeds}, expected 1 or more")
+
+
+def run_evaluation(config: EvaluateConfig) -> int:
+    """Drive, score, print the table, write the figures."""
+    from drive_fusion.evaluation import baselines, evaluate, table
+    from drive_fusion.study import write_json
+    from envs.seeds import seed_set
+
+    seeds = seed_set(config.seed_set, config.seeds)
+    rows = [evaluate(driver, config.id, seeds, device=config.device) for driver in config.drivers]
+    rows = baselines(config.id, seeds) + rows
+    print(table(rows))
+    if config.json is not None:
+        write_json(config.json, [json.loads(json.dumps(asdict(row))) | {"summary": row.summary()} for row in rows])
+        print(f"wrote {config.json}")
+    return 0
