@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -69,7 +70,9 @@ async def _rejected(request: Request, error: LabelRejected) -> Response:
 
 
 async def _store_failed(request: Request, error: StoreError) -> Response:
-    return _answer(request, 503, str(error), {"Retry-After": "2"})
+    logging.getLogger("uvicorn.error").error("%s", error)  # who runs the study learns where; reviewers learn what
+    line = str(error).replace(str(request.app.state.store.engine.url.database), "the study")
+    return _answer(request, 503, line, {"Retry-After": "2"})
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 from feedback.accounts import Accounts
@@ -77,10 +78,12 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)  # from here on, who follows the printed URL is kept waiting, not turned away
+        with ExitStack() as on_failure:
+            listener = on_failure.enter_context(socket.socket(family, kind))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)  # from here on, who follows the printed URL is kept waiting, not turned away
+            on_failure.pop_all()
     except OSError as error:
         raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port, or --port 0") from error
     return listener
