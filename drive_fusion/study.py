@@ -76,6 +76,11 @@ class Study:
             changes = ", ".join(f"{key} {begun.get(key)!r} -> {wanted.get(key)!r}" for key in differing)
             raise ConfigError(f"study {self.folder} was begun with other settings ({changes}); choose another --study or delete the folder")
 
+    def settings(self) -> dict[str, Any]:
+        """What the study was begun with."""
+        settings: dict[str, Any] = self._memory().get("settings", {})
+        return settings
+
     def outcome(self, stage: str) -> Any | None:
         """What a stage left when it ended, or None when it has not."""
         return self._memory().get("stages", {}).get(stage)
