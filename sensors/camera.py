@@ -7,6 +7,7 @@ carries it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from sensors.camera_frame import render_worlds
 from sensors.camera_light import light_table
 from sensors.errors import ConfigError
 from sensors.frames import CameraFrames
+from sensors.launch import over_worlds
 from sensors.livery import body_colours
 from sensors.noise import sensor_number, world_keys
 from sensors.paint import grid_of
+from sensors.pose import doubles
 from sensors.rig import Camera
 from sensors.scene import Modality, Scene
 
@@ -55,7 +58,9 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
     instance = torch.empty((worlds, count, *size), dtype=torch.int16)
     if worlds and count:
         keys = [world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), NOISE_STREAM) for k in range(count)]
-        render_worlds(
+        over_worlds(
+            render_worlds,
+            worlds,
             np.stack([ego_T_camera(camera) for camera in cameras]),
             np.asarray([camera.focal_px for camera in cameras]),
             grid_of(scene.road).arrays(),
@@ -82,13 +87,7 @@ def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
     return next(iter(sizes), (0, 0))
 
 
-def _actors(scene: Scene) -> tuple[NDArray[np.generic], ...]:
+def _actors(scene: Scene) -> tuple[NDArray[Any], ...]:
     """The scene's actors as kernels read them; world coordinates in float64."""
-    return (
-        scene.position_m.double().contiguous().numpy(),
-        scene.heading_rad.double().contiguous().numpy(),
-        scene.size_m.double().contiguous().numpy(),
-        scene.kind.contiguous().numpy(),
-        scene.lights.contiguous().numpy(),
-        scene.valid.contiguous().numpy(),
-    )
+    poses = (doubles(scene.position_m), doubles(scene.heading_rad), doubles(scene.size_m))
+    return *poses, scene.kind.contiguous().numpy(), scene.lights.contiguous().numpy(), scene.valid.contiguous().numpy()

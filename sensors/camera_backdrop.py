@@ -25,10 +25,29 @@ from sensors.camera_light import (
     ZENITH_G,
     ZENITH_R,
 )
-from sensors.ground import FAST, clamp01, floor
+from sensors.ground import (
+    COARSE,
+    FAST,
+    FINE,
+    HARD_SHARE,
+    PAINT_SHARE,
+    ROAD_SHARE,
+    SKYLIT,
+    STRIDE,
+    SUNLIT,
+    UX,
+    UY,
+    VX,
+    VY,
+    X,
+    Y,
+    clamp01,
+    floor,
+)
 from sensors.jit import kernel
 
-f4, i4 = np.float32, np.int32
+f4, i4, u4 = np.float32, np.int32, np.uint32
+ZERO, ONE = f4(0), f4(1)
 GRAIN_SIZE = 256
 FINE_M, COARSE_M = 0.04, 0.6
 """Size of a texel of the two layers of grain."""
@@ -55,7 +74,7 @@ def grain_table() -> NDArray[np.float32]:
 
 
 @kernel(fastmath=FAST)
-def ground_points(right, ray, ray_z, step_z, z, down, depth, x, y, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
+def ground_points(right, ray, ray_z, step_z, z, down, span, depth):  # type: ignore[no-untyped-def]
     """Where a span of a row meets the ground, and what a pixel covers there.
 
     Args:
@@ -65,13 +84,8 @@ def ground_points(right, ray, ray_z, step_z, z, down, depth, x, y, ux, uy, vx, v
         step_z: Change of z by one pixel to the right, float64.
         z: The camera's height [m].
         down: Change of the ray by one pixel down (x, y, z).
+        span: Scratch as in ``ground``: X, Y, and the pixel's edges UX, UY (along the row), VX, VY (down) are written.
         depth: Out: planar depth (N,).
-        x: Out: offset from the camera [m].
-        y: Out: the same.
-        ux: Out: edge of the pixel along the row, on the ground.
-        uy: Out: the same.
-        vx: Out: edge of the pixel down the columns.
-        vy: Out: the same.
     """
     rx, ry = right
     ax, ay = ray
@@ -82,17 +96,11 @@ def ground_points(right, ray, ray_z, step_z, z, down, depth, x, y, ux, uy, vx, v
         dx, dy, dz = ax + rx * n, ay + ry * n, f4(ray_z + step_z * i4(k))
         inverse = f4(1) / dz
         t = -z * inverse
-        depth[k], x[k], y[k] = t, t * dx, t * dy
         a, b = sz * inverse, wz * inverse
-        ux[k], uy[k] = t * (rx - dx * a), t * (ry - dy * a)
-        vx[k], vy[k] = t * (wx - dx * b), t * (wy - dy * b)
-
-
-@kernel(fastmath=FAST)
-def _grain_at(grain, x, y, offset_x, offset_y, per_texel):  # type: ignore[no-untyped-def]
-    """Noise at a ground point."""
-    i, j = i4(floor(offset_x + x * per_texel)), i4(floor(offset_y + y * per_texel))
-    return grain[np.uint32((j & i4(GRAIN_SIZE - 1)) * i4(GRAIN_SIZE) + (i & i4(GRAIN_SIZE - 1)))]
+        depth[k] = t
+        span[X * STRIDE + k], span[Y * STRIDE + k] = t * dx, t * dy
+        span[UX * STRIDE + k], span[UY * STRIDE + k] = t * (rx - dx * a), t * (ry - dy * a)
+        span[VX * STRIDE + k], span[VY * STRIDE + k] = t * (wx - dx * b), t * (wy - dy * b)
 
 
 @kernel()
@@ -103,71 +111,90 @@ def grain_place(x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def colour_ground(light, grain, place, x, y, ux, uy, vx, vy, cover, sunlit, open_sky, red, green, blue):  # type: ignore[no-untyped-def]
-    """Light a span of ground: albedo by what it is, grain that fades where a pixel cannot show it, sun and sky.
+def _grain_at(grain, x, y):  # type: ignore[no-untyped-def]
+    """Noise of a texel."""
+    i, j = i4(floor(x)), i4(floor(y))
+    return grain[np.uint64(u4(u4(j & i4(GRAIN_SIZE - 1)) * u4(GRAIN_SIZE) + u4(i & i4(GRAIN_SIZE - 1))))]
+
+
+@kernel(fastmath=FAST)
+def grain_row(grain, place, span, count):  # type: ignore[no-untyped-def]
+    """Look up the two layers of grain, faded where a pixel covers more than a texel: FINE and COARSE of a span."""
+    fine_x, fine_y, coarse_x, coarse_y = place
+    for k in range(count):
+        x, y = span[X * STRIDE + k], span[Y * STRIDE + k]
+        across = abs(span[UX * STRIDE + k]) + abs(span[VX * STRIDE + k])
+        inverse = ONE / (max(across, abs(span[UY * STRIDE + k]) + abs(span[VY * STRIDE + k])) + f4(1e-3))
+        fade = f4(FINE_M) * inverse
+        fine = ZERO
+        if fade > f4(0.03):
+            fine = _grain_at(grain, fine_x + x * f4(1 / FINE_M), fine_y + y * f4(1 / FINE_M)) * min(fade, ONE)
+        coarse = _grain_at(grain, coarse_x + x * f4(1 / COARSE_M), coarse_y + y * f4(1 / COARSE_M))
+        span[FINE * STRIDE + k], span[COARSE * STRIDE + k] = fine, coarse * min(f4(2 * COARSE_M) * inverse, ONE)
+
+
+@kernel(fastmath=FAST)
+def colour_ground(light, span, red, green, blue):  # type: ignore[no-untyped-def]
+    """Light a span of ground: albedo by what it is, grain, sun and sky.
 
     Args:
         light: One row of ``light_table``.
-        grain: ``grain_table()``.
-        place: ``grain_place`` of the camera.
-        x: Offset from the camera (N,); ``y`` likewise.
-        y: See ``x``.
-        ux: Pixel edges as from ``ground_points``.
-        uy: See ``ux``.
-        vx: See ``ux``.
-        vy: See ``ux``.
-        cover: (paint, road, hard) shares, each (N,).
-        sunlit: Share of the sun (N,).
-        open_sky: Share of the sky (N,).
+        span: Scratch as in ``ground``; PAINT_SHARE to COARSE are read.
         red: Out: radiance (N,).
         green: Out.
         blue: Out.
     """
-    paint, road, hard = cover
-    fine_x, fine_y, coarse_x, coarse_y = place
     up = light[SUN_Z]
     sun_r, sun_g, sun_b = light[SUN_R] * up, light[SUN_G] * up, light[SUN_B] * up
     sky_r, sky_g, sky_b = light[AMBIENT_R], light[AMBIENT_G], light[AMBIENT_B]
-    for k in range(x.size):
-        inverse = f4(1) / (max(abs(ux[k]) + abs(vx[k]), abs(uy[k]) + abs(vy[k])) + f4(1e-3))
-        fine = _grain_at(grain, x[k], y[k], fine_x, fine_y, f4(1 / FINE_M)) * clamp01(f4(FINE_M) * inverse)
-        coarse = _grain_at(grain, x[k], y[k], coarse_x, coarse_y, f4(1 / COARSE_M)) * clamp01(f4(2 * COARSE_M) * inverse)
-        tar = f4(1) + f4(0.30) * fine + f4(0.16) * coarse
-        turf = f4(1) + f4(0.45) * fine + f4(0.35) * coarse
-        a, p = road[k], paint[k] * (f4(1) + f4(0.06) * fine)
-        s, g = max(hard[k] - a, f4(0)), f4(1) - max(hard[k], a)
+    for k in range(red.size):
+        fine, coarse = span[FINE * STRIDE + k], span[COARSE * STRIDE + k]
+        tar = ONE + f4(0.30) * fine + f4(0.16) * coarse
+        turf = ONE + f4(0.45) * fine + f4(0.35) * coarse
+        a, hard = span[ROAD_SHARE * STRIDE + k], span[HARD_SHARE * STRIDE + k]
+        p = span[PAINT_SHARE * STRIDE + k] * (ONE + f4(0.06) * fine)
+        s, g = max(hard - a, ZERO), ONE - max(hard, a)
         r = tar * (a * f4(ASPHALT[0]) + s * f4(SHOULDER_RGB[0])) + turf * g * f4(GRASS_RGB[0])
         q = tar * (a * f4(ASPHALT[1]) + s * f4(SHOULDER_RGB[1])) + turf * g * f4(GRASS_RGB[1])
         b = tar * (a * f4(ASPHALT[2]) + s * f4(SHOULDER_RGB[2])) + turf * g * f4(GRASS_RGB[2])
-        lit, dome = sunlit[k], open_sky[k]
+        lit, dome = span[SUNLIT * STRIDE + k], span[SKYLIT * STRIDE + k]
         red[k] = (r + p * (f4(PAINT_RGB[0]) - r)) * (sky_r * dome + sun_r * lit)
         green[k] = (q + p * (f4(PAINT_RGB[1]) - q)) * (sky_g * dome + sun_g * lit)
         blue[k] = (b + p * (f4(PAINT_RGB[2]) - b)) * (sky_b * dome + sun_b * lit)
 
 
 @kernel(fastmath=FAST)
-def sky_colour(light, dx, dy, dz):  # type: ignore[no-untyped-def]
+def sky_numbers(light):  # type: ignore[no-untyped-def]
+    """What ``sky_colour`` needs, as scalars that stay in registers: sun direction, its colour, horizon, zenith less horizon."""
+    horizon = light[HORIZON_R], light[HORIZON_G], light[HORIZON_B]
+    rise = light[ZENITH_R] - light[HORIZON_R], light[ZENITH_G] - light[HORIZON_G], light[ZENITH_B] - light[HORIZON_B]
+    return (light[SUN_X], light[SUN_Y], light[SUN_Z]), (light[SUN_R], light[SUN_G], light[SUN_B]), horizon, rise
+
+
+@kernel(fastmath=FAST)
+def sky_colour(sky, dx, dy, dz):  # type: ignore[no-untyped-def]
     """Radiance of the sky along a unit direction: horizon to zenith, and a glow about the sun."""
+    sun, sun_rgb, horizon, rise = sky
     a = math.sqrt(clamp01(dz))
-    c = clamp01(dx * light[SUN_X] + dy * light[SUN_Y] + dz * light[SUN_Z])
+    c = clamp01(dx * sun[0] + dy * sun[1] + dz * sun[2])
     c2 = c * c
     c4 = c2 * c2
     c16 = c4 * c4 * c4 * c4
     c64 = c16 * c16 * c16 * c16
     glow = f4(0.08) * c4 + f4(0.25) * c16 * c4 + f4(0.6) * c64 * c64 * c64
-    r = light[HORIZON_R] + a * (light[ZENITH_R] - light[HORIZON_R]) + glow * light[SUN_R]
-    g = light[HORIZON_G] + a * (light[ZENITH_G] - light[HORIZON_G]) + glow * light[SUN_G]
-    b = light[HORIZON_B] + a * (light[ZENITH_B] - light[HORIZON_B]) + glow * light[SUN_B]
+    r = horizon[0] + a * rise[0] + glow * sun_rgb[0]
+    g = horizon[1] + a * rise[1] + glow * sun_rgb[1]
+    b = horizon[2] + a * rise[2] + glow * sun_rgb[2]
     return r, g, b
 
 
 @kernel(fastmath=FAST)
-def colour_sky(light, ray, step, red, green, blue):  # type: ignore[no-untyped-def]
-    """Colour a span of sky, rays from ``ray`` (x, y, z) on by ``step`` a pixel."""
+def colour_sky(sky, ray, step, red, green, blue):  # type: ignore[no-untyped-def]
+    """Colour a span of sky, rays from ``ray`` (x, y, z) on by ``step`` a pixel; ``sky`` from ``sky_numbers``."""
     ax, ay, az = ray
     sx, sy, sz = step
     for k in range(red.size):
         n = f4(i4(k))
         dx, dy, dz = ax + sx * n, ay + sy * n, az + sz * n
-        inverse = f4(1) / math.sqrt(dx * dx + dy * dy + dz * dz)
-        red[k], green[k], blue[k] = sky_colour(light, dx * inverse, dy * inverse, dz * inverse)
+        inverse = ONE / math.sqrt(dx * dx + dy * dy + dz * dz)
+        red[k], green[k], blue[k] = sky_colour(sky, dx * inverse, dy * inverse, dz * inverse)

@@ -7,17 +7,33 @@ import math
 import numpy as np
 
 from sensors.camera_geometry import (
+    AT_COS,
+    AT_HEIGHT,
+    AT_KIND,
+    AT_LENGTH,
+    AT_LIGHTS,
+    AT_SIN,
+    AT_VALID,
+    AT_WIDTH,
+    AT_X,
+    AT_Y,
+    COLUMNS,
     FAR,
-    HULL_COS,
-    HULL_SIN,
+    FOCAL,
     HULL_X,
     HULL_Y,
     HULL_Z,
     NO_MARK,
+    ROWS,
     U0,
     U1,
     V0,
     V1,
+    VIEW_X,
+    VIEW_Y,
+    in_actor,
+    in_view,
+    ray_at,
 )
 from sensors.camera_light import EXPOSURE, EXTINCTION, HAZE_HEIGHT_M, HORIZON_B, HORIZON_G, HORIZON_R, tone
 from sensors.ground import FAST
@@ -75,8 +91,8 @@ def _nearest(hulls, candidates, count, dx, dy, dz):  # type: ignore[no-untyped-d
     best, mark = FAR, NO_MARK
     for n in range(count):
         hull = hulls[candidates[n]]
-        cos, sin = hull[HULL_COS], hull[HULL_SIN]
-        near, far, face = ray_part(hull, hull[HULL_X], hull[HULL_Y], hull[HULL_Z], cos * dx + sin * dy, cos * dy - sin * dx, dz)
+        x, y = in_actor(hull, dx, dy)
+        near, far, face = ray_part(hull, hull[HULL_X], hull[HULL_Y], hull[HULL_Z], x, y, dz)
         if near <= far and near > ZERO and near < best:
             best, mark = near, i4(candidates[n] * 8 + face)
     return mark
@@ -102,33 +118,30 @@ def _pick(mark, k, slot, above, below, right, lower, marks):  # type: ignore[no-
 
 
 @kernel()
-def smooth_row(view, v, hulls, who, count, slot, above, below, marks, ring, out):  # type: ignore[no-untyped-def]
+def smooth_row(view, v, hulls, who, count, begin, end, marks, ring, out):  # type: ignore[no-untyped-def]
     """Copy a row of the ring, mixing the pixels where parts meet by four rays each.
 
     Args:
         view: As in ``camera_geometry``.
-        v: The row.
+        v: The row; rows v - 1 to v + 1 are in the ring, each at its number modulo 3.
         hulls: As from ``find_hulls``.
         who: The same.
         count: How many there are.
-        slot: The row's place in the ring; ``above`` and ``below`` its neighbours'.
-        above: See ``slot``.
-        below: See ``slot``.
+        begin: First column that may show a vehicle in the three rows.
+        end: End of those columns.
         marks: (3, W) int32.
         ring: (3, 3, W) radiance by row and colour.
         out: Out: (3, W).
     """
-    R, _, focal, height, width = view
-    for c in range(3):
-        for k in range(width):
-            out[c, k] = ring[slot, c, k]
+    width, height = marks.shape[1], int(view[ROWS])
+    slot, above, below = v % 3, max(v - 1, 0) % 3, min(v + 1, height - 1) % 3
+    out[:] = ring[slot]
     candidates = np.empty(MOST_OVERLAPS, np.int32)
-    per_px = 1.0 / focal
-    for k in range(width):
+    for k in range(max(begin - 1, 0), min(end + 1, width)):
         own = marks[slot, k]
-        if own == marks[slot, max(k - 1, 0)] and own == marks[slot, min(k + 1, width - 1)]:
-            if own == marks[above, k] and own == marks[below, k]:
-                continue
+        beside = own == marks[slot, max(k - 1, 0)] and own == marks[slot, min(k + 1, width - 1)]
+        if beside and own == marks[above, k] and own == marks[below, k]:
+            continue
         found = 0
         for n in range(count):
             inside = who[n, U0] <= k and k < who[n, U1] and who[n, V0] <= v and v < who[n, V1]
@@ -138,10 +151,9 @@ def smooth_row(view, v, hulls, who, count, slot, above, below, marks, ring, out)
         red, green, blue = ZERO, ZERO, ZERO
         for s in range(4):
             right, lower = s == 1 or s == 3, s >= 2
-            a = (k + 0.5 - 0.5 * width + (0.25 if right else -0.25) + (0.125 if lower else -0.125)) * per_px
-            b = (v + 0.5 - 0.5 * height + (0.25 if lower else -0.25) - (0.125 if right else -0.125)) * per_px
-            dx, dy = R[0, 0] * a + R[0, 1] * b + R[0, 2], R[1, 0] * a + R[1, 1] * b + R[1, 2]
-            mark = _nearest(hulls, candidates, found, f4(dx), f4(dy), f4(R[2, 0] * a + R[2, 1] * b + R[2, 2]))
+            u = k + 0.5 + (0.25 if right else -0.25) + (0.125 if lower else -0.125)
+            dx, dy, dz = ray_at(view, u, v + 0.5 + (0.25 if lower else -0.25) - (0.125 if right else -0.125))
+            mark = _nearest(hulls, candidates, found, f4(dx), f4(dy), f4(dz))
             i, j = _pick(mark, k, slot, above, below, right, lower, marks)
             red, green, blue = red + ring[i, 0, j], green + ring[i, 1, j], blue + ring[i, 2, j]
         out[0, k], out[1, k], out[2, k] = red * f4(0.25), green * f4(0.25), blue * f4(0.25)
@@ -150,16 +162,13 @@ def smooth_row(view, v, hulls, who, count, slot, above, below, marks, ring, out)
 @kernel()
 def _add_glow(view, x, y, z, red, green, glows, count):  # type: ignore[no-untyped-def]
     """Note one lamp's glow, at a point relative to the camera's footprint, if it is in view; returns the new count."""
-    R, z0, focal, height, width = view
-    z = z - z0
-    depth = R[0, 2] * x + R[1, 2] * y + R[2, 2] * z
+    right, down, depth = in_view(view, x, y, z)
     if depth < 1.0 or count >= len(glows):
         return count
-    u = (R[0, 0] * x + R[1, 0] * y + R[2, 0] * z) / depth * focal + 0.5 * width
-    v = (R[0, 1] * x + R[1, 1] * y + R[2, 1] * z) / depth * focal + 0.5 * height
-    size = GLOW_M * focal / depth
+    u, v = right / depth * view[FOCAL] + 0.5 * view[COLUMNS], down / depth * view[FOCAL] + 0.5 * view[ROWS]
+    size = GLOW_M * view[FOCAL] / depth
     radius = max(size, 0.55)
-    if u < -4 * radius or u > width + 4 * radius or v < -4 * radius or v > height + 4 * radius:
+    if min(u, v) < -4.0 * radius or u > view[COLUMNS] + 4.0 * radius or v > view[ROWS] + 4.0 * radius:
         return count
     share = min(1.0, size / radius + 0.15)
     glows[count, GLOW_U], glows[count, GLOW_V], glows[count, GLOW_RADIUS], glows[count, GLOW_DEPTH] = u, v, radius, depth
@@ -168,27 +177,25 @@ def _add_glow(view, x, y, z, red, green, glows, count):  # type: ignore[no-untyp
 
 
 @kernel()
-def find_glows(view, cx, cy, position, heading, size, kind, lights, valid, glows):  # type: ignore[no-untyped-def]
+def find_glows(view, actors, glows):  # type: ignore[no-untyped-def]
     """List the lit lamps of other cars that face the camera; returns how many."""
     count = 0
-    for actor in range(1, len(valid)):
-        on = lights[actor]
-        if not valid[actor] or on == 0 or kind[actor] != CAR:
+    for actor in range(1, len(actors)):
+        on = int(actors[actor, AT_LIGHTS])
+        if actors[actor, AT_VALID] == 0.0 or on == 0 or actors[actor, AT_KIND] != CAR:
             continue
-        x, y = position[actor, 0] - cx, position[actor, 1] - cy
-        cos, sin = math.cos(heading[actor]), math.sin(heading[actor])
-        half, side, z = 0.5 * size[actor, 0], 0.5 * size[actor, 1], 0.8 * WAIST * size[actor, 2]
-        behind = -cos * x - sin * y < -half
-        ahead = -cos * x - sin * y > half
+        x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
+        cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
+        half, side, z = 0.5 * actors[actor, AT_LENGTH], 0.5 * actors[actor, AT_WIDTH], 0.8 * WAIST * actors[actor, AT_HEIGHT]
+        ahead = -cos * x - sin * y
         for left in (-1.0, 1.0):
             blink = (on & LEFT and left > 0) or (on & RIGHT and left < 0)
-            if behind and on & BRAKE and not blink:
-                across = 0.74 * side * left
-                count = _add_glow(view, x - cos * half - sin * across, y - sin * half + cos * across, z, 0.8, 0.02, glows, count)
-            if blink:
-                across = 0.88 * side * left
-                end = half if ahead else -half
-                count = _add_glow(view, x + cos * end - sin * across, y + sin * end + cos * across, z, 0.7, 0.25, glows, count)
+            braking = on & BRAKE and ahead < -half
+            if blink or braking:
+                across = (0.88 if blink else 0.74) * side * left
+                end = half if ahead > half else -half
+                red, green = (0.7, 0.25) if blink else (0.8, 0.02)
+                count = _add_glow(view, x + cos * end - sin * across, y + sin * end + cos * across, z, red, green, glows, count)
     return count
 
 

@@ -1,7 +1,7 @@
 """Where actors and their shadows fall in an image: poses relative to the camera, hulls and their pixel bounds, rays against parts.
 
 Everything near the camera is float32; differences of world coordinates and the base of a row's rays are taken in float64 first.
-A view is (world_R_camera with columns right, down, forward; camera position; focal length [px]; height; width).
+A view is one array: the camera's axes in the world row by row (columns right, down, forward), its position, focal length, height and width.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from sensors.ground import FAST
+from sensors.ground import FAST, SKYLIT, STRIDE, SUNLIT, X, Y
 from sensors.jit import kernel
 from sensors.vehicle_shape import (
     BOTTOM,
@@ -44,18 +44,44 @@ HULL_NUMBERS = PART_NUMBERS + 5
 # Columns of a hull's integers: actor, part, and the pixel bounds first column, end column, first row, end row.
 WHO, PART, U0, U1, V0, V1 = range(6)
 NO_MARK = i4(-1)
-"""A pixel's mark says what it shows: actor x 16 + part x 8 + face, or -1 for no actor."""
+"""A pixel's mark says what it shows: hull x 8 + face, or -1 for no actor."""
+AT_X, AT_Y, AT_COS, AT_SIN, AT_LENGTH, AT_WIDTH, AT_HEIGHT, AT_KIND, AT_LIGHTS, AT_VALID = range(10)
+ACTOR_NUMBERS = 10
+VIEW_X, VIEW_Y, VIEW_Z, FOCAL, ROWS, COLUMNS = range(9, 15)
+VIEW_NUMBERS = 15
 
 
 @kernel()
-def place_view(x, y, heading, mount, view_R):  # type: ignore[no-untyped-def]
-    """Turn a camera's mount (ego_T_camera, (3, 4), columns right, down, forward, position) to the world; give its position."""
-    cos, sin = math.cos(heading), math.sin(heading)
+def place_view(actors, mount, focal, height, width, view):  # type: ignore[no-untyped-def]
+    """Write a camera's view.
+
+    Args:
+        actors: (A, ACTOR_NUMBERS), the ego first.
+        mount: ego_T_camera (3, 4), columns right, down, forward, position.
+        focal: Focal length [px].
+        height: Rows.
+        width: Columns.
+        view: Out: (VIEW_NUMBERS,).
+    """
+    cos, sin = actors[0, AT_COS], actors[0, AT_SIN]
     for k in range(3):
-        view_R[0, k] = cos * mount[0, k] - sin * mount[1, k]
-        view_R[1, k] = sin * mount[0, k] + cos * mount[1, k]
-        view_R[2, k] = mount[2, k]
-    return x + cos * mount[0, 3] - sin * mount[1, 3], y + sin * mount[0, 3] + cos * mount[1, 3], mount[2, 3]
+        view[k] = cos * mount[0, k] - sin * mount[1, k]
+        view[3 + k] = sin * mount[0, k] + cos * mount[1, k]
+        view[6 + k] = mount[2, k]
+    view[VIEW_X] = actors[0, AT_X] + cos * mount[0, 3] - sin * mount[1, 3]
+    view[VIEW_Y] = actors[0, AT_Y] + sin * mount[0, 3] + cos * mount[1, 3]
+    view[VIEW_Z], view[FOCAL], view[ROWS], view[COLUMNS] = mount[2, 3], focal, height, width
+
+
+@kernel()
+def gather_actors(position, heading, size, kind, lights, valid, actors):  # type: ignore[no-untyped-def]
+    """Put one world's actors into a table (A, ACTOR_NUMBERS), float64."""
+    for a in range(len(valid)):
+        actors[a, AT_X], actors[a, AT_Y] = position[a, 0], position[a, 1]
+        actors[a, AT_COS], actors[a, AT_SIN] = math.cos(heading[a]), math.sin(heading[a])
+        for c in range(3):
+            actors[a, AT_LENGTH + c] = size[a, c]
+        actors[a, AT_KIND], actors[a, AT_LIGHTS], actors[a, AT_VALID] = kind[a], lights[a], valid[a]
 
 
 @kernel()
@@ -78,78 +104,90 @@ def _bound(x, y, z, focal, limits):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def pixel_bounds(points, view, near, bounds):  # type: ignore[no-untyped-def]
+def in_view(view, x, y, z):  # type: ignore[no-untyped-def]
+    """Camera coordinates (right, down, forward) of a point given relative to the camera's footprint."""
+    z = z - view[VIEW_Z]
+    right = view[0] * x + view[3] * y + view[6] * z
+    down = view[1] * x + view[4] * y + view[7] * z
+    return right, down, view[2] * x + view[5] * y + view[8] * z
+
+
+@kernel()
+def pixel_bounds(points, view, near, limits, bounds):  # type: ignore[no-untyped-def]
     """Bound the image of the hull of ``points`` (8, 3), given relative to the camera's footprint; False where it is not in view.
 
-    Edges and diagonals that cross the near plane are clipped there.
+    Edges and diagonals that cross the near plane are clipped there. ``near`` (8, 3) and ``limits`` (4,) are scratch.
     """
-    R, z0, focal, height, width = view
-    limits = np.array((1e9, -1e9, 1e9, -1e9))
+    focal = view[FOCAL]
+    limits[0], limits[1], limits[2], limits[3] = 1e9, -1e9, 1e9, -1e9
     behind = 0
     for k in range(8):
-        x, y, z = points[k, 0], points[k, 1], points[k, 2] - z0
-        for c in range(3):
-            near[k, c] = R[0, c] * x + R[1, c] * y + R[2, c] * z
+        near[k, 0], near[k, 1], near[k, 2] = in_view(view, points[k, 0], points[k, 1], points[k, 2])
         if near[k, 2] >= NEAR_M:
             _bound(near[k, 0], near[k, 1], near[k, 2], focal, limits)
         else:
             behind += 1
     if behind == 8:
         return False
-    if behind:
-        for i in range(8):
-            for j in range(8):
-                if near[i, 2] >= NEAR_M and near[j, 2] < NEAR_M:
-                    a = (near[i, 2] - NEAR_M) / (near[i, 2] - near[j, 2])
-                    _bound(near[i, 0] + a * (near[j, 0] - near[i, 0]), near[i, 1] + a * (near[j, 1] - near[i, 1]), NEAR_M, focal, limits)
-    bounds[U0] = int(min(max(limits[0] + 0.5 * width - 1.0, 0.0), 1.0 * width))
-    bounds[U1] = int(min(max(limits[1] + 0.5 * width + 2.0, 0.0), 1.0 * width))
-    bounds[V0] = int(min(max(limits[2] + 0.5 * height - 1.0, 0.0), 1.0 * height))
-    bounds[V1] = int(min(max(limits[3] + 0.5 * height + 2.0, 0.0), 1.0 * height))
+    for i in range(8 if behind else 0):
+        for j in range(8):
+            if near[i, 2] >= NEAR_M and near[j, 2] < NEAR_M:
+                a = (near[i, 2] - NEAR_M) / (near[i, 2] - near[j, 2])
+                _bound(near[i, 0] + a * (near[j, 0] - near[i, 0]), near[i, 1] + a * (near[j, 1] - near[i, 1]), NEAR_M, focal, limits)
+    for k in range(4):
+        most = view[COLUMNS] if k < 2 else view[ROWS]
+        edge = limits[k] + 0.5 * most + (2.0 if k & 1 else -1.0)
+        bounds[U0 + k] = i4(min(max(edge, 0.0), most))
     return bounds[U0] < bounds[U1] and bounds[V0] < bounds[V1]
 
 
 @kernel()
 def _outside(view, x, y, reach):  # type: ignore[no-untyped-def]
     """Whether a ball around a point of the ground surely misses the image, by its left and right edges and the camera's plane."""
-    R, z0, focal, _, width = view
-    right = R[0, 0] * x + R[1, 0] * y - R[2, 0] * z0
-    forward = R[0, 2] * x + R[1, 2] * y - R[2, 2] * z0
-    half = 0.5 * width
+    right, _, forward = in_view(view, x, y, 0.0)
+    half, focal = 0.5 * view[COLUMNS], view[FOCAL]
     return forward < -reach or focal * abs(right) - half * forward > reach * math.sqrt(focal * focal + half * half)
 
 
 @kernel()
-def find_hulls(view, cx, cy, position, heading, size, kind, valid, hulls, who):  # type: ignore[no-untyped-def]
-    """List the parts of other actors that the image may show; returns how many.
+def find_hulls(view, actors, sun, soft_m, hulls, who):  # type: ignore[no-untyped-def]
+    """List the parts that the image may show, or, given a sun, the parts whose shadow or contact darkening it may show.
 
     Args:
-        view: See the module's text, without the camera's x and y.
-        cx: Camera position x in the world.
-        cy: Camera position y.
-        position: (A, 2) and so on, one world of a scene.
-        heading: (A,).
-        size: (A, 3).
-        kind: (A,).
-        valid: (A,).
+        view: (VIEW_NUMBERS,).
+        actors: (A, ACTOR_NUMBERS). The ego is not seen, but casts a shadow.
+        sun: Unit direction to the sun (3,), or (0, 0, 1) with ``soft_m`` below 0 for the parts themselves.
+        soft_m: How far round its part a shadow softens; below 0 for the parts themselves.
         hulls: Out: (N, HULL_NUMBERS) float32.
         who: Out: (N, 6) int32.
+
+    Returns:
+        How many.
     """
-    parts, points, near = np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((8, 3)), np.empty((8, 3))
+    parts, points, near, limits = np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((8, 3)), np.empty((8, 3)), np.empty(4)
+    shadows = soft_m >= 0.0
+    slide_x, slide_y = -sun[0] / sun[2], -sun[1] / sun[2]
     count = 0
-    for actor in range(1, len(valid)):
-        if not valid[actor]:
+    for actor in range(0 if shadows else 1, len(actors)):
+        x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
+        length, width, height = actors[actor, AT_LENGTH], actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT]
+        reach = 0.5 * math.hypot(length, width) + height * (1.0 + abs(slide_x) + abs(slide_y)) + max(soft_m, 0.0)
+        if actors[actor, AT_VALID] == 0.0 or _outside(view, x, y, reach):
             continue
-        x, y = position[actor, 0] - cx, position[actor, 1] - cy
-        length, width, height = size[actor]
-        if _outside(view, x, y, 0.5 * math.hypot(length, width) + height):
-            continue
-        cos, sin = math.cos(heading[actor]), math.sin(heading[actor])
-        for part in range(fill_parts(kind[actor], length, width, height, parts)):
+        cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
+        for part in range(fill_parts(int(actors[actor, AT_KIND]), length, width, height, parts)):
+            _put_hull(parts[part], x, y, cos, sin, view[VIEW_Z], hulls[count])
+            if shadows:
+                for side in (FRONT, REAR, SIDE):
+                    parts[part, side] += soft_m
             _part_corners(parts[part], x, y, cos, sin, points)
-            if pixel_bounds(points, view, near, who[count]):
+            if shadows:
+                for k in range(8):
+                    points[k, 0] += points[k, 2] * slide_x
+                    points[k, 1] += points[k, 2] * slide_y
+                    points[k, 2] = 0.0
+            if pixel_bounds(points, view, near, limits, who[count]):
                 who[count, WHO], who[count, PART] = actor, part
-                _put_hull(parts[part], x, y, cos, sin, view[1], hulls[count])
                 count += 1
     return count
 
@@ -164,48 +202,16 @@ def _put_hull(part, x, y, cos, sin, z, hull):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def find_shadows(view, cx, cy, position, heading, size, kind, valid, sun, soft_m, hulls, who):  # type: ignore[no-untyped-def]
-    """List the parts whose shadow, or contact darkening, may fall into the image; the ego casts one too."""
-    parts, points, near = np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((8, 3)), np.empty((8, 3))
-    count = 0
-    for actor in range(len(valid)):
-        if not valid[actor]:
-            continue
-        x, y = position[actor, 0] - cx, position[actor, 1] - cy
-        length, width, height = size[actor]
-        slide_x, slide_y = -sun[0] / sun[2], -sun[1] / sun[2]
-        reach = 0.5 * math.hypot(length, width) + height * math.hypot(slide_x, slide_y) + soft_m
-        if _outside(view, x, y, reach):
-            continue
-        cos, sin = math.cos(heading[actor]), math.sin(heading[actor])
-        for part in range(fill_parts(kind[actor], length, width, height, parts)):
-            _put_hull(parts[part], x, y, cos, sin, view[1], hulls[count])
-            parts[part, FRONT] += soft_m
-            parts[part, REAR] += soft_m
-            parts[part, SIDE] += soft_m
-            _part_corners(parts[part], x, y, cos, sin, points)
-            for k in range(8):
-                points[k, 0] += points[k, 2] * slide_x
-                points[k, 1] += points[k, 2] * slide_y
-                points[k, 2] = 0.0
-            if pixel_bounds(points, view, near, who[count]):
-                who[count, WHO], who[count, PART] = actor, part
-                count += 1
-    return count
+def ray_at(view, u, v):  # type: ignore[no-untyped-def]
+    """Ray of unit depth through a place of the image in pixels, world axes."""
+    a, b = (u - 0.5 * view[COLUMNS]) / view[FOCAL], (v - 0.5 * view[ROWS]) / view[FOCAL]
+    return view[0] * a + view[1] * b + view[2], view[3] * a + view[4] * b + view[5], view[6] * a + view[7] * b + view[8]
 
 
 @kernel()
-def ray_base(hull, view_R, focal, u, v):  # type: ignore[no-untyped-def]
-    """Direction of the ray at (u, v) from the image's middle, in the actor's frame, and its change with u."""
-    cos, sin = float(hull[HULL_COS]), float(hull[HULL_SIN])
-    a, b = u / focal, v / focal
-    x = view_R[0, 0] * a + view_R[0, 1] * b + view_R[0, 2]
-    y = view_R[1, 0] * a + view_R[1, 1] * b + view_R[1, 2]
-    z = view_R[2, 0] * a + view_R[2, 1] * b + view_R[2, 2]
-    sx, sy, sz = view_R[0, 0] / focal, view_R[1, 0] / focal, view_R[2, 0] / focal
-    base = f4(cos * x + sin * y), f4(cos * y - sin * x), f4(z)
-    step = f4(cos * sx + sin * sy), f4(cos * sy - sin * sx), f4(sz)
-    return base, step
+def in_actor(hull, x, y):  # type: ignore[no-untyped-def]
+    """A direction of the world, turned into the actor's frame."""
+    return hull[HULL_COS] * x + hull[HULL_SIN] * y, hull[HULL_COS] * y - hull[HULL_SIN] * x
 
 
 @kernel(fastmath=FAST)
@@ -248,31 +254,33 @@ def hit_row(hull, base, step, mark, depth, marks):  # type: ignore[no-untyped-de
 
 
 @kernel(fastmath=FAST)
-def shade_row(hull, sun, darkening, x, y, sunlit, open_sky):  # type: ignore[no-untyped-def]
+def shade_row(hull, sun, darkening, span, first, end):  # type: ignore[no-untyped-def]
     """Take the sun from ground points that lie in a part's shadow, and sky light from those close to it.
 
     Args:
         hull: (HULL_NUMBERS,).
         sun: Unit direction to the sun, (3,).
         darkening: Whether to darken close to the part (once an actor).
-        x: Ground points relative to the camera (N,).
-        y: The same.
-        sunlit: Share of the sun that a point sees (N,), lowered.
-        open_sky: Share of the sky (N,), lowered.
+        span: Scratch as in ``ground``: X and Y are read, SUNLIT and SKYLIT lowered.
+        first: First point to look at.
+        end: End of the points to look at.
     """
     cos, sin = hull[HULL_COS], hull[HULL_SIN]
     ox, oy = hull[HULL_X], hull[HULL_Y]
     sx, sy, sz = cos * sun[0] + sin * sun[1], cos * sun[1] - sin * sun[0], sun[2]
     front, rear, side = hull[FRONT], hull[REAR], hull[SIDE]
     lean_front, lean_rear, lean_side = hull[FRONT_LEAN], hull[REAR_LEAN], hull[SIDE_LEAN]
-    low, high = hull[Z0], hull[Z1]
-    for k in range(x.size):
-        px, py = ox + cos * x[k] + sin * y[k], oy + cos * y[k] - sin * x[k]
-        near, far = cut(front - px, sx + lean_front * sz, low / sz, high / sz)
+    low, high = hull[Z0] / sz, hull[Z1] / sz
+    open_from, open_per_m = (f4(0.35), f4(1.3)) if darkening else (f4(1), f4(0))
+    for k in range(end - first):
+        x, y = span[X * STRIDE + first + k], span[Y * STRIDE + first + k]
+        px, py = ox + cos * x + sin * y, oy + cos * y - sin * x
+        near, far = cut(front - px, sx + lean_front * sz, low, high)
         near, far = cut(rear + px, lean_rear * sz - sx, near, far)
         near, far = cut(side - py, sy + lean_side * sz, near, far)
         near, far = cut(side + py, lean_side * sz - sy, near, far)
-        sunlit[k] = min(sunlit[k], f4(1) - min(max((far - near) * f4(7), ZERO), f4(1)))
-        if darkening:
-            gap = max(max(max(px - front, -px - rear), abs(py) - side), ZERO)
-            open_sky[k] = min(open_sky[k], f4(0.35) + min(gap * f4(1.3), f4(0.65)))
+        lit = f4(1) - min(max((far - near) * f4(7), ZERO), f4(1))
+        gap = max(max(max(px - front, -px - rear), abs(py) - side), ZERO)
+        dome = min(open_from + gap * open_per_m, f4(1))
+        span[SUNLIT * STRIDE + first + k] = min(span[SUNLIT * STRIDE + first + k], lit)
+        span[SKYLIT * STRIDE + first + k] = min(span[SKYLIT * STRIDE + first + k], dome)

@@ -200,11 +200,12 @@ def face_normal(face, lean_front, lean_rear, lean_side):  # type: ignore[no-unty
 
 
 @kernel(fastmath=FAST)
-def lit_surface(light, cos, sin, normal, view, height, materials, colour):  # type: ignore[no-untyped-def]
+def lit_surface(light, sky, cos, sin, normal, view, height, materials, colour):  # type: ignore[no-untyped-def]
     """Radiance of a surface of body paint, trim and glass.
 
     Args:
         light: One row of ``light_table``.
+        sky: Its ``sky_numbers``.
         cos: Cosine of the actor's heading; ``sin`` likewise.
         sin: See ``cos``.
         normal: Unit normal in the actor's frame.
@@ -222,7 +223,7 @@ def lit_surface(light, cos, sin, normal, view, height, materials, colour):  # ty
     sx, sy, sz = cos * light[SUN_X] + sin * light[SUN_Y], cos * light[SUN_Y] - sin * light[SUN_X], light[SUN_Z]
     facing = max(-(nx * vx + ny * vy + nz * vz), ZERO)
     mirror_x, mirror_y, mirror_z = vx + f4(2) * facing * nx, vy + f4(2) * facing * ny, vz + f4(2) * facing * nz
-    sky_r, sky_g, sky_b = sky_colour(light, cos * mirror_x - sin * mirror_y, sin * mirror_x + cos * mirror_y, mirror_z)
+    sky_r, sky_g, sky_b = sky_colour(sky, cos * mirror_x - sin * mirror_y, sin * mirror_x + cos * mirror_y, mirror_z)
     sheen = clamp01(f4(0.5) + mirror_z * f4(6))  # 0 mirrors the ground, 1 the sky
     low = (ONE - sheen) * GROUND_SHEEN
     fresnel = ONE - facing

@@ -24,6 +24,14 @@ SHOULDER_WIDTH = f4(SHOULDER_M)
 ROAD, PAINT, SHOULDER, GRASS = u1(Semantic.ROAD), u1(Semantic.PAINT), u1(Semantic.SHOULDER), u1(Semantic.GRASS)
 HALF, ONE, ZERO = f4(0.5), f4(1.0), f4(0.0)
 
+MAX_SPAN = 1024
+"""Points that are looked up at once."""
+STRIDE = MAX_SPAN + 16
+"""Distance between the rows of a span's scratch: a constant, so that the compiler knows that rows do not overlap and makes vector code;
+not a multiple of a page, so that rows do not share cache lines."""
+X, Y, UX, UY, VX, VY, PAINT_SHARE, ROAD_SHARE, HARD_SHARE, SUNLIT, SKYLIT, FINE, COARSE = range(13)
+SPAN_ROWS = 13
+
 
 @kernel(fastmath=FAST)
 def clamp01(x):  # type: ignore[no-untyped-def]
@@ -68,11 +76,11 @@ def arctan2(y, x):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def curve_at(row, px, py):  # type: ignore[no-untyped-def]
-    """Run from the curve's anchor and offset to its left, of a point in its cell."""
-    x, y = px - row[PX], py - row[PY]
-    forward, left = x * row[COS] + y * row[SIN], y * row[COS] - x * row[SIN]
-    k = row[CURVATURE]
+def curve_at(table, n, px, py):  # type: ignore[no-untyped-def]
+    """Run from the anchor of curve ``n`` and offset to its left, of a point in its cell."""
+    x, y = px - table[n, PX], py - table[n, PY]
+    forward, left = x * table[n, COS] + y * table[n, SIN], y * table[n, COS] - x * table[n, SIN]
+    k = table[n, CURVATURE]
     if k == ZERO:
         return forward, left
     e = left - HALF * k * (forward * forward + left * left)
@@ -81,28 +89,29 @@ def curve_at(row, px, py):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def line_share(row, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
-    """Share of a pixel that one painted line covers; u and v are the pixel's edges on the ground."""
-    run, offset = curve_at(row, px, py)
-    cos, sin = row[COS], row[SIN]
+def line_share(lines, n, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
+    """Share of a pixel that painted line ``n`` covers; u and v are the pixel's edges on the ground."""
+    run, offset = curve_at(lines, n, px, py)
+    cos, sin = lines[n, COS], lines[n, SIN]
     across = min(max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3)), WIDEST)
-    if abs(offset) > HALF_PAINT + HALF * across or run < row[LOW] or run >= row[HIGH]:
+    if abs(offset) > HALF_PAINT + HALF * across or run < lines[n, LOW] or run >= lines[n, HIGH]:
         return ZERO
     share = band(offset, -HALF_PAINT, HALF_PAINT, across)
-    if row[LAST] >= ZERO:
+    phase = lines[n, LAST]
+    if phase >= ZERO:
         along = max(abs(ux * cos + uy * sin) + abs(vx * cos + vy * sin), f4(1e-2))
-        share *= dash_share(run + row[LAST], along)
+        share *= dash_share(run + phase, along)
     return share
 
 
 @kernel(fastmath=FAST)
-def lane_shares(row, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
-    """How far a point lies inside a lane, and the shares of the pixel within the lane and within its shoulder too."""
-    run, offset = curve_at(row, px, py)
-    cos, sin = row[COS], row[SIN]
+def lane_shares(lanes, n, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
+    """How far a point lies inside lane ``n``, and the shares of the pixel within the lane and within its shoulder too."""
+    run, offset = curve_at(lanes, n, px, py)
+    cos, sin = lanes[n, COS], lanes[n, SIN]
     across = max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3))
-    inside = row[LAST] - abs(offset)
-    over = max(row[LOW] - run, run - row[HIGH])
+    inside = lanes[n, LAST] - abs(offset)
+    over = max(lanes[n, LOW] - run, run - lanes[n, HIGH])
     inside = min(inside, -over) if over > ZERO else inside
     return inside, clamp01(HALF + inside / across), clamp01(HALF + (inside + SHOULDER_WIDTH) / across)
 
@@ -117,47 +126,40 @@ def place_in_grid(grid, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def ground_row(grid, place, x, y, ux, uy, vx, vy, paint, road, hard, label):  # type: ignore[no-untyped-def]
-    """Look up a row of points.
+def ground_row(grid, place, span, count, label):  # type: ignore[no-untyped-def]
+    """Look up a row of points: their paint, road and hard shares, and what is at their middle.
 
     Args:
         grid: ``PaintGrid.arrays()``.
         place: ``place_in_grid`` of the viewpoint.
-        x: World offset of each point from the viewpoint [m], (N,).
-        y: The same along y.
-        ux: Edge of the pixel on the ground, along the row, x (N,).
-        uy: The same edge, y.
-        vx: Edge of the pixel down the columns, x (N,).
-        vy: The same edge, y.
-        paint: Out: share of the pixel under paint (N,).
-        road: Out: share that is road.
-        hard: Out: share that is road or shoulder.
-        label: Out: a ``Semantic`` (N,) uint8.
+        span: Scratch of ``SPAN_ROWS`` x ``STRIDE`` numbers: X to VY are read; PAINT, ROAD and HARD (with shoulder) are written.
+        count: How many points.
+        label: Out: a ``Semantic`` (count,) uint8.
     """
     cover, line_from, lines, lane_from, lanes, frame, columns, rows = grid
     i0, j0, fx, fy = place
     cell, per_cell = f4(frame[2]), f4(1.0 / frame[2])
-    for k in range(x.size):
-        gx, gy = fx + x[k] * per_cell, fy + y[k] * per_cell
+    for k in range(count):
+        gx, gy = fx + span[X * STRIDE + k] * per_cell, fy + span[Y * STRIDE + k] * per_cell
         bx, by = floor(gx), floor(gy)
         i, j = i0 + i4(bx), j0 + i4(by)
-        paint[k], road[k], hard[k], label[k] = ZERO, ZERO, ZERO, GRASS
-        if i < 0 or j < 0 or i >= columns or j >= rows:
-            continue
-        where = np.uint32(j * columns + i)
-        px, py = (gx - bx) * cell, (gy - by) * cell
-        kind = cover[where]
-        if kind == ROAD_CELL:
-            road[k], hard[k], label[k] = ONE, ONE, ROAD
-        elif kind == EDGE_CELL:
-            best, inner, outer = f4(-1e9), ZERO, ZERO
-            for n in range(lane_from[where], lane_from[where + 1]):
-                inside, a, b = lane_shares(lanes[n], px, py, ux[k], uy[k], vx[k], vy[k])
-                best, inner, outer = max(best, inside), inner + a, outer + b
-            road[k], hard[k] = min(inner, ONE), min(outer, ONE)
-            label[k] = ROAD if best >= ZERO else (SHOULDER if best >= -SHOULDER_WIDTH else GRASS)
-        share = ZERO
-        for n in range(line_from[where], line_from[where + 1]):
-            share += line_share(lines[n], px, py, ux[k], uy[k], vx[k], vy[k])
-        paint[k] = min(share, ONE)
-        label[k] = PAINT if share > HALF else label[k]
+        share, inner, outer, what = ZERO, ZERO, ZERO, GRASS
+        if i >= 0 and j >= 0 and i < columns and j < rows:
+            where = np.uint64(j * columns + i)
+            px, py = (gx - bx) * cell, (gy - by) * cell
+            ux, uy = span[UX * STRIDE + k], span[UY * STRIDE + k]
+            vx, vy = span[VX * STRIDE + k], span[VY * STRIDE + k]
+            if cover[where] == ROAD_CELL:
+                inner, outer, what = ONE, ONE, ROAD
+            elif cover[where] == EDGE_CELL:
+                best = f4(-1e9)
+                for n in range(lane_from[where], lane_from[where + np.uint64(1)]):
+                    inside, a, b = lane_shares(lanes, np.uint64(n), px, py, ux, uy, vx, vy)
+                    best, inner, outer = max(best, inside), inner + a, outer + b
+                inner, outer = min(inner, ONE), min(outer, ONE)
+                what = ROAD if best >= ZERO else (SHOULDER if best >= -SHOULDER_WIDTH else GRASS)
+            for n in range(line_from[where], line_from[where + np.uint64(1)]):
+                share += line_share(lines, np.uint64(n), px, py, ux, uy, vx, vy)
+            what = PAINT if share > HALF else what
+        span[PAINT_SHARE * STRIDE + k], span[ROAD_SHARE * STRIDE + k] = min(share, ONE), inner
+        span[HARD_SHARE * STRIDE + k], label[k] = outer, what

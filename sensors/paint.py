@@ -281,9 +281,9 @@ def _digest(road: RoadMap) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for pieces in (road.lanes, road.paint):
         for array in vars(pieces).values():
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
     for array in (road.lane_of_piece, road.lane_width_m, road.lane_length_m, road.paint_line):
-        digest.update(np.ascontiguousarray(array))
+        digest.update(array.tobytes())
     return digest.digest()
 
 
