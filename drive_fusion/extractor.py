@@ -55,7 +55,7 @@ class FusedExtractor(BaseFeaturesExtractor):
         _check_space(observation_space, rig)
         super().__init__(observation_space, size.features)
         grid, width, hidden = size.grid, size.width, size.point_hidden
-        self.counts = (len(rig.cameras), len(rig.lidars), len(rig.radars))
+        self.counts = [len(rig.cameras), len(rig.lidars), len(rig.radars)]
         self.encoders = nn.ModuleDict()
         if rig.cameras:
             self.encoders["camera"] = CameraEncoder(rig.cameras, grid, width, size.camera_channels, size.depth_bins)
@@ -125,7 +125,7 @@ def _check_space(space: spaces.Space[Any], rig: Rig) -> None:
     """Refuse an observation that another rig made."""
     if not isinstance(space, spaces.Dict):
         raise ConfigError(f"FusedExtractor got a {type(space).__name__} observation space, expected the Dict of an environment with a rig")
-    expected: dict[str, tuple[int, ...]] = {"alive": (rig.num_sensors,), "age": (rig.num_sensors,)}
+    expected: dict[str, tuple[int, ...]] = {name: (rig.num_sensors,) for name in ("alive", "age") if rig.num_sensors}
     if rig.cameras:
         expected["camera"] = (len(rig.cameras), 3, rig.cameras[0].height_px, rig.cameras[0].width_px)
     if rig.lidars:

@@ -1,0 +1,256 @@
+"""Behaviour cloning: a policy's first lessons, from recorded drivers.
+
+Frames are rendered again from the recorded scenes, so any recording serves any rig. A recording of a driver with actions is its own label;
+a `teacher` that sees the whole scene can label whatever was recorded, also the mistakes of a disturbed driver, from which a clone learns to
+recover (Laskey et al. 2017, DART). Episodes that IDM drove have no actions: they are read off its lane changes and its speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drive_fusion.ppo import FusedPPO
+from envs.drivers import META_ACTIONS, Driver
+from envs.observation import pack
+from envs.recording import Recording
+from envs.seeds import uniform
+from sensors.errors import ConfigError
+from sensors.frames import Frames
+from sensors.rig import Rig, rig_named
+from sensors.scene import Light, Scene
+
+SPEED_STEP_MPS = 1.5
+"""An autopilot that gained more than this within a decision is read as FASTER, one that lost more as SLOWER: well above the ripple of
+following somebody, well below the 5 m/s between highway-env's target speeds."""
+RENDER_BATCH = 256
+
+
+@dataclass(frozen=True)
+class DisturbedDriver:
+    """A driver who at random moments does something else, so that a recording shows how to get out of trouble."""
+
+    driver: Driver
+    num_actions: int
+    rate: float = 0.15
+    """Share of decisions that are replaced by a random action."""
+    seed: int = 0
+    autopilot: bool = False
+
+    @property
+    def needs_frames(self) -> Rig | None:
+        """What the driver itself wants to see."""
+        return self.driver.needs_frames
+
+    def act(self, scene: Scene, frames: Frames | None, state: Any) -> tuple[Tensor, Any]:
+        """Ask the driver, and disturb some worlds; keyed by episode and step."""
+        actions, state = self.driver.act(scene, frames, state)
+        seeds, steps = scene.episode_seed.cpu(), scene.step.cpu()
+        disturbed = (uniform(self.seed, seeds, steps, 1) < self.rate).to(actions.device)
+        drawn = (uniform(self.seed, seeds, steps, 2) * self.num_actions).long().to(actions.device)
+        return torch.where(disturbed, drawn, actions), state
+
+    def reset(self, state: Any, where: Tensor) -> Any:
+        """Forget what the driver forgets."""
+        return self.driver.reset(state, where)
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """N decisions: what was seen, and what the driver did."""
+
+    observations: dict[str, Tensor]  # each (N, ...), as `envs` packs them
+    actions: Tensor  # (N,) int64
+    episode: Tensor  # (N,) int64, which recording a decision comes from
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def select(self, rows: Tensor) -> Demonstrations:
+        """Take some decisions."""
+        return Demonstrations({name: value[rows] for name, value in self.observations.items()}, self.actions[rows], self.episode[rows])
+
+
+def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Driver | None = None) -> Demonstrations:
+    """See recorded decisions through a rig.
+
+    Decisions after an episode's end are left out.
+
+    Args:
+        recordings: Of one id with discrete actions.
+        rig: Its sensors look at the recorded scenes.
+        teacher: Labels every scene; without one, the recorded actions are the labels.
+
+    Raises:
+        ConfigError: There is nothing to learn from, or the actions are not discrete.
+    """
+    rig = rig_named(rig)
+    seen: list[dict[str, Tensor]] = []
+    labels, episodes = [], []
+    for number, recording in enumerate(recordings):
+        ended = (recording.terminated | recording.truncated).long().cumsum(0)
+        running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
+        scenes = recording.at_decisions().select(slice(0, -1)).select(running)
+        labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
+        episodes.append(torch.full((scenes.num_worlds,), number))
+        seen.append(_observe(scenes, rig))
+    if not labels or not sum(map(len, labels)):
+        raise ConfigError("no recorded decisions to clone; record at least one episode")
+    return Demonstrations({name: torch.cat([part[name] for part in seen]) for name in seen[0]}, torch.cat(labels), torch.cat(episodes))
+
+
+def _recorded_actions(recording: Recording) -> Tensor:
+    if recording.autopilot:
+        return meta_actions(recording)
+    if recording.actions.ndim != 1:
+        raise ConfigError(f"a recording of {recording.id} has actions of {recording.actions.shape[1]} numbers, expected discrete ones")
+    return recording.actions
+
+
+def meta_actions(recording: Recording) -> Tensor:
+    """Read the nearest meta-action off every decision of an autopilot.
+
+    A lane change counts in the decision in which the car began to signal; any other decision by its change of speed against
+    ``SPEED_STEP_MPS``.
+
+    Args:
+        recording: T decisions of a world whose ego IDM and MOBIL drove.
+
+    Returns:
+        (T,) int64, numbers of ``META_ACTIONS``.
+    """
+    lights, speed_mps = recording.scenes.lights[:, 0], recording.scenes.speed_mps[:, 0]
+    decision = recording.decision_of_substep
+    actions = torch.full((recording.num_decisions,), META_ACTIONS.index("IDLE"))
+    for number in range(recording.num_decisions):
+        instants = (decision == number).nonzero().flatten()
+        gained_mps = speed_mps[instants[-1]] - speed_mps[instants[0] - 1]
+        if abs(gained_mps) > SPEED_STEP_MPS:
+            actions[number] = META_ACTIONS.index("FASTER" if gained_mps > 0 else "SLOWER")
+        for light, action in ((Light.LEFT, "LANE_LEFT"), (Light.RIGHT, "LANE_RIGHT")):
+            on = (lights & int(light)) > 0
+            if bool((on[instants] & ~on[instants - 1]).any()):
+                actions[number] = META_ACTIONS.index(action)
+    return actions
+
+
+def _observe(scenes: Scene, rig: Rig) -> dict[str, Tensor]:
+    from sensors.render import render
+
+    return pack(render(scenes, rig), rig)
+
+
+@dataclass(frozen=True)
+class CloneConfig:
+    """How a policy is taught by demonstrations."""
+
+    epochs: int = 10
+    """Passes over the demonstrations."""
+    batch: int = 256
+    """Decisions a gradient step."""
+    lr: float = 1e-3
+    """Learning rate of Adam, falling to zero along a cosine."""
+    entropy: float = 0.01
+    """Weight of the policy's entropy, so that it stays open to what PPO finds."""
+    holdout: float = 0.1
+    """Share of episodes that only judge."""
+    seed: int = 0
+    """Of the split and of the order."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"CloneConfig.{name} is {getattr(self, name)}, expected at least 1")
+        if not self.lr > 0.0 or not 0.0 < self.holdout < 1.0:
+            raise ConfigError(f"CloneConfig: lr {self.lr} must be above 0, holdout {self.holdout} between 0 and 1")
+
+
+@dataclass(frozen=True)
+class CloneReport:
+    """What a clone learned, on episodes that it was not taught."""
+
+    decisions: int
+    """How many were taught."""
+    held_out: int
+    """How many judged."""
+    accuracy: float
+    """Share of held-out decisions whose most likely action is the driver's."""
+    majority: float
+    """The same for always giving the commonest action."""
+    nll: float
+    """Mean negative log-likelihood of the held-out actions."""
+    recall: dict[str, float]
+    """Accuracy by the driver's action, for actions that occur."""
+
+
+def clone(
+    model: FusedPPO, taught: Demonstrations, config: CloneConfig | None = None, progress: Callable[[float], None] | None = None
+) -> CloneReport:
+    """Teach a policy to do what was demonstrated, by maximum likelihood. The critic and PPO's own optimiser are left as they are.
+
+    Args:
+        model: Its policy is changed.
+        taught: The demonstrations; the episodes are split into taught and held-out ones.
+        config: How.
+        progress: Told the share that is done, 0 to 1.
+
+    Raises:
+        ConfigError: There is no episode to hold out.
+    """
+    config = config or CloneConfig()
+    policy, generator = model.policy, torch.Generator().manual_seed(config.seed)
+    judged = _held_out(taught, config.holdout, generator)
+    train, held = taught.select(~judged), taught.select(judged)
+    optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr)
+    steps = config.epochs * -(-len(train) // config.batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    policy.set_training_mode(True)
+    for _ in range(config.epochs):
+        for rows in torch.randperm(len(train), generator=generator).split(config.batch):
+            batch = train.select(rows)
+            distribution = policy.get_distribution(_on(batch.observations, model.device))
+            entropy = distribution.entropy()
+            loss = -distribution.log_prob(batch.actions.to(model.device)).mean()
+            loss = loss - config.entropy * (entropy.mean() if entropy is not None else 0.0)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            if progress is not None:
+                progress(schedule.last_epoch / steps)
+    policy.set_training_mode(False)
+    return _judge(model, held, len(train))
+
+
+def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) -> Tensor:
+    episodes = taught.episode.unique()
+    if len(episodes) < 2:
+        raise ConfigError(f"cloning needs at least 2 episodes, one to learn from and one to judge by; got {len(episodes)}")
+    count = min(max(1, round(share * len(episodes))), len(episodes) - 1)
+    return torch.isin(taught.episode, episodes[torch.randperm(len(episodes), generator=generator)[:count]])
+
+
+@torch.no_grad()
+def _judge(model: FusedPPO, held: Demonstrations, taught: int) -> CloneReport:
+    guesses, likelihoods = [], []
+    for rows in torch.arange(len(held)).split(RENDER_BATCH):
+        batch = held.select(rows)
+        distribution = model.policy.get_distribution(_on(batch.observations, model.device))
+        guesses.append(distribution.mode().cpu())
+        likelihoods.append(distribution.log_prob(batch.actions.to(model.device)).cpu())
+    right = torch.cat(guesses) == held.actions
+    counts = held.actions.bincount()
+    names = META_ACTIONS if len(counts) <= len(META_ACTIONS) else tuple(str(number) for number in range(len(counts)))
+    recall = {names[number]: float(right[held.actions == number].float().mean()) for number in counts.nonzero().flatten().tolist()}
+    return CloneReport(
+        taught, len(held), float(right.float().mean()), float(counts.max() / len(held)), -float(torch.cat(likelihoods).mean()), recall
+    )
+
+
+def _on(observations: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: value.to(device) for name, value in observations.items()}

@@ -1,0 +1,209 @@
+"""Scoring drivers on seeds: what each episode returned, whether it crashed, how far and how well it was driven."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from drive_fusion.intervals import Estimate, mean, paired_difference, wilson
+from drive_fusion.policy_driver import driver_of
+from drive_fusion.score import SCORE_VERSION, Scorer
+from drive_fusion.study import write_json
+from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
+from envs.world import World
+from sensors.errors import ConfigError
+from sensors.rig import Rig, rig_named
+from sensors.scene import Scene
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One driver on N seeds of one id."""
+
+    driver: str
+    id: str
+    seeds: tuple[int, ...]
+    rig: str | None
+    """Through which rig it saw, if through any."""
+    per_seed: dict[str, tuple[float, ...]]
+    """return, crashed (0 or 1), progress_m, speed_mps, time_s, and the parts of the score, N of each."""
+    score_version: str = SCORE_VERSION
+
+    def __getitem__(self, metric: str) -> Floats:
+        """One metric of every seed, (N,)."""
+        return np.asarray(self.per_seed[metric], dtype=np.float64)
+
+    @property
+    def crash_rate(self) -> Estimate:
+        """Share of episodes in which the ego crashed, with Wilson's interval."""
+        crashed = self["crashed"]
+        return wilson(int(crashed.sum()), len(crashed))
+
+    def mean(self, metric: str) -> Estimate:
+        """Mean of a metric over the seeds, with its bootstrap interval."""
+        return mean(self[metric])
+
+    def ahead_of(self, other: Evaluation, metric: str) -> Estimate:
+        """Paired difference to another driver on the same seeds.
+
+        Raises:
+            ConfigError: The seeds or the id differ.
+        """
+        if (self.id, self.seeds) != (other.id, other.seeds):
+            raise ConfigError(f"{self.driver} and {other.driver} drove other ids or seeds; a paired difference needs the same")
+        return paired_difference(self[metric], other[metric])
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Every figure with its interval, as plain data."""
+        figures = {metric: self.mean(metric) for metric in self.per_seed if metric != "crashed"} | {"crash_rate": self.crash_rate}
+        return {name: asdict(figure) for name, figure in figures.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON, at once or not at all."""
+        write_json(Path(path), {**asdict(self), "summary": self.summary()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigError: It is not readable.
+        """
+        try:
+            data: Mapping[str, Any] = json.loads(Path(path).read_text())
+            per_seed = {name: tuple(values) for name, values in data["per_seed"].items()}
+            return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{path} is not a saved evaluation ({error}); evaluate again") from error
+
+
+def evaluate(
+    driver: Any,
+    id: str,
+    seeds: Tensor | Sequence[int],
+    rig: str | Rig | None = None,
+    device: str | torch.device = "cpu",
+    num_worlds: int = 64,
+    config: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Evaluation:
+    """Drive one episode a seed, and score it.
+
+    Args:
+        driver: A name (random, idle, slower, faster, idm, rule, …), a checkpoint folder, an SB3 model, a `Driver`, or a function of scene and
+            frames to actions.
+        id: The environment's id.
+        seeds: One an episode; `envs.seeds.seed_set("test", n)` are those that nothing trains on.
+        rig: The rig of a model or function, if it does not say so itself.
+        device: Where worlds, sensors and networks run.
+        num_worlds: How many episodes run side by side; the figures do not depend on it.
+        config: Changes to highway-env's configuration.
+        name: What to call the driver in tables.
+
+    Raises:
+        ConfigError: No seeds, or an unknown id, driver or rig.
+    """
+    numbers = torch.as_tensor(seeds, dtype=torch.int64).flatten()
+    if not len(numbers):
+        raise ConfigError("evaluate got no seeds, expected at least one")
+    world = World(id, min(num_worlds, len(numbers)), device=device, config=config)
+    driven = driver_of(driver, world, rig, device)
+    chunks = []
+    for first in range(0, len(numbers), world.num_worlds):
+        chunk = numbers[first : first + world.num_worlds]
+        filled = torch.cat((chunk, chunk[-1:].expand(world.num_worlds - len(chunk))))  # the last world repeats; its copies are dropped
+        chunks.append({metric: values[: len(chunk)] for metric, values in _drive(world, driven, filled).items()})
+    per_seed = {metric: tuple(torch.cat([chunk[metric] for chunk in chunks]).tolist()) for metric in chunks[0]}
+    seen_by = driven.needs_frames.name if driven.needs_frames is not None else None
+    return Evaluation(name or _name_of(driver), world.id, tuple(numbers.tolist()), seen_by, per_seed)
+
+
+def baselines(id: str, seeds: Tensor | Sequence[int], num_worlds: int = 64, config: Mapping[str, Any] | None = None) -> list[Evaluation]:
+    """The drivers beside which every figure stands: random, each constant action, and IDM."""
+    world = World(id, 1, config=config)
+    names = [
+        action.lower()
+        for action in getattr(world, "action_names", None) or {5: META_ACTIONS, 3: SPEED_ACTIONS}.get(world.num_actions or 0, ("idle",))
+    ]
+    return [evaluate(name, id, seeds, num_worlds=num_worlds, config=config) for name in ("random", *names, "idm")]
+
+
+def _drive(world: Any, driver: Driver, seeds: Tensor) -> dict[str, Tensor]:
+    """One episode in every world, to its end; each metric (B,) float64."""
+    scene = world.reset(seeds)
+    scorer = Scorer(scene, world.horizon_steps * world.policy_dt_s)
+    running = torch.ones(world.num_worlds, dtype=torch.bool, device=scene.device)
+    piloted = torch.full_like(running, driver.autopilot)
+    total = torch.zeros(world.num_worlds, dtype=torch.float64, device=scene.device)
+    crashed = torch.zeros_like(running)
+    steps, state = 0, None
+    while steps < world.horizon_steps and bool(running.any()):
+        actions, state = driver.act(scene, _frames(scene, driver.needs_frames), state)
+        scene, outcome = world.step(actions, autopilot=piloted, substeps=True)
+        for instant in outcome.substeps:
+            scorer.add(instant, running)
+        total += outcome.reward.double() * running
+        crashed |= scene.crashed[:, 0] & running
+        running &= ~(outcome.terminated | outcome.truncated)
+        steps += 1
+    time_s = scorer.instants * world.substep_dt_s
+    plain = {"return": total, "crashed": crashed.double(), "progress_m": scorer.progress_m, "time_s": time_s}
+    parts = {("progress_share" if part == "progress" else part): values for part, values in scorer.parts().items()}
+    return {name: values.cpu() for name, values in (plain | {"speed_mps": scorer.progress_m / time_s} | parts).items()}
+
+
+def _frames(scene: Scene, rig: Rig | None) -> Any:
+    if rig is None:
+        return None
+    from sensors.rendering import render
+
+    return render(scene, rig_named(rig))
+
+
+def _name_of(driver: Any) -> str:
+    if isinstance(driver, (str, Path)):
+        return str(driver)
+    return str(getattr(driver, "__name__", type(driver).__name__))
+
+
+def table(evaluations: Sequence[Evaluation]) -> str:
+    """Evaluations side by side, as text: means with 95 % intervals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=f"{evaluations[0].id}, {len(evaluations[0].seeds)} seeds" if evaluations else "no evaluations")
+    for heading in ("driver", "return", "crashed %", "progress m", "speed m/s", "score"):
+        drawn.add_column(heading, justify="left" if heading == "driver" else "right")
+    for row in evaluations:
+        drawn.add_row(
+            row.driver,
+            row.mean("return").text(2),
+            row.crash_rate.text(1, 100.0),
+            row.mean("progress_m").text(0),
+            row.mean("speed_mps").text(1),
+            row.mean("score").text(3),
+        )
+    console = Console(width=140, record=True, file=_Nowhere())
+    console.print(drawn)
+    return console.export_text()
+
+
+class _Nowhere:
+    """A file that keeps nothing: the console records what it would have written."""
+
+    def write(self, text: str) -> int:
+        """Drop the text."""
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing to flush."""
