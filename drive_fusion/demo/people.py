@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drive_fusion.demo.config import DemoConfig
 from drive_fusion.study import Study
 
 if TYPE_CHECKING:
-    from envs.drivers import Driver
     from envs.recording import Recording
     from feedback.clips import Clip, ClipShelf
     from feedback.store import Store
@@ -23,9 +23,9 @@ RIDER = "script-rider"
 CLIP_WIDTH_PX = 426
 
 
-def record_drivers(config: DemoConfig, warm: Driver) -> dict[str, list[Recording]]:
+def record_drivers(config: DemoConfig, warm: Path) -> dict[str, list[Recording]]:
     """Record episodes of every kind of driver on training seeds, and forks that leave one ride for another in mid-episode."""
-    from envs.drivers import driver_named
+    from drive_fusion.policy_driver import driver_of
     from envs.rollout import record
     from envs.seeds import seed_set
     from envs.world import World
@@ -33,8 +33,9 @@ def record_drivers(config: DemoConfig, warm: Driver) -> dict[str, list[Recording
 
     world = World(config.id, num_worlds=config.clip_episodes)
     seeds = seed_set("train", config.clip_episodes, seed=config.seed + 1)
-    drivers = {name: driver_named(name, world.num_actions, config.seed) for name in SCRIPTED_DRIVERS}
-    recordings = {name: record(world, driver, seeds) for name, driver in {**drivers, "warm": warm}.items()}
+    drivers = {name: driver_of(name, world) for name in SCRIPTED_DRIVERS}
+    recordings = {name: record(world, driver, seeds) for name, driver in drivers.items()}
+    recordings["warm"] = record(world, driver_of(warm, world, config.rig), seeds)
     recordings["warm, then faster"] = fork_recordings(world, recordings["warm"], FORK_DECISION, drivers["faster"])
     recordings["warm, then slower"] = fork_recordings(world, recordings["warm"], FORK_DECISION, drivers["slower"])
     return recordings
@@ -99,7 +100,20 @@ def let_scripts_label(config: DemoConfig, study: Study) -> dict[str, Any]:
         rider = known.get(RIDER) or store.add_reviewer(RIDER, scripted=True)[0]
         watched = [row.id for row in store.clips()][: config.ride_alongs]
         watch_with(store, rider, Rider(), watched, lambda name: (shelf[name].recording.scenes, shelf[name].recording.dt_s))
-        return labels_so_far(store)
+        return {**labels_so_far(store), "ceiling_accuracy": ceiling_accuracy(store, shelf)}
+
+
+def ceiling_accuracy(store: Store, shelf: ClipShelf) -> float:
+    """Share of the scripts' answers that somebody who knew their true reward would foretell: their mistakes cannot be foretold."""
+    from feedback.scripted import teacher_named, true_reward
+
+    shares, weights = [], []
+    for pseudonym, (teacher, _) in REVIEWERS.items():
+        answers = [label for label in store.labels() if label.reviewer == pseudonym and label.choice in ("A", "B")]
+        rewards = [(true_reward(shelf.decisions(each.clip_a)), true_reward(shelf.decisions(each.clip_b))) for each in answers]
+        shares.append(teacher_named(teacher).ceiling(rewards)[0])
+        weights.append(len(answers))
+    return sum(share * weight for share, weight in zip(shares, weights, strict=True)) / max(sum(weights), 1)
 
 
 def labels_so_far(store: Store) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""The demo's driver: a warm start cloned from a rule, PPO on the learned reward, and the scores of both beside the baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from drive_fusion.demo.config import DemoConfig
+from drive_fusion.study import Study
+
+WARM, LEARNED = "warm start", "after PPO"
+
+
+def checkpoint_of(study: Study, run: str) -> Path:
+    """Where a run's last checkpoint lies."""
+    return study.run(run) / "checkpoints" / "last"
+
+
+def teach_warm_start(config: DemoConfig, study: Study) -> dict[str, Any]:
+    """Clone a rule-based driver, seen through the rig, from episodes in which it is now and then disturbed."""
+    from drive_fusion.cloning import CloneConfig, DisturbedDriver, clone, demonstrations
+    from drive_fusion.ppo import FusedPPO
+    from drive_fusion.rule_driver import RuleDriver
+    from envs.rollout import record
+    from envs.sb3 import make_sb3_vec
+    from envs.seeds import seed_set
+    from envs.world import World
+
+    world = World(config.id, num_worlds=config.teaching_episodes)
+    teacher = RuleDriver()
+    disturbed = DisturbedDriver(teacher, world.num_actions or 0, seed=config.seed)
+    recordings = record(world, disturbed, seed_set("train", config.teaching_episodes, seed=config.seed))
+    taught = demonstrations(recordings, config.rig, teacher)
+    venv = make_sb3_vec(config.id, num_envs=config.num_envs, rig=config.rig, seed=config.seed)
+    model = FusedPPO(env=venv, rig=config.rig, device="cpu", seed=config.seed)
+    report = clone(model, taught, CloneConfig(seed=config.seed))
+    model.save(checkpoint_of(study, "warm"))
+    recordings[0].save(study.run("warm") / "recordings" / f"seed-{recordings[0].seed}.parquet")
+    return {
+        "decisions taught": report.decisions,
+        "agrees with the rule on held-out decisions": f"{100 * report.accuracy:.1f} % of {report.held_out}",
+        "always the commonest action would agree": f"{100 * report.majority:.1f} %",
+    }
+
+
+def score_drivers(config: DemoConfig, study: Study) -> dict[str, Any]:
+    """Score the baselines, the rule, the warm start and the learned driver on the same held-out seeds."""
+    from drive_fusion.evaluation import baselines, evaluate, table
+    from envs.seeds import seed_set
+
+    seeds = seed_set("test", config.evaluation_seeds)
+    rows = baselines(config.id, seeds)
+    rows.append(evaluate("rule", config.id, seeds, name="rule (sees all)"))
+    for name, run in ((WARM, "warm"), (LEARNED, "learned")):
+        rows.append(evaluate(checkpoint_of(study, run), config.id, seeds, rig=config.rig, name=name))
+    files = []
+    for row in rows:
+        path = Path("scores") / f"{row.driver.replace(' ', '-')}.json"
+        row.save(study.folder / path)
+        files.append(path.as_posix())
+    print(table(rows))
+    return {"files": files, "seeds": len(seeds)}
+
+
+def film_before_and_after(config: DemoConfig, study: Study) -> list[dict[str, str]]:
+    """Drive one test start with the warm start and with the learned driver, and film both."""
+    from drive_fusion.evaluation import Evaluation
+    from drive_fusion.policy_driver import driver_of
+    from envs.rollout import record
+    from envs.world import World
+    from sensors.views.video import write_clip_video
+
+    scores = study.outcome("evaluation") or {}
+    rows = {row.driver: row for row in (Evaluation.load(study.folder / path) for path in scores["files"])}
+    gain = rows[LEARNED]["score"] - rows[WARM]["score"]
+    seed = rows[WARM].seeds[int(gain.argsort()[len(gain) // 2])]  # the median change: neither the best case nor the worst
+    videos = []
+    for name, run in ((WARM, "warm"), (LEARNED, "learned")):
+        world = World(config.id, num_worlds=1)
+        recording = record(world, driver_of(checkpoint_of(study, run), world, config.rig), [seed], until_horizon=False)[0]
+        recording.save(study.run(run) / "recordings" / f"seed-{seed}.parquet")
+        path = study.folder / "videos" / f"{run}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip_video(recording.scenes, path)
+        end = "crashed" if bool(recording.scenes.crashed[-1, 0]) else "did not crash"
+        caption = f"{name}, test seed {seed}: {end} in {float(recording.scenes.time_s[-1]):.0f} s. The start of the median change in score."
+        videos.append({"path": f"videos/{run}.mp4", "caption": caption})
+    return videos
