@@ -65,10 +65,12 @@ class ReferenceWorld:
         """
         if num_worlds < 1:
             raise ConfigError(f"num_worlds is {num_worlds}, expected at least 1")
+        from envs.world import resolve_device
+
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
         self.id = checked_id(id)
-        self.num_worlds, self.device, self.dtype = num_worlds, torch.device(device), dtype
+        self.num_worlds, self.device, self.dtype = num_worlds, resolve_device(device, None), dtype
         self._constants = pristine()
         with in_place(self._constants):
             first = Episode(self.id, checked_config(self.id, config or {}))

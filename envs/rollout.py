@@ -65,7 +65,7 @@ def _rendered(scene: Any, rig: Rig | None) -> Any:
         return None
     from sensors.rendering import render
 
-    return render(scene, rig)
+    return render(scene.to("cpu"), rig)  # sensors render on the CPU
 
 
 def _cut_at_end(recording: Recording) -> Recording:

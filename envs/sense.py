@@ -50,4 +50,5 @@ class Senses:
             return own[where] if isinstance(own, Tensor) else {key: value[where] for key, value in own.items()}
         from sensors.rendering import render
 
-        return pack(render(scene if where is None else scene.select(where), self.rig), self.rig)
+        seen = scene if where is None else scene.select(where)
+        return pack(render(seen.to("cpu"), self.rig), self.rig)  # sensors render on the CPU

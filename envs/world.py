@@ -24,12 +24,13 @@ from envs.outcome import Outcome
 from envs.road_maps import straight_highway
 from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, NOBODY, OUTCOME, TERMS, WIDTH_M
 from envs.world_state import WorldState, check_state
-from sensors.errors import ConfigError
+from sensors.errors import ConfigError, unknown_name
 from sensors.scene import VEHICLE_HEIGHT_M, Faults, Kind, Scene, Weather, lights_of
 
 __all__ = ["FastStep", "Outcome", "World", "WorldState"]
 
 FEATURES = 5
+DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -417,9 +418,9 @@ def resolve_device(device: str | torch.device, announce: str | None) -> torch.de
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ConfigError(f"device is {device!r}, expected 'cpu', 'cuda' or 'auto'") from None
+        raise unknown_name("device", str(device), DEVICES) from None
     if resolved.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device is {device!r}, expected 'cpu', 'cuda' or 'auto'")
+        raise unknown_name("device", str(device), DEVICES)
     if resolved.type == "cuda" and (not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()):
         raise ConfigError(f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; use 'cpu' or 'auto'")
     return resolved
