@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvicorn
 
 from feedback.accounts import Accounts
+from feedback.server.app import create_app
 from feedback.store import ClipRow, Store
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -117,13 +121,54 @@ class Room:
             return store.labels(active)
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    folder = tmp_path / "study"
+@pytest.fixture(scope="session")
+def prepared_study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Three pairs and an account, made once and copied; with the account's token."""
+    folder = tmp_path_factory.mktemp("prepared") / "study"
     make_study(folder, pairs=3)
     with Store(folder / "feedback.db") as store:
         _, token = Accounts(store).add_person("Ada")
-    served = Room(folder, token)
+    return folder, token
+
+
+@pytest.fixture
+def room(prepared_study: tuple[Path, str], tmp_path: Path) -> Iterator[Room]:
+    served = Room(Path(shutil.copytree(prepared_study[0], tmp_path / "study")), prepared_study[1])
     served.start()
     yield served
     served.stop()
+
+
+@pytest.fixture
+def near_room(prepared_study: tuple[Path, str], tmp_path: Path) -> Iterator[Room]:
+    """The same room in a thread of this process: it starts sooner, where a test is about the page."""
+    study = Path(shutil.copytree(prepared_study[0], tmp_path / "study"))
+    with Store(study / "feedback.db") as store, socket.create_server(("127.0.0.1", 0)) as listener:
+        served = Room(study, prepared_study[1], listener.getsockname()[1])
+        server = uvicorn.Server(uvicorn.Config(create_app(store, url=served.url), log_level="warning"))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        yield served
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Debian's Chromium; where it is absent the test is skipped, unless everything is required."""
+    problem = ""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        problem = "playwright is not installed: pip install 'drive-fusion[test]'"
+    if not CHROMIUM.exists():
+        problem = f"{CHROMIUM} is absent: apt-get install chromium"
+    if problem and os.environ.get("DRIVE_FUSION_REQUIRE_ALL") == "1":
+        pytest.fail(problem)
+    if problem:
+        pytest.skip(problem)
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
+        yield browser
+        browser.close()
