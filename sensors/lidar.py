@@ -11,14 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
-from numba import prange
 from numpy.typing import NDArray
 
 from sensors.frames import LidarFrames
 from sensors.jit import kernel
+from sensors.launch import over_worlds
 from sensors.lidar_rays import (
     COEFFICIENTS,
     PLANES,
@@ -174,12 +173,12 @@ def _cast_row(beam: int, tangent: np.float32, count: int, s: Scratch) -> None:
                 cast_part(s.planes[n], i4(actor), (ax, ay, az), (gx[a:z], gy[a:z], gz[a:z]), s.w[a:z], s.strength[a:z], s.actor[a:z])
 
 
-@kernel()
-def _scan_share(share: int, shares: int, scene: SceneArrays, optics: Optics, out: Images) -> None:
-    """Scan every sweep whose number leaves the remainder ``share``."""
-    worlds, sensors, beams, columns = out.range_m.shape
+@kernel(nogil=True)
+def _scan(first: int, end: int, scene: SceneArrays, optics: Optics, out: Images) -> None:
+    """Scan worlds ``first`` to ``end`` with every lidar."""
+    sensors, beams, columns = out.range_m.shape[1:]
     s = _scratch(scene.valid.shape[1], columns)
-    for item in range(share, worlds * sensors, shares):
+    for item in range(first * sensors, end * sensors):
         b, k = item // sensors, item % sensors
         max_range_m, noise_m = optics.settings[k, 0], optics.settings[k, 1]
         place_sensor(scene.position[b, 0], scene.heading[b, 0], optics.mounts[k], s.origin, s.world_R_sensor)
@@ -196,12 +195,6 @@ def _scan_share(share: int, shares: int, scene: SceneArrays, optics: Optics, out
                 detect_noisy(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, u4(e * columns), s.key, row)
             else:
                 detect_exact(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, row)
-
-
-@kernel(parallel=True)
-def _scan(shares: int, scene: SceneArrays, optics: Optics, out: Images) -> None:
-    for share in prange(shares):
-        _scan_share(share, shares, scene, optics, out)
 
 
 def _optics(lidars: Sequence[Lidar]) -> Optics:
@@ -239,5 +232,5 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     )
     if worlds and lidars:
         images = Images(frames.range_m.numpy(), frames.intensity.numpy(), frames.hit.view(torch.uint8).numpy(), frames.actor.numpy())
-        _scan(min(numba.get_num_threads(), worlds * sensors), scene_arrays(scene), _optics(lidars), images)
+        over_worlds(_scan, worlds, scene_arrays(scene), _optics(lidars), images)
     return frames

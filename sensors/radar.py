@@ -13,14 +13,13 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import torch
-from numba import prange
 from numpy.typing import NDArray
 
 from sensors.frames import RadarFrames
 from sensors.jit import kernel
+from sensors.launch import over_worlds
 from sensors.noise import gaussian, hash2, sensor_number, uniform, world_key
 from sensors.pose import SceneArrays, mounts_of, scene_arrays
 from sensors.radar_targets import (
@@ -185,14 +184,14 @@ def _report(
             found[n, SNR] = -1.0
 
 
-@kernel()
-def _scan_share(share: int, shares: int, scene: SceneArrays, mounts: Floats, settings: Floats, out: Detections) -> None:
-    """Scan with every radar of every world whose number leaves the remainder ``share``."""
-    worlds, sensors = out.mask.shape[0], out.mask.shape[1]
+@kernel(nogil=True)
+def _scan(first: int, end: int, scene: SceneArrays, mounts: Floats, settings: Floats, out: Detections) -> None:
+    """Scan worlds ``first`` to ``end`` with every radar."""
+    sensors = out.mask.shape[1]
     t = make_targets(scene.valid.shape[1])
     found = np.empty((t.seen.shape[0] + MOST_FALSE_ALARMS + 1, FEATURES))
     actors = np.empty(found.shape[0], np.int64)
-    for item in range(share, worlds * sensors, shares):
+    for item in range(first * sensors, end * sensors):
         b, k = item // sensors, item % sensors
         half_fov_rad, max_range_m, mean, noisy = settings[k, 0], settings[k, 1], settings[k, 2], settings[k, 3]
         count = find_scatterers(scene, b, mounts[k], half_fov_rad, max_range_m, t)
@@ -208,12 +207,6 @@ def _scan_share(share: int, shares: int, scene: SceneArrays, mounts: Floats, set
                     found[n, feature] = t.seen[n, feature]
                 actors[n] = t.scatterer[n] // SCATTERERS
         _report(found, actors, count, out.detections[b, k], out.mask[b, k], out.actor[b, k])
-
-
-@kernel(parallel=True)
-def _scan(shares: int, scene: SceneArrays, mounts: Floats, settings: Floats, out: Detections) -> None:
-    for share in prange(shares):
-        _scan_share(share, shares, scene, mounts, settings, out)
 
 
 def render_radar(scene: Scene, radars: Sequence[Radar]) -> RadarFrames:
@@ -238,6 +231,6 @@ def render_radar(scene: Scene, radars: Sequence[Radar]) -> RadarFrames:
     if worlds and sensors:
         settings = [(0.5 * radar.horizontal_fov_rad, radar.max_range_m, mean_false_alarms(radar), float(radar.noise)) for radar in radars]
         out = Detections(frames.detections.numpy(), frames.mask.view(torch.uint8).numpy(), frames.actor.numpy())
-        shares = min(numba.get_num_threads(), worlds * sensors)
-        _scan(shares, scene_arrays(scene), mounts_of([radar.mount for radar in radars]), np.array(settings), out)
+        mounts = mounts_of([radar.mount for radar in radars])
+        over_worlds(_scan, worlds, scene_arrays(scene), mounts, np.array(settings), out)
     return frames
