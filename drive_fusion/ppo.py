@@ -36,7 +36,16 @@ ARGUMENTS = (
 """What PPO's constructor takes and a checkpoint keeps."""
 COUNTERS = (
     *("seed", "num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_current_progress_remaining"),
-    *("_n_updates", "_stats_window_size", "ep_info_buffer", "ep_success_buffer", "observation_space", "action_space", "n_envs"),
+    *(
+        "critic_warmup_steps",
+        "_n_updates",
+        "_stats_window_size",
+        "ep_info_buffer",
+        "ep_success_buffer",
+        "observation_space",
+        "action_space",
+        "n_envs",
+    ),
 )
 
 
@@ -59,6 +68,7 @@ class FusedPPO(PPO):
         spatial: Spatial = "concat",
         size: str | ModelSize = "micro",
         device: str | torch.device = "auto",
+        critic_warmup_steps: int = 0,
         **arguments: Any,
     ):
         """Build a learner.
@@ -70,6 +80,8 @@ class FusedPPO(PPO):
             spatial: How the modalities' maps are fused.
             size: How big the network is.
             device: "cpu", "cuda" (an error without a GPU) or "auto".
+            critic_warmup_steps: For so many steps at the start only the critic's own layers learn. After a warm start of the policy they
+                know nothing, and their errors would undo it.
             arguments: SB3's PPO arguments.
 
         Raises:
@@ -83,6 +95,7 @@ class FusedPPO(PPO):
                 defaults | given | {"features_extractor_class": FusedExtractor, "features_extractor_kwargs": extractor}
             )
         self._settled_timesteps = 0
+        self.critic_warmup_steps = critic_warmup_steps
         super().__init__(policy, env, device=device_named(device), **arguments)
 
     @property
@@ -103,9 +116,32 @@ class FusedPPO(PPO):
         return super().collect_rollouts(_FiniteEnv(env, self), callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
-        """As in SB3."""
-        super().train()
+        """As in SB3; during the critic's warm-up, everything else stands still."""
+        frozen = self._all_but_critic() if self.num_timesteps <= self.critic_warmup_steps else []
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            super().train()
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
         self._settled_timesteps = self.num_timesteps
+
+    def _all_but_critic(self) -> list[torch.nn.Parameter]:
+        critic = {id(parameter) for part in (self.policy.value_net, self.policy.mlp_extractor.value_net) for parameter in part.parameters()}
+        return [parameter for parameter in self.policy.parameters() if id(parameter) not in critic]
+
+    def copy_policy(self, path: str | Path) -> None:
+        """Start with another checkpoint's policy; its optimiser and counters are left behind.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged, or of another size.
+        """
+        other = type(self).load(path, device=self.device)
+        try:
+            self.policy.load_state_dict(other.policy.state_dict())
+        except RuntimeError as error:
+            raise CheckpointError(f"{path} does not fit as a warm start: {' '.join(str(error).split())}") from error
 
     def save(self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         """Save everything that resuming needs into a checkpoint folder, replacing one that is there in one step.
@@ -199,7 +235,8 @@ class FusedPPO(PPO):
 
     def _parts(self) -> dict[str, Any]:
         """Everything a checkpoint keeps besides the weights."""
-        env_state = getattr(self.env, "state", None) if self.env is not None and self.settled else None
+        begun = self.env is not None and self._last_obs is not None  # before the first reset there is no state to keep
+        env_state = getattr(self.env, "state", None) if begun and self.settled else None
         return {
             "arguments": {name: getattr(self, name) for name in ARGUMENTS},
             "policy_class": self.policy_class,

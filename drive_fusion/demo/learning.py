@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,55 @@ def teach_warm_start(config: DemoConfig, study: Study) -> dict[str, Any]:
         "agrees with the rule on held-out decisions": f"{100 * report.accuracy:.1f} % of {report.held_out}",
         "always the commonest action would agree": f"{100 * report.majority:.1f} %",
     }
+
+
+def learn_to_drive(config: DemoConfig, study: Study) -> dict[str, Any]:
+    """PPO from the warm start, paid by the learned reward alone; a run that was stopped goes on."""
+    from drive_fusion.training import TrainConfig, train
+
+    plan = TrainConfig(
+        study=study.folder,
+        run="learned",
+        id=config.id,
+        rig=config.rig,
+        reward=study.folder / "reward",
+        warm_start=checkpoint_of(study, "warm"),
+        critic_warmup=config.steps // 8,
+        num_envs=config.num_envs,
+        n_steps=32,
+        steps=config.steps,
+        seed=config.seed,
+        device="cpu",
+    )
+    began_s = time.monotonic()
+    folder = train(replace(plan, resume=plan.last_checkpoint.exists()))
+    seconds = time.monotonic() - began_s
+    return {
+        "environment steps": config.steps,
+        "environment steps a second, sensors and updates in it": round(config.steps / seconds),
+        "curves": training_curves(folder / "tensorboard"),
+    }
+
+
+CURVES = {
+    "episode/return": "learned reward, an episode",
+    "episode/world_return": "the id's own return (only logged)",
+    "episode/terminated": "episodes that ended early",
+}
+
+
+def training_curves(folder: Path) -> list[dict[str, Any]]:
+    """Curves of a run, from its TensorBoard files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    curves = []
+    for tag, title in CURVES.items():
+        if tag in events.Tags()["scalars"]:
+            points = events.Scalars(tag)
+            curves.append({"title": title, "steps": [point.step for point in points], "values": [point.value for point in points]})
+    return curves
 
 
 def score_drivers(config: DemoConfig, study: Study) -> dict[str, Any]:
