@@ -139,7 +139,7 @@ def meta_actions(recording: Recording) -> Tensor:
 
 
 def _observe(scenes: Scene, rig: Rig) -> dict[str, Tensor]:
-    from sensors.render import render
+    from sensors.rendering import render
 
     return pack(render(scenes, rig), rig)
 
@@ -210,7 +210,7 @@ def clone(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     policy.set_training_mode(True)
     for _ in range(config.epochs):
-        for rows in torch.randperm(len(train), generator=generator).split(config.batch):
+        for rows in torch.split(torch.randperm(len(train), generator=generator), config.batch):
             batch = train.select(rows)
             distribution = policy.get_distribution(_on(batch.observations, model.device))
             entropy = distribution.entropy()
@@ -228,7 +228,7 @@ def clone(
 
 
 def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) -> Tensor:
-    episodes = taught.episode.unique()
+    episodes = torch.unique(taught.episode)
     if len(episodes) < 2:
         raise ConfigError(f"cloning needs at least 2 episodes, one to learn from and one to judge by; got {len(episodes)}")
     count = min(max(1, round(share * len(episodes))), len(episodes) - 1)
@@ -238,7 +238,7 @@ def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) 
 @torch.no_grad()
 def _judge(model: FusedPPO, held: Demonstrations, taught: int) -> CloneReport:
     guesses, likelihoods = [], []
-    for rows in torch.arange(len(held)).split(RENDER_BATCH):
+    for rows in torch.split(torch.arange(len(held)), RENDER_BATCH):
         batch = held.select(rows)
         distribution = model.policy.get_distribution(_on(batch.observations, model.device))
         guesses.append(distribution.mode().cpu())

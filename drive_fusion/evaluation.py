@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -100,8 +101,8 @@ def evaluate(
     """Drive one episode a seed, and score it.
 
     Args:
-        driver: A name (random, idle, slower, faster, idm, rule, …), a checkpoint folder, an SB3 model, a `Driver`, or a function of scene and
-            frames to actions.
+        driver: A name (random, idle, slower, faster, idm, rule, …), a checkpoint folder, an SB3 model, a `Driver`, or a function of
+            scene and frames to actions.
         id: The environment's id.
         seeds: One an episode; `envs.seeds.seed_set("test", n)` are those that nothing trains on.
         rig: The rig of a model or function, if it does not say so itself.
@@ -193,17 +194,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
             row.mean("speed_mps").text(1),
             row.mean("score").text(3),
         )
-    console = Console(width=140, record=True, file=_Nowhere())
+    console = Console(width=140, file=io.StringIO())
     console.print(drawn)
-    return console.export_text()
-
-
-class _Nowhere:
-    """A file that keeps nothing: the console records what it would have written."""
-
-    def write(self, text: str) -> int:
-        """Drop the text."""
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing to flush."""
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text

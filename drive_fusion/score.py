@@ -32,7 +32,7 @@ class ScoreConstants:
     lateral_acceleration_mps2: float = 4.89
     """nuPlan's comfortable lateral acceleration."""
     yaw_rate_radps: float = 0.95
-    """nuPlan's comfortable yaw rate. Its bounds of jerk and yaw acceleration are left out: highway-env's controls jump at every decision."""
+    """nuPlan's comfortable yaw rate. Its bounds of jerk and yaw acceleration are left out: highway-env's controls jump."""
     short_m: float = 5.0
     """NAVSIM: where the reference progress is no more than this, progress counts as made."""
     weights: tuple[float, float, float] = (5.0, 5.0, 2.0)
@@ -107,7 +107,8 @@ class Scorer:
             return torch.zeros_like(self._off_road)
         lane, _, lateral_m, _ = road.locate(scene.position_m[:, 0].double().cpu().numpy(), scene.heading_rad[:, 0].double().cpu().numpy())
         outside = abs(lateral_m) > road.lane_width_m[lane] / 2 + self.constants.road_tolerance_m
-        return torch.from_numpy(outside).to(scene.device)
+        left: Tensor = torch.from_numpy(outside).to(scene.device)
+        return left
 
     def _about_to_hit(self, scene: Scene) -> Tensor:
         """Whether the ego, going on as it goes, soon overlaps with someone ahead who does so too, (B,)."""
@@ -126,7 +127,8 @@ class Scorer:
         overlap = boxes_overlap(moved_m, (ego_heading[:, None], heading[:, None]), (scene.size_m[world, 0], scene.size_m[world, actor]))
         hit = torch.zeros_like(self._off_road)
         hit[world[overlap.any(1)]] = True
-        return hit & (scene.velocity_mps[:, 0].norm(dim=-1) > self.constants.standing_mps)
+        moving: Tensor = scene.velocity_mps[:, 0].norm(dim=-1) > self.constants.standing_mps
+        return hit & moving
 
     def _uncomfortable(self, scene: Scene) -> Tensor:
         heading = scene.heading_rad[:, 0]

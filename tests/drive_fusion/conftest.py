@@ -12,7 +12,9 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from envs.road_maps import straight_highway
 from sensors.rig import RIGS, Rig
+from sensors.scene import Faults, Scene, Weather
 
 ACTIONS = 5
 
@@ -104,6 +106,36 @@ class ToyVecEnv(VecEnv):
         return [False] * self.num_envs
 
 
+def highway_scene(*cars: tuple[float, float, float], crashed: tuple[int, ...] = (), acceleration: float = 0.0, step: int = 0) -> Scene:
+    """One world of cars at (x, y, speed), heading along x on a four-lane highway."""
+    count = len(cars)
+    table = torch.tensor([cars], dtype=torch.float64)
+    flat = torch.zeros(1, count, dtype=torch.float64)
+    hit = torch.zeros(1, count, dtype=torch.bool)
+    hit[0, list(crashed)] = True
+    pushed = torch.zeros(1, count, 2, dtype=torch.float64)
+    pushed[0, 0, 0] = acceleration
+    return Scene(
+        position_m=table[..., :2],
+        heading_rad=flat,
+        velocity_mps=torch.stack((table[..., 2], flat), -1),
+        acceleration_mps2=pushed,
+        yaw_rate_radps=flat,
+        size_m=torch.tensor([5.0, 2.0, 1.5], dtype=torch.float64).expand(1, count, 3),
+        kind=flat.long(),
+        lights=flat.long(),
+        crashed=hit,
+        valid=~torch.zeros(1, count, dtype=torch.bool),
+        road=straight_highway(4),
+        weather=Weather.clear(1),
+        faults=Faults.none(1),
+        time_s=torch.zeros(1, dtype=torch.float64),
+        episode_seed=torch.zeros(1, dtype=torch.int64),
+        step=torch.tensor([step]),
+        action=torch.zeros(1, 5),
+    )
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Tests share a machine; one torch thread is also what makes their times comparable."""
@@ -133,3 +165,8 @@ def observe(micro: Rig) -> Callable[..., dict[str, Tensor]]:
 @pytest.fixture
 def micro_space(micro: Rig) -> spaces.Dict:
     return sensor_space(micro)
+
+
+@pytest.fixture
+def scene_of() -> Callable[..., Scene]:
+    return highway_scene

@@ -1,0 +1,43 @@
+"""Changes to the world's own reward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from sensors.errors import ConfigError
+
+
+class CrashPenalty(VecEnvWrapper):
+    """Takes a fixed amount off the reward of the step in which the ego crashes; ``infos`` keep the world's as ``world_reward``."""
+
+    def __init__(self, venv: VecEnv, penalty: float) -> None:
+        """Wrap an environment.
+
+        Args:
+            venv: Made by ``envs.make_sb3_vec``: it tells its last ``transition`` as scenes.
+            penalty: What a crash costs.
+
+        Raises:
+            ConfigError: ``venv`` tells no transitions.
+        """
+        if not hasattr(venv, "transition"):
+            raise ConfigError(f"CrashPenalty got a {type(venv).__name__} without 'transition', expected what envs.make_sb3_vec makes")
+        super().__init__(venv)
+        self.penalty = penalty
+
+    def reset(self) -> VecEnvObs:
+        """Start all episodes anew."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step, and make crashes dear."""
+        observation, rewards, dones, infos = self.venv.step_wait()
+        step: Any = self.venv.transition  # type: ignore[attr-defined]
+        crashed = (step.next_scene.crashed[:, 0] & step.terminated).cpu().numpy()
+        for info, reward in zip(infos, rewards, strict=True):
+            info["world_reward"] = float(reward)
+        return observation, (rewards - self.penalty * crashed).astype(np.float32), dones, infos

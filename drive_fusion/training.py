@@ -1,0 +1,229 @@
+"""``drive-fusion train``: PPO for the fused driver, on the world's reward or on one learned from people."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sensors.errors import ConfigError, SensorFault
+
+if TYPE_CHECKING:
+    from drive_fusion.ppo import FusedPPO
+
+FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study")
+"""Settings that a resumed run may have otherwise than it began with."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Options of ``drive-fusion train``."""
+
+    study: Path = Path("studies/train")
+    """The study's folder; the run goes into its runs/NAME."""
+    run: str = "ppo"
+    """The run's name."""
+    id: str = "highway-fast-v0"
+    """highway-env's name of the world."""
+    rig: str = "micro"
+    """The sensors that the driver sees with; 'none' is highway-env's own observation."""
+    spatial: str = "concat"
+    """How the modalities' bird's-eye maps are fused: concat."""
+    reward: Path | None = None
+    """A learned reward's folder; without one, the world's own reward is learned from."""
+    crash_penalty: float = 0.0
+    """Taken off the world's own reward where the ego crashes. highway-env's own reward makes a crash cheap."""
+    warm_start: Path | None = None
+    """A checkpoint whose policy is the first one, for example a clone."""
+    critic_warmup: int = 0
+    """Steps at the start in which only the critic learns, so that a warm start is not lost to a critic that knows nothing."""
+    num_envs: int = 64
+    """Worlds stepped side by side."""
+    steps: int = 100_000
+    """Environment steps in all; the last rollout is finished."""
+    seed: int = 0
+    """Seed of weights, exploration and traffic."""
+    lr: float = 3e-4
+    """Adam's learning rate."""
+    n_steps: int = 16
+    """Decisions of every world between updates."""
+    batch: int = 512
+    """Decisions a gradient step; must divide num_envs times n_steps."""
+    epochs: int = 3
+    """Passes over a rollout."""
+    gamma: float = 0.95
+    """Discount factor a decision."""
+    gae_lambda: float = 0.9
+    """Generalised advantage estimation's lambda."""
+    clip: float = 0.2
+    """PPO's clip range."""
+    entropy: float = 0.01
+    """Weight of the policy's entropy."""
+    target_kl: float | None = 0.03
+    """An update stops early when the policy has moved further than one and a half times this."""
+    device: str = "auto"
+    """Where the network runs: cpu, cuda or auto."""
+    threads: int = 0
+    """Threads of torch; 0 is one a core. A resumed run is bit-equal only with as many."""
+    save_every: int = 10_000
+    """Steps between checkpoints."""
+    resume: bool = False
+    """Go on with the run where its last checkpoint stands."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_envs", "steps", "n_steps", "batch", "epochs", "save_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 1 or more")
+        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 0 or more")
+        for name, value, most in (("gamma", self.gamma, 1.0), ("gae_lambda", self.gae_lambda, 1.0 + 1e-12)):
+            if not 0.0 <= value < most:
+                raise ConfigError(f"train: {name} is {value}, expected 0 to 1")
+        if not self.lr > 0.0 or not self.clip > 0.0:
+            raise ConfigError(f"train: lr {self.lr} and clip {self.clip} must be above 0")
+        if self.num_envs * self.n_steps % self.batch:
+            raise ConfigError(
+                f"train: a rollout has num_envs {self.num_envs} x n_steps {self.n_steps} = {self.num_envs * self.n_steps} decisions, "
+                f"expected a multiple of batch {self.batch}"
+            )
+        if Path(self.run).name != self.run or self.run in ("", ".", ".."):
+            raise ConfigError(f"train: run is {self.run!r}, expected a plain name: it becomes a folder in the study's runs/")
+        if self.reward is not None and self.crash_penalty:
+            raise ConfigError("train: crash_penalty belongs to the world's own reward; a learned reward has its own opinion of crashes")
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.study / "runs" / self.run
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Where the newest checkpoint lies."""
+        return self.folder / "checkpoints" / "last"
+
+
+def train(config: TrainConfig) -> Path:
+    """Train a driver.
+
+    Args:
+        config: How. With ``resume``, the run goes on where its last checkpoint stands, bit-equal to one that was never stopped (CPU, same
+            machine, versions and threads).
+
+    Returns:
+        The run's folder: config.json, checkpoints/last and tensorboard/.
+
+    Raises:
+        ConfigError: The run exists and is not to be resumed, or was begun with other settings, or some name is unknown.
+        CheckpointError: The checkpoint to start from does not fit.
+        KeyboardInterrupt: Ctrl-C; what was learned is in the last checkpoint.
+    """
+    import torch
+
+    from drive_fusion.ppo import RewardFault
+    from drive_fusion.watch import Stopped, TrainingWatch
+
+    _begin(config)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    model = resumed(config) if config.resume else learner(config)
+    watch = TrainingWatch(config.last_checkpoint, config.steps, config.save_every)
+    _log_to(model, config.folder / "tensorboard")
+    try:
+        with watch.listening():
+            model.learn(max(0, config.steps - model.num_timesteps), callback=watch, reset_num_timesteps=not config.resume)
+    except Stopped:
+        print(f"stopped at {model.num_timesteps} of {config.steps} steps; the checkpoint is {config.last_checkpoint}", file=sys.stderr)
+        print(f"go on with: drive-fusion train --study {config.study} --run {config.run} … --resume", file=sys.stderr)
+        raise KeyboardInterrupt from None
+    except (SensorFault, RewardFault):
+        model.save(config.last_checkpoint)  # the weights of the last update; episodes start anew from here
+        raise
+    model.save(config.last_checkpoint)
+    return config.folder
+
+
+def learner(config: TrainConfig) -> FusedPPO:
+    """A fresh learner, with the warm start's policy where one is named."""
+    from drive_fusion.ppo import FusedPPO
+
+    sees = config.rig != "none"
+    model = FusedPPO(
+        "MultiInputPolicy" if sees else "MlpPolicy",
+        environment(config),
+        rig=config.rig if sees else None,
+        spatial=config.spatial,  # type: ignore[arg-type]
+        device=_device(config),
+        seed=config.seed,
+        learning_rate=config.lr,
+        n_steps=config.n_steps,
+        batch_size=config.batch,
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip,
+        ent_coef=config.entropy,
+        target_kl=config.target_kl,
+        critic_warmup_steps=config.critic_warmup,
+    )
+    if config.warm_start is not None:
+        model.copy_policy(config.warm_start)
+    return model
+
+
+def resumed(config: TrainConfig) -> FusedPPO:
+    """The learner of the run's last checkpoint."""
+    from drive_fusion.ppo import FusedPPO
+
+    return FusedPPO.load(config.last_checkpoint, env=environment(config), device=_device(config))
+
+
+def environment(config: TrainConfig) -> Any:
+    """The worlds to train in, paying the reward that the config names."""
+    from drive_fusion.rewards import CrashPenalty
+    from envs.sb3 import make_sb3_vec
+
+    venv = make_sb3_vec(config.id, config.num_envs, rig=None if config.rig == "none" else config.rig, seed=config.seed)
+    if config.reward is not None:
+        from feedback.reward_model import RewardModel
+        from feedback.reward_vec import RewardVecEnv
+
+        return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma)
+    return CrashPenalty(venv, config.crash_penalty) if config.crash_penalty else venv
+
+
+def _device(config: TrainConfig) -> str:
+    from drive_fusion.device import device_named
+
+    device = device_named(config.device)
+    if config.device == "auto":
+        print(f"train: device auto is {device}", file=sys.stderr)
+    return str(device)
+
+
+def _begin(config: TrainConfig) -> None:
+    """Claim the run's folder, or check that it was begun with the same settings."""
+    from drive_fusion.study import write_json
+
+    path = config.folder / "config.json"
+    settings = json.loads(json.dumps(asdict(config), default=str))
+    if not config.resume:
+        if path.exists():
+            raise ConfigError(f"run {config.folder} exists; go on with --resume, or choose another --run")
+        write_json(path, settings)
+        return
+    if not path.exists():
+        raise ConfigError(f"run {config.folder} was never begun; leave --resume out")
+    begun = json.loads(path.read_text())
+    differing = sorted(key for key in settings if key not in FREE_TO_CHANGE and settings[key] != begun.get(key))
+    if differing:
+        changes = ", ".join(f"{key} {begun.get(key)!r} -> {settings[key]!r}" for key in differing)
+        raise ConfigError(f"run {config.folder} was begun with other settings ({changes}); give the same, or choose another --run")
+
+
+def _log_to(model: FusedPPO, folder: Path) -> None:
+    from stable_baselines3.common.logger import configure
+
+    model.set_logger(configure(str(folder), ["tensorboard"]))

@@ -1,0 +1,92 @@
+"""Cloning: labels, split, and learning."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from drive_fusion.cloning import CloneConfig, Demonstrations, DisturbedDriver, clone, demonstrations, meta_actions
+from drive_fusion.ppo import FusedPPO
+from drive_fusion.rule_driver import RuleDriver
+from envs.drivers import META_ACTIONS, driver_named
+from envs.recording import Recording
+from envs.rollout import record
+from envs.seeds import seed_set
+from envs.world import World
+from sensors.errors import ConfigError
+from sensors.rig import Radar, Rig
+from sensors.scene import Light, Scene
+
+ID = "highway-fast-v0"
+RADAR_ONLY = Rig("radar", radars=(Radar("front"),))
+
+
+def autopilot_recording(speeds: list[float], lights: list[int], scene_of, per_decision: int = 2) -> Recording:
+    """A recording of one car with given speeds and lights at every instant."""
+    instants = [scene_of((0.0, 0.0, speed)) for speed in speeds]
+    scenes = Scene.cat(instants)
+    scenes.lights[:, 0] = torch.tensor(lights)
+    decisions = (len(speeds) - 1) // per_decision
+    none = torch.zeros(decisions, dtype=torch.bool)
+    decision = torch.tensor([-1] + [number for number in range(decisions) for _ in range(per_decision)])
+    idle = torch.ones(decisions, dtype=torch.int64)
+    return Recording(ID, {}, "World", 0, idle, True, scenes, decision, torch.zeros(decisions), none, none, 0.2, {})
+
+
+def test_an_autopilots_actions_are_read_off_speed_and_lights(scene_of):
+    left, right = int(Light.LEFT), int(Light.RIGHT)
+    recording = autopilot_recording(
+        speeds=[20, 21, 22, 22.5, 23, 22, 20, 20, 20, 20, 21.9, 20, 20],
+        lights=[0, 0, 0, 0, 0, 0, 0, 0, left, left, 0, right, right],
+        scene_of=scene_of,
+    )
+    names = [META_ACTIONS[number] for number in meta_actions(recording).tolist()]
+    assert names == ["FASTER", "IDLE", "SLOWER", "LANE_LEFT", "FASTER", "LANE_RIGHT"]
+
+
+def test_idm_recordings_can_be_cloned():
+    recordings = record(World(ID, 3), driver_named("idm", 5), seed_set("train", 3))
+    taught = demonstrations(recordings, RADAR_ONLY)
+    assert len(taught) == sum(recording.num_decisions for recording in recordings)
+    assert taught.observations["radar"].shape[1:] == (1, 32, 7)
+    counts = taught.actions.bincount(minlength=5)
+    assert counts[META_ACTIONS.index("IDLE")] > 0 and counts.sum() == len(taught)
+
+
+def test_a_disturbed_driver_does_something_else_now_and_then_and_the_teacher_labels_it():
+    world = World(ID, 4)
+    recordings = record(world, DisturbedDriver(RuleDriver(), 5, rate=0.5), seed_set("train", 4))
+    taught = demonstrations(recordings, RADAR_ONLY, teacher=RuleDriver())
+    done = torch.cat([recording.actions[: int((taught.episode == number).sum())] for number, recording in enumerate(recordings)])
+    share = (done != taught.actions).float().mean()
+    assert 0.2 < float(share) < 0.6  # half are drawn, a fifth of those by chance the same
+    scene = recordings[0].at_decisions().select(slice(0, 1))
+    assert int(RuleDriver().act(scene, None, None)[0]) == int(taught.actions[0])
+
+
+def test_decisions_after_a_crash_are_left_out():
+    recordings = record(World(ID, 4), driver_named("faster", 5), seed_set("train", 4))
+    taught = demonstrations(recordings, RADAR_ONLY)
+    for number, recording in enumerate(recordings):
+        ends = (recording.terminated | recording.truncated).nonzero().flatten()
+        assert int((taught.episode == number).sum()) == int(ends[0]) + 1
+
+
+def test_a_clone_learns_what_can_be_seen_and_reports_on_unseen_episodes(make_env, observe):
+    observations = observe(400)
+    actions = (observations["ego"][:, 0] > 0).long() * 3
+    taught = Demonstrations(observations, actions, torch.arange(400) // 20)
+    model = FusedPPO(env=make_env(), rig="micro", n_steps=8, batch_size=16, device="cpu", seed=0)
+    report = clone(model, taught, CloneConfig(epochs=6, batch=64))
+    assert report.decisions + report.held_out == 400 and report.held_out == 40
+    assert report.accuracy > 0.85 > report.majority
+    assert set(report.recall) == {"LANE_LEFT", "FASTER"}
+
+
+def test_one_episode_is_not_enough(make_env, observe):
+    taught = Demonstrations(observe(10), torch.zeros(10, dtype=torch.int64), torch.zeros(10, dtype=torch.int64))
+    model = FusedPPO(env=make_env(), rig="micro", n_steps=8, batch_size=16, device="cpu", seed=0)
+    with pytest.raises(ConfigError, match="at least 2 episodes"):
+        clone(model, taught)
+    with pytest.raises(ConfigError, match="no recorded decisions"):
+        demonstrations([], RADAR_ONLY)
