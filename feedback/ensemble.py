@@ -47,6 +47,10 @@ class Ensemble(nn.Module):
         self.mean.copy_(rows.mean(0))
         self.deviation.copy_(rows.std(0, correction=0).clamp(min=SMALLEST_DEVIATION))
 
+    def squared_weights(self) -> Tensor:
+        """Sum of squared weights (biases apart) of each network, (E,)."""
+        return torch.stack([weight.square().sum((1, 2)) for weight in (self.line, self.first, self.second, self.last)]).sum(0)
+
     def forward(self, rows: Tensor) -> Tensor:
         """Evaluate every network on every row: (N, F) to (E, N)."""
         seen = ((rows - self.mean) / self.deviation).expand(len(self.line), -1, -1)  # (E, N, F)

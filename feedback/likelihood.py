@@ -9,7 +9,7 @@ ANSWERS = ("A", "tie", "B")
 """The answers that the likelihood knows, in the order of its last dimension; 'cannot' and 'skip' say nothing about the rides."""
 
 LAPSE_PRIOR_B = 9.0
-"""Lapse ~ Beta(1, 9): a mean of 10 % careless answers before any was seen."""
+"""Lapse ~ Beta(1, 9): 10 % careless answers before any was seen."""
 LOG_TIE_PRIOR = (-1.6, 1.0)
 """Mean and standard deviation of the tie weight's logarithm before any answer was seen."""
 TAKEOVER_WEIGHT_PRIOR = 1.0
@@ -44,7 +44,12 @@ def decided_probability(advantage: Tensor, tie_weight: Tensor, lapse: Tensor) ->
 
 
 def log_prior(tie_weight: Tensor, lapse: Tensor, takeover_weight: Tensor) -> Tensor:
-    """What was believed of a panel of reviewers before they answered, as a log-density up to a constant."""
+    """What was believed of a panel of reviewers before they answered, as a log-density up to a constant.
+
+    The density is over log-odds (lapse) and logarithms (the others): there the likeliest lapse under Beta(1, 9) is its mean, 0.1, while
+    over the lapse itself it would be 0, and few answers would never move it from there.
+    """
     mean, deviation = LOG_TIE_PRIOR
     tie = -0.5 * ((tie_weight.log() - mean) / deviation) ** 2
-    return (LAPSE_PRIOR_B - 1.0) * torch.log1p(-lapse) + tie - takeover_weight / TAKEOVER_WEIGHT_PRIOR
+    careless = lapse.log() + LAPSE_PRIOR_B * torch.log1p(-lapse)
+    return careless + tie - takeover_weight / TAKEOVER_WEIGHT_PRIOR

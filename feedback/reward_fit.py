@@ -1,6 +1,6 @@
 """Learning the reward from comparisons and takeovers.
 
-Every member learns from a bootstrap of the comparisons and stops by a fold that it never saw; ties, lapses, temperature and the
+Every member learns from a Bayesian bootstrap of the comparisons and stops by a fold that it never saw; ties, lapses, temperature and the
 takeover weight are fitted on those unseen folds; one more fold that nobody saw serves the report. Folds share no start state.
 """
 
@@ -20,7 +20,7 @@ from feedback.reward_model import Answers, RewardConfig, RewardModel, RewardNet
 from feedback.windows import Windows
 from sensors.errors import ConfigError
 
-PATIENCE = 80
+PATIENCE = 60
 """Updates without any member doing better on its unseen fold, after which learning stops."""
 ANSWER_RATE = 0.02
 """Step size for the reviewers' parameters while the networks learn."""
@@ -217,19 +217,15 @@ def _shares(table: _Table, config: RewardConfig) -> tuple[Tensor, Tensor]:
 
 
 def _bootstrap(learn: Tensor, generator: torch.Generator) -> Tensor:
-    """How often each member sees each comparison: drawn with replacement from those it may see, (E, P)."""
-    counts = torch.zeros(learn.shape)
-    for member, mask in enumerate(learn):
-        drawn = torch.multinomial(mask.float(), int(mask.sum()), replacement=True, generator=generator)
-        counts[member] = torch.bincount(drawn, minlength=len(mask))
-    return counts
+    """How much each comparison counts for each member, (E, P): exponential weights (Rubin 1981) with a mean of 1, 0 where unseen."""
+    return torch.empty(learn.shape).exponential_(generator=generator) * learn
 
 
-def _learn(net: RewardNet, table: _Table, counts: Tensor, validate: Tensor, config: RewardConfig, with_hazard: bool) -> Answers:
+def _learn(net: RewardNet, table: _Table, weights: Tensor, validate: Tensor, config: RewardConfig, with_hazard: bool) -> Answers:
     """Train all members side by side; each keeps the weights that did best on its unseen fold. Gives the answers' parameters then."""
     answers = _AnswerFit(Answers(takeover_weight=0.1), with_hazard)
     answers.log_temperature.requires_grad_(False)  # the networks set their own scale
-    optimiser = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
     answer_optimiser = torch.optim.Adam([each for each in answers.parameters() if each.requires_grad], ANSWER_RATE)
     hazard = table.advantage(table.hazard)
     best = torch.full((config.members,), torch.inf)
@@ -247,8 +243,9 @@ def _learn(net: RewardNet, table: _Table, counts: Tensor, validate: Tensor, conf
             kept[name] = torch.where(better.reshape(-1, *[1] * (value.ndim - 1)), value.detach(), kept[name])
         optimiser.zero_grad()
         answers.requires_grad_(False)
-        learned = (answers.nll(advantage, hazard, table.answer) * counts).sum(1) / counts.sum(1)
-        learned.sum().backward()  # type: ignore[no-untyped-call]
+        learned = (answers.nll(advantage, hazard, table.answer) * weights).sum(1)
+        believed = 0.5 * net.ensemble.squared_weights() / config.weight_deviation**2
+        ((learned + believed) / weights.sum(1)).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         answers.requires_grad_(True)
         answers.log_temperature.requires_grad_(False)

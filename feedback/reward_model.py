@@ -39,14 +39,14 @@ class RewardConfig:
     """How the takeover hazard is learned."""
     members: int = 3
     """Networks in the ensemble."""
-    hidden: int = 48
+    hidden: int = 32
     """Units of a hidden layer."""
-    steps: int = 400
+    steps: int = 300
     """Most updates."""
-    learning_rate: float = 3e-3
-    """Step size of AdamW."""
-    weight_decay: float = 0.1
-    """Decoupled weight decay."""
+    learning_rate: float = 5e-3
+    """Step size of Adam."""
+    weight_deviation: float = 0.3
+    """Standard deviation that weights are believed to have: smaller for fewer labels."""
     folds: int = 6
     """Start states fall into this many parts: one for the report, one for each member to stop by, the rest to learn from."""
     spread_penalty: float = 0.5
@@ -61,6 +61,8 @@ class RewardConfig:
             raise ConfigError(
                 f"RewardConfig got members={self.members} and folds={self.folds}, expected folds >= members + 2, members >= 1"
             )
+        if not self.weight_deviation > 0:
+            raise ConfigError(f"RewardConfig.weight_deviation is {self.weight_deviation}, expected a number above 0")
         if self.spread_penalty < 0:
             raise ConfigError(f"RewardConfig.spread_penalty is {self.spread_penalty}, expected 0 or more")
 

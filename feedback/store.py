@@ -25,7 +25,7 @@ from feedback.tokens import new_token, token_hash
 
 __all__ = ["CHOICES", "Assignment", "ClipRow", "LabelRejected", "LabelRow", "Progress", "Reviewer", "Store", "StoreError", "TakeoverRow"]
 
-LABEL_HASH_FIELDS = ("clip_a", "clip_b", "reason", "reviewer", "scripted", "choice", "mirrored", "latency_s", "replays")
+LABEL_HASH_FIELDS = ("clip_a", "clip_b", "reason", "reviewer", "scripted", "choice", "mirrored")
 
 
 class Store:

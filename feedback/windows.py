@@ -29,12 +29,13 @@ SIDE_M = 8.0
 class WindowConfig:
     """What a feature window holds."""
 
-    num_neighbours: int = 4
-    """How many of the nearest actors are told one by one."""
+    num_neighbours: int = 0
+    """How many of the nearest actors are told one by one, beside the gaps ahead and behind; with few labels they only mislead."""
     reach_m: float = 60.0
     """Actors further away are not told one by one."""
-    action_width: int = 5
-    """Numbers in the action: 5 for highway-env's lane and speed actions, 2 for acceleration and steering, 0 to leave it out."""
+    action_width: int = 0
+    """Numbers of the action that are told: 5 for highway-env's lane and speed actions, 2 for acceleration and steering. By default
+    none: reviewers see rides, and what a driver meant to do tells who drove rather than how."""
 
     def __post_init__(self) -> None:
         if self.num_neighbours < 0 or self.action_width < 0 or not self.reach_m > 0:

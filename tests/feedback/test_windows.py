@@ -16,7 +16,7 @@ from sensors.errors import ConfigError
 from sensors.scene import Scene
 
 Build = Callable[..., Scene]
-CONFIG = WindowConfig()
+CONFIG = WindowConfig(num_neighbours=4, action_width=5)
 NAMES = feature_names(CONFIG)
 
 
