@@ -255,6 +255,24 @@ def window_starts(terminated: Tensor, length: int, draws: Tensor) -> list[int]:
     return sorted(starts)
 
 
+def make_video(clip: Clip, folder: str | Path, width_px: int = 640) -> tuple[Path, str]:
+    """Write what reviewers watch of a clip: camera above, bird's-eye view below.
+
+    Args:
+        clip: The clip.
+        folder: Where to; the file is named by the clip's hash.
+        width_px: Width of the video.
+
+    Returns:
+        The MP4, and its SHA-256.
+    """
+    from sensors.views.video import write_clip_video
+
+    path = Path(folder) / f"{clip.content_hash}.mp4"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path, write_clip_video(clip.recording.scenes, path, width_px=width_px)
+
+
 class ClipShelf:
     """A study's clips: their files, and their rows in the store."""
 
@@ -285,6 +303,19 @@ class ClipShelf:
         )
         return self.store.add_clip(row)
 
+    def add_video(self, clip_id: str, width_px: int = 640) -> None:
+        """Make a clip's video and add it to the clip's row, if it has none."""
+        row = self._row(clip_id)
+        if row.video_path is None:
+            path, digest = make_video(self[clip_id], self.store.folder / "clips", width_px)
+            self.store.add_clip(replace(row, video_path=f"clips/{path.name}", video_sha256=digest))
+
+    def _row(self, clip_id: str) -> ClipRow:
+        row = self.store.clip(clip_id)
+        if row is None:
+            raise RecordingError(f"the study {self.store.folder} has no clip {clip_id!r}; expected an id that its database lists")
+        return row
+
     def __getitem__(self, clip_id: str) -> Clip:
         """Read a clip by its id.
 
@@ -292,10 +323,7 @@ class ClipShelf:
             RecordingError: There is no such clip, or its file is missing or changed.
         """
         if clip_id not in self._read:
-            row = self.store.clip(clip_id)
-            if row is None:
-                raise RecordingError(f"the study {self.store.folder} has no clip {clip_id!r}; expected an id that its database lists")
-            path = self.store.folder / row.scenes_path
+            path = self.store.folder / self._row(clip_id).scenes_path
             if not path.is_file():
                 raise RecordingError(f"clip {clip_id[:12]}: its file {path} is missing; copy it back, labels about it are still there")
             clip = Clip.load(path)
