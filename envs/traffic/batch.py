@@ -15,7 +15,7 @@ from envs.traffic.decisions import decide, take_command
 from envs.traffic.generator import seed_generator
 from envs.traffic.layout import NOBODY, Rules
 from envs.traffic.motion import move
-from envs.traffic.neighbours import find_fronts, sort_along_road
+from envs.traffic.neighbours import find_fronts, line_up, sort_along_road
 from envs.traffic.observation import observe
 from envs.traffic.reward import judge
 from envs.traffic.spawn import hand_over, spawn, spawn_next
@@ -55,9 +55,7 @@ def step_world(
     """
     mine, episode = cars[world], episodes[world]
     order, nearest = np.empty(len(mine), np.int32), np.empty(rules.lanes, np.int32)
-    for number in range(len(mine)):
-        order[number] = number
-    sort_along_road(mine, order)
+    line_up(mine, order)
     hand_over(mine[0], autopilot[world], targets)
     if not autopilot[world]:
         take_command(mine[0], actions[world], targets, rules.lanes)

@@ -10,11 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from envs.traffic.elementary import dot2, norm2
+from envs.traffic.elementary import dot2, leaf, norm2
 from envs.traffic.layout import LENGTH_M, WIDTH_M
-from sensors.jit import kernel
 
 DIAGONAL_M = math.sqrt(LENGTH_M * LENGTH_M + WIDTH_M * WIDTH_M)
 HALF_LENGTH_M = LENGTH_M / 2.0
@@ -23,70 +20,69 @@ SLACK_M = 1e-6  # a quick test rejects only what it rejects by this margin
 
 APART, OVERLAP, WILL_OVERLAP = 0, 1, 2
 
-
-@kernel()
-def corners(car: Any, points: Any) -> None:
-    """Write a car's corners, the first one again at the end, (5, 2)."""
-    for corner in range(5):
-        along = -HALF_LENGTH_M if corner in (0, 1, 4) else HALF_LENGTH_M
-        across = -HALF_WIDTH_M if corner in (0, 3, 4) else HALF_WIDTH_M
-        points[corner, 0] = car.cos * along - car.sin * across + car.x_m
-        points[corner, 1] = car.sin * along + car.cos * across + car.y_m
+Corners = tuple[float, float, float, float]
 
 
-@kernel()
-def extent(points: Any, normal_x: float, normal_y: float) -> tuple[float, float]:
+@leaf()
+def corners(car: Any) -> tuple[Corners, Corners]:
+    """A car's corners in turn: their x and their y [m]."""
+    long_x, long_y = car.cos * HALF_LENGTH_M, car.sin * HALF_LENGTH_M
+    wide_x, wide_y = car.sin * HALF_WIDTH_M, car.cos * HALF_WIDTH_M
+    x = (-long_x + wide_x + car.x_m, -long_x - wide_x + car.x_m, long_x - wide_x + car.x_m, long_x + wide_x + car.x_m)
+    y = (-long_y - wide_y + car.y_m, -long_y + wide_y + car.y_m, long_y + wide_y + car.y_m, long_y - wide_y + car.y_m)
+    return x, y
+
+
+@leaf()
+def extent(x: Corners, y: Corners, normal_x: float, normal_y: float) -> tuple[float, float]:
     """Project corners on an axis."""
     low, high = math.inf, -math.inf
     for corner in range(4):
-        value = dot2(points[corner, 0], points[corner, 1], normal_x, normal_y)
+        value = dot2(x[corner], y[corner], normal_x, normal_y)
         low, high = min(low, value), max(high, value)
     return low, high
 
 
-@kernel()
+@leaf()
 def interval_distance(low_a: float, high_a: float, low_b: float, high_b: float) -> float:
     """Distance between two intervals, negative where they overlap."""
     return low_b - high_a if low_a < low_b else low_a - high_b
 
 
-@kernel()
-def centre_difference(a: Any, b: Any, axis: int) -> float:
-    """Difference of the mean corners along x (0) or y (1)."""
-    mean_a = (a[0, axis] + a[1, axis] + a[2, axis] + a[3, axis]) / 4.0
-    mean_b = (b[0, axis] + b[1, axis] + b[2, axis] + b[3, axis]) / 4.0
-    return mean_a - mean_b
+@leaf()
+def middle(values: Corners) -> float:
+    """Mean of the corners along one axis [m]."""
+    return (values[0] + values[1] + values[2] + values[3]) / 4.0
 
 
-@kernel()
-def separate(first: Any, second: Any, dt: float, a: Any, b: Any) -> tuple[int, float, float]:
+@leaf()
+def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
     """Test two cars by separating axes.
 
     Args:
         first: Record of a car.
         second: Record of another.
         dt: How far ahead to look at constant velocity [s].
-        a: Room for the first one's corners, (5, 2).
-        b: Room for the second one's.
 
     Returns:
         Bits OVERLAP and WILL_OVERLAP, and the shortest way out of the overlap, x and y [m].
     """
-    corners(first, a)
-    corners(second, b)
+    a_x, a_y = corners(first)
+    b_x, b_y = corners(second)
+    between_x, between_y = middle(a_x) - middle(b_x), middle(a_y) - middle(b_y)
     sweep_x = first.speed_mps * first.cos * dt - second.speed_mps * second.cos * dt
     sweep_y = first.speed_mps * first.sin * dt - second.speed_mps * second.sin * dt
     overlap = will_overlap = True
     shortest, away_x, away_y = math.inf, 0.0, 0.0
     for side in range(8):
-        box = a if side < 4 else b
-        start, end = side % 4, side % 4 + 1
-        normal_x, normal_y = -box[end, 1] + box[start, 1], box[end, 0] - box[start, 0]
+        x, y = (a_x, a_y) if side < 4 else (b_x, b_y)
+        start, end = side % 4, (side + 1) % 4
+        normal_x, normal_y = -y[end] + y[start], x[end] - x[start]
         length = norm2(normal_x, normal_y)
         normal_x /= length
         normal_y /= length
-        low_a, high_a = extent(a, normal_x, normal_y)
-        low_b, high_b = extent(b, normal_x, normal_y)
+        low_a, high_a = extent(a_x, a_y, normal_x, normal_y)
+        low_b, high_b = extent(b_x, b_y, normal_x, normal_y)
         if interval_distance(low_a, high_a, low_b, high_b) > 0.0:
             overlap = False
         swept = dot2(normal_x, normal_y, sweep_x, sweep_y)
@@ -101,12 +97,12 @@ def separate(first: Any, second: Any, dt: float, a: Any, b: Any) -> tuple[int, f
             return APART, 0.0, 0.0
         if abs(distance) < shortest:
             shortest = abs(distance)
-            outwards = dot2(centre_difference(a, b, 0), centre_difference(a, b, 1), normal_x, normal_y) > 0.0
+            outwards = dot2(between_x, between_y, normal_x, normal_y) > 0.0
             away_x, away_y = (normal_x, normal_y) if outwards else (-normal_x, -normal_y)
     return (OVERLAP if overlap else 0) + (WILL_OVERLAP if will_overlap else 0), shortest * away_x, shortest * away_y
 
 
-@kernel()
+@leaf()
 def clearly_apart(first: Any, second: Any, dt: float) -> bool:
     """Are two cars separated, with a margin, on an axis of the first one, the sweep included? Then the full test says so too."""
     dx, dy = second.x_m - first.x_m, second.y_m - first.y_m
@@ -121,7 +117,7 @@ def clearly_apart(first: Any, second: Any, dt: float) -> bool:
     return abs(first.cos * dx + first.sin * dy) > room_along + abs(first.cos * sweep_x + first.sin * sweep_y)
 
 
-@kernel()
+@leaf()
 def push(car: Any, partner: int, x: float, y: float) -> None:
     """Note a push for the next substep; of several partners the one with the highest number counts."""
     if partner >= car.impact_partner:
@@ -130,15 +126,15 @@ def push(car: Any, partner: int, x: float, y: float) -> None:
         car.impact_y_m = y
 
 
-@kernel()
-def collide(cars: Any, low: int, high: int, dt: float, a: Any, b: Any) -> None:
+@leaf()
+def collide(cars: Any, low: int, high: int, dt: float) -> None:
     """Test a pair of cars, ``low`` < ``high`` in the list, and write what happens to both."""
     first, second = cars[low], cars[high]
     if clearly_apart(first, second, dt):
         return
     if norm2(second.x_m - first.x_m, second.y_m - first.y_m) > DIAGONAL_M + first.speed_mps * dt:
         return  # highway-env's own first test: only the first car's speed counts
-    verdict, way_x, way_y = separate(first, second, dt, a, b)
+    verdict, way_x, way_y = separate(first, second, dt)
     if verdict & WILL_OVERLAP:
         push(first, high, way_x / 2.0, way_y / 2.0)
         push(second, low, -way_x / 2.0, -way_y / 2.0)
@@ -147,20 +143,18 @@ def collide(cars: Any, low: int, high: int, dt: float, a: Any, b: Any) -> None:
         second.crashed = True
 
 
-@kernel()
+@leaf()
 def collide_with_ego(cars: Any, dt: float) -> None:
     """Test the ego with every other car (highway-fast-v0 looks at no other pair)."""
-    a, b = np.empty((5, 2)), np.empty((5, 2))
     reach = DIAGONAL_M + cars[0].speed_mps * dt + SLACK_M
     for other in range(1, len(cars)):
         if abs(cars[other].x_m - cars[0].x_m) <= reach:
-            collide(cars, 0, other, dt, a, b)
+            collide(cars, 0, other, dt)
 
 
-@kernel()
+@leaf()
 def collide_all(cars: Any, order: Any, dt: float) -> None:
     """Test every pair of cars that is near enough along the road."""
-    a, b = np.empty((5, 2)), np.empty((5, 2))
     fastest = 0.0
     for number in range(len(cars)):
         fastest = max(fastest, cars[number].speed_mps)
@@ -172,4 +166,4 @@ def collide_all(cars: Any, order: Any, dt: float) -> None:
             ahead = order[further]
             if cars[ahead].x_m > limit:
                 break
-            collide(cars, min(behind, ahead), max(behind, ahead), dt, a, b)
+            collide(cars, min(behind, ahead), max(behind, ahead), dt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.traffic.elementary import clip
+from envs.traffic.elementary import clip, leaf
 from envs.traffic.layout import FASTER, LANE_LEFT, LANE_RIGHT, NOBODY, SLOWER, UNKNOWN
 from envs.traffic.neighbours import front_on_lane, rear_on_lane
 from envs.traffic.physics import (
@@ -21,7 +21,6 @@ from envs.traffic.physics import (
     reachable,
     speed_tracking,
 )
-from sensors.jit import kernel
 
 LANE_CHANGE_DELAY_S = 1.0
 LANE_CHANGE_GAIN_MPS2 = 0.2
@@ -29,13 +28,13 @@ LANE_CHANGE_BRAKING_MPS2 = 2.0
 LANE_CHANGE_SPEED_MPS = 1.0
 
 
-@kernel()
+@leaf()
 def gap_wanted(car: Any, front: Any) -> float:
     """Gap that a car wants to another one ahead [m]."""
     return desired_gap(car.speed_mps, car.cos, car.sin, front.speed_mps, front.cos, front.sin)
 
 
-@kernel()
+@leaf(inline="always")
 def behind(free: float, cars: Any, number: int, front: int) -> float:
     """IDM acceleration of a car behind another one (NOBODY: the free one)."""
     if front == NOBODY:
@@ -43,7 +42,7 @@ def behind(free: float, cars: Any, number: int, front: int) -> float:
     return free - braking(gap_wanted(cars[number], cars[front]), cars[front].x_m - cars[number].x_m)
 
 
-@kernel()
+@leaf()
 def give_way(cars: Any, number: int) -> None:
     """Stop changing lane where another car, close ahead, changes to the same one."""
     car = cars[number]
@@ -56,7 +55,7 @@ def give_way(cars: Any, number: int) -> None:
             return
 
 
-@kernel()
+@leaf()
 def follower_brakes_hard(cars: Any, follower: int, number: int, exponent: float) -> bool:
     """Would the new follower have to brake harder than is allowed? The asker's exponent is used, as in highway-env."""
     if follower == NOBODY:
@@ -65,7 +64,7 @@ def follower_brakes_hard(cars: Any, follower: int, number: int, exponent: float)
     return behind(free, cars, follower, number) < -LANE_CHANGE_BRAKING_MPS2
 
 
-@kernel()
+@leaf()
 def choose_lane(cars: Any, order: Any, number: int, lanes: int, free: float, present: float) -> None:
     """MOBIL: take a side lane that gains acceleration and is safe for the new follower; the right one if both do.
 
@@ -92,7 +91,7 @@ def choose_lane(cars: Any, order: Any, number: int, lanes: int, free: float, pre
             car.target_lane = lane
 
 
-@kernel()
+@leaf(inline="always")
 def drive_by_idm(cars: Any, order: Any, number: int, lanes: int) -> None:
     """One decision of an IDMVehicle: lane, steering, acceleration. A crashed one decides nothing."""
     car = cars[number]
@@ -112,14 +111,14 @@ def drive_by_idm(cars: Any, order: Any, number: int, lanes: int) -> None:
     car.acceleration_mps2 = clip(acceleration, -MAX_ACCELERATION_MPS2, MAX_ACCELERATION_MPS2)
 
 
-@kernel()
+@leaf()
 def drive_by_command(car: Any) -> None:
     """One decision of a car that keeps its commanded lane and speed. highway-env does not ask whether it crashed."""
     car.steering_rad = lane_steering(car.y_m, car.heading_rad, car.speed_mps, car.target_lane)
     car.acceleration_mps2 = speed_tracking(car.speed_mps, car.target_speed_mps)
 
 
-@kernel()
+@leaf()
 def decide(cars: Any, order: Any, lanes: int) -> None:
     """All cars decide, in the order of the list."""
     for number in range(len(cars)):
@@ -129,7 +128,7 @@ def decide(cars: Any, order: Any, lanes: int) -> None:
             drive_by_command(cars[number])
 
 
-@kernel()
+@leaf()
 def speed_index(speed: float, targets: Any) -> int:
     """Which of the set speeds is nearest; they are taken as evenly spaced (MDPVehicle.speed_to_index)."""
     last = len(targets) - 1
@@ -137,7 +136,7 @@ def speed_index(speed: float, targets: Any) -> int:
     return int(clip(round(share * last), 0.0, float(last)))
 
 
-@kernel()
+@leaf()
 def take_command(car: Any, action: int, targets: Any, lanes: int) -> None:
     """Apply a DiscreteMetaAction to the ego: a step of the set speed from the present speed, or a lane to the side."""
     if action == FASTER or action == SLOWER:

@@ -7,6 +7,7 @@ which ends in a fused multiply-add on some processors (AVX-512) and not on other
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ from sensors.jit import kernel
 PI = math.pi
 TWO_PI = 2.0 * math.pi
 NOT_ZERO_EPS = 1e-2
+
+
+def leaf(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A kernel that allocates nothing. numba then counts no references, which costs an atomic for every array of every call."""
+    return kernel(_nrt=False, **options)
 
 
 @intrinsic
@@ -52,7 +58,7 @@ def numpy_fuses_dot() -> bool:
 FUSED_DOT = numpy_fuses_dot()
 
 
-@kernel()
+@leaf()
 def dot2(ax: float, ay: float, bx: float, by: float) -> float:
     """``numpy.dot`` of two 2-vectors."""
     if FUSED_DOT:
@@ -60,13 +66,13 @@ def dot2(ax: float, ay: float, bx: float, by: float) -> float:
     return ax * bx + ay * by
 
 
-@kernel()
+@leaf()
 def norm2(x: float, y: float) -> float:
     """``numpy.linalg.norm`` of a 2-vector."""
     return math.sqrt(dot2(x, y, x, y))
 
 
-@kernel()
+@leaf()
 def clip(value: float, low: float, high: float) -> float:
     """``numpy.clip`` of one number."""
     if value < low:
@@ -76,7 +82,7 @@ def clip(value: float, low: float, high: float) -> float:
     return value
 
 
-@kernel()
+@leaf()
 def not_zero(value: float) -> float:
     """Keep a divisor at least 0.01 away from zero (highway_env.utils.not_zero)."""
     if abs(value) > NOT_ZERO_EPS:
@@ -86,7 +92,7 @@ def not_zero(value: float) -> float:
     return -NOT_ZERO_EPS
 
 
-@kernel()
+@leaf()
 def wrap_to_pi(angle: float) -> float:
     """Wrap an angle to [-pi, pi) (highway_env.utils.wrap_to_pi); the division is skipped where it changes nothing."""
     turned = angle + PI

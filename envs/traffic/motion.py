@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from envs.traffic.elementary import leaf
 from envs.traffic.layout import NOBODY
 from envs.traffic.physics import HALF_LENGTH_M, cap_acceleration, closest_lane
-from sensors.jit import kernel
 
 
-@kernel()
+@leaf()
 def limit_controls(car: Any) -> None:
     """A crashed car lets go of the wheel and stops with a time constant of 1 s; nobody goes beyond the top speed."""
     if car.crashed:
@@ -19,7 +19,7 @@ def limit_controls(car: Any) -> None:
     car.acceleration_mps2 = cap_acceleration(car.speed_mps, car.acceleration_mps2)
 
 
-@kernel()
+@leaf()
 def turn_and_roll(car: Any, dt: float) -> None:
     """Move by the slip angle of the steered bicycle. Without steering the heading's sine and cosine are still right."""
     if car.steering_rad == 0.0:
@@ -37,7 +37,7 @@ def turn_and_roll(car: Any, dt: float) -> None:
     car.sin = math.sin(car.heading_rad)
 
 
-@kernel()
+@leaf()
 def take_push(car: Any) -> None:
     """Move by the push of a collision that the last substep foresaw: now the car has crashed."""
     if car.impact_partner != NOBODY:
@@ -47,7 +47,7 @@ def take_push(car: Any) -> None:
         car.impact_partner = NOBODY
 
 
-@kernel()
+@leaf()
 def move(car: Any, dt: float, lanes: int) -> None:
     """Advance one car by a substep."""
     if car.autonomous:

@@ -9,29 +9,43 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from envs.traffic.elementary import leaf
 from envs.traffic.layout import LANE_WIDTH_M, NOBODY, UNKNOWN
-from envs.traffic.physics import on_lane
-from sensors.jit import kernel
+from envs.traffic.physics import lane_to_the_left, on_lane
 
 LANE_MARGIN_M = LANE_WIDTH_M / 2.0 + 1.0
 
 
-@kernel()
+@leaf()
+def line_up(cars: Any, order: Any) -> None:
+    """Start an order along the road from the cars' numbers, and sort it."""
+    for number in range(len(order)):
+        order[number] = number
+        cars[number].rank = number
+    sort_along_road(cars, order)
+
+
+@leaf()
 def sort_along_road(cars: Any, order: Any) -> None:
-    """Sort the list of cars by x, then by number (insertion sort: they hardly move between substeps), and note every rank."""
+    """Sort the list of cars by x, then by number, and keep their ranks (insertion sort: they hardly move between substeps)."""
+    x_before = cars[order[0]].x_m
     for place in range(1, len(order)):
         number = order[place]
         x = cars[number].x_m
+        if x_before < x:
+            x_before = x
+            continue
         gap = place - 1
         while gap >= 0 and (cars[order[gap]].x_m > x or (cars[order[gap]].x_m == x and order[gap] > number)):
             order[gap + 1] = order[gap]
+            cars[order[gap]].rank = gap + 1
             gap -= 1
         order[gap + 1] = number
-    for place in range(len(order)):
-        cars[order[place]].rank = place
+        cars[number].rank = gap + 1
+        x_before = cars[order[place]].x_m
 
 
-@kernel()
+@leaf()
 def _first_level_with(cars: Any, order: Any, number: int) -> int:
     """Rank of the first car at the very x of this one."""
     place = cars[number].rank
@@ -41,7 +55,7 @@ def _first_level_with(cars: Any, order: Any, number: int) -> int:
     return place
 
 
-@kernel()
+@leaf()
 def front_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
     """The car ahead of this one on a lane, or NOBODY."""
     front = NOBODY
@@ -54,7 +68,7 @@ def front_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
     return front
 
 
-@kernel()
+@leaf()
 def rear_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
     """The car behind this one on a lane, or NOBODY."""
     rear = NOBODY
@@ -67,7 +81,7 @@ def rear_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
     return rear
 
 
-@kernel()
+@leaf()
 def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
     """Find the car ahead on every car's own lane in one sweep from the front of the road.
 
@@ -89,7 +103,7 @@ def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
         else:
             car.front = nearest[car.lane]
         last_x = car.x_m
-        around = int(min(max(car.y_m / LANE_WIDTH_M, 0.0), lanes - 1.0))
-        for lane in range(max(around - 1, 0), min(around + 2, lanes)):
+        left = lane_to_the_left(car.y_m, lanes)
+        for lane in range(left, min(left + 2, lanes)):  # a car is on no lane but the two beside it
             if on_lane(car.x_m, car.y_m, lane, LANE_MARGIN_M):
                 nearest[lane] = number
