@@ -117,11 +117,11 @@ class Accounts:
         now = time.time()
         with writing(self.store.engine) as connection:
             connection.execute(delete(session).where(session.c.created_unix_s < now - self.absolute_s))
-            if old_session is not None:
-                connection.execute(delete(session).where(session.c.token_sha256 == token_hash(old_session)))
             number = connection.execute(select(reviewer.c.id).where(reviewer.c.token_sha256 == token_hash(token))).scalar()
             if number is None:
                 return None
+            if old_session is not None:
+                connection.execute(delete(session).where(session.c.token_sha256 == token_hash(old_session)))
             secret = new_token()
             values = {"token_sha256": token_hash(secret), "reviewer_id": number, "csrf_token": new_token()}
             connection.execute(insert(session).values(**values, created_unix_s=now, seen_unix_s=now))

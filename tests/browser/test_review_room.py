@@ -147,6 +147,20 @@ def test_a_double_press_answers_one_pair(page: Any, near_room: Any) -> None:
     assert len(near_room.labels(active=False)) == 1
 
 
+def test_the_next_pair_is_there_before_it_is_asked_for(page: Any, near_room: Any) -> None:
+    fetched: list[str] = []
+    page.on("requestfinished", lambda request: fetched.append(request.url))
+    compare(page, near_room)
+    state = page.evaluate("() => fetch('/api/state').then((reply) => reply.json())")
+    ahead = {near_room.url + state["next"][side]["video"] for side in ("left", "right")}
+    while not ahead <= set(fetched):
+        page.wait_for_timeout(20)
+    page.context.route("**/video", lambda route: route.abort())
+    page.keyboard.press("1")
+    wait_for_pair(page, "1 done, 2 to go")
+    page.wait_for_function(PLAYING)
+
+
 def test_a_missing_video_says_so_and_the_pair_can_be_passed_over(page: Any, near_room: Any) -> None:
     log_in(page, near_room)
     for clip in (near_room.study / "clips").glob("[01].mp4"):

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -204,6 +205,11 @@ def test_the_session_cookie_is_out_of_scripts_reach_and_new_at_each_log_in(clien
     assert client.post("/login", data={"token": token}).headers["set-cookie"] != cookie
 
 
+def test_a_wrong_token_leaves_the_session_that_there_is(ada: TestClient) -> None:
+    assert ada.post("/login", data={"token": "wrong"}).status_code == 401
+    assert ada.get("/api/state").status_code == 200
+
+
 def test_over_https_the_cookie_is_secure_and_bound_to_the_host(room: Store, accounts: Accounts, token: str) -> None:
     url = "https://review.example"
     with TestClient(create_app(room, accounts, url), base_url=url, headers={"Origin": url}, follow_redirects=False) as client:
@@ -314,6 +320,23 @@ def test_a_malformed_body_is_one_clear_line(ada: TestClient, room: Store, body: 
     assert history(room) == 0
 
 
+@pytest.mark.parametrize("value", ["\x00", "\xff", "x" * 8000, "%00", "..;/"])
+def test_odd_headers_cookies_and_forms_are_refused_and_never_an_error_of_the_server(ada: TestClient, room: Store, value: str) -> None:
+    body = answer(ada.get("/api/state").json())
+    odd = value.encode("latin-1").replace(b"\x00", b"\x01")
+    replies = [
+        ada.post("/api/labels", json=body, headers={"X-CSRF-Token": odd}),
+        ada.post("/login", content=b"token=" + odd, headers={"Content-Type": "application/x-www-form-urlencoded"}),
+        ada.post("/login", content=odd, headers={"Content-Type": "multipart/form-data; boundary=x"}),
+        ada.post("/login", files={"token": ("name", odd)}),
+        ada.post("/undo", data={"csrf_token": value, "client_key": value}),
+        ada.get("/api/state", headers={"Cookie": b"session=" + odd}),
+        ada.get(f"/api/clips/{quote(value)}/video"),
+    ]
+    assert [reply.status_code for reply in replies if not 400 <= reply.status_code < 500] == []
+    assert history(room) == 0
+
+
 def test_nan_is_no_latency(ada: TestClient, room: Store) -> None:
     pair_id = ada.get("/api/state").json()["pair"]["id"]
     body = f'{{"pair_id": {pair_id}, "choice": "left", "latency_s": NaN, "replays": 0, "client_key": "{KEY}"}}'
@@ -416,6 +439,25 @@ def test_pages_have_no_inline_script_or_style_and_nothing_from_elsewhere(ada: Te
         assert not re.search(r"""(?:src|href|action)=["'](?!/[^/])""", page)
     for file in (ROOT / "feedback/server/static").iterdir():
         assert not re.search(r"https?://(?!www\.w3\.org)", file.read_text())
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of '#rrggbb' (WCAG 2.2)."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_text_colour_has_contrast_in_light_and_dark() -> None:
+    css = (ROOT / "feedback/server/static/style.css").read_text()
+    light, dark = (dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL))
+    grounds = {ink: ("ground", "surface", "raised") for ink in ("ink", "quiet")}
+    grounds |= {"blue": ("ground", "surface"), "good": ("surface",), "on-blue": ("blue", "blue-strong"), "problem-ink": ("problem-ground",)}
+    for colours in (light, light | dark):
+        for ink, behind in grounds.items():
+            for ground in behind:
+                one, other = sorted((luminance(colours[ink]), luminance(colours[ground])))
+                assert (other + 0.05) / (one + 0.05) >= 4.5, (ink, ground)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/api/nowhere"])
