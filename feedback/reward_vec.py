@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,16 @@ class RewardVecEnv(VecEnvWrapper):
         """Start all episodes anew."""
         self._returns[:] = 0.0
         return self.venv.reset()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The environment's state, and what the running episodes have returned so far."""
+        return {**self.venv.state(), "returns": torch.from_numpy(self._returns.copy())}  # type: ignore[attr-defined]
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> Any:
+        """Go back to a state; gives the present observation."""
+        rest = dict(state)
+        self._returns = rest.pop("returns").numpy().copy()
+        return self.venv.load_state(rest)  # type: ignore[attr-defined]
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step, and pay the learned reward instead of the world's."""

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from envs.drivers import driver_named
+from envs.recording import Recording
+from envs.rollout import record
+from envs.world import World
 from feedback.store import ClipRow, Store
 from sensors.road import Lane, Line, RoadMap, chain
 from sensors.scene import Faults, Scene, Weather
@@ -94,3 +98,10 @@ def highway_scene() -> Callable[..., Scene]:
         )
 
     return build
+
+
+@pytest.fixture(scope="session")
+def rides() -> dict[str, list[Recording]]:
+    """Eight whole episodes of three drivers on the same seeds: random ones crash, slow ones and IDM do not."""
+    world = World("highway-fast-v0", num_worlds=8, num_threads=1)
+    return {name: record(world, driver_named(name, 5), torch.arange(8)) for name in ("random", "slower", "idm")}
