@@ -8,7 +8,6 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from envs.observation import action_space, as_numpy
 from envs.sense import Senses
@@ -88,11 +87,10 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
         observed = as_numpy(self._senses.observe(scene))
         return {key: value[0] for key, value in observed.items()} if isinstance(observed, dict) else observed[0]
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """A picture from above, (H, W, 3) bytes; None without a render mode."""
+    def render(self) -> Any:
+        """A picture from above, (H, W, 3) uint8; None without a render mode."""
         if self.render_mode is None:
             return None
-        from sensors.views import birds_eye
+        from sensors.views import draw_birds_eye
 
-        picture: NDArray[np.uint8] = birds_eye(self.scene)[0]
-        return picture
+        return draw_birds_eye(self.scene.to("cpu"))[0]

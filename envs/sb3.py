@@ -213,6 +213,12 @@ class DrivingVecEnv(VecEnv):
         if self._history and bool(fresh.any()):
             self.world.reset(seeds, where=fresh)
 
+    def get_images(self) -> list[NDArray[np.uint8] | None]:
+        """Every world from above, each (H, W, 3)."""
+        from sensors.views import draw_birds_eye
+
+        return list(draw_birds_eye(self.scene.to("cpu")))
+
     def close(self) -> None:
         """Nothing to close."""
 

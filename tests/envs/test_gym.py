@@ -77,7 +77,7 @@ def test_every_id_is_registered_on_import_and_torch_is_not_needed():
     assert done.stdout.split() == [str(len(SINGLE_AGENT_IDS)), "False", "False"]
 
 
-@pytest.mark.parametrize("id", ["highway-fast-v0", "u-turn-v1", "parking-v0", "lane-keeping-v0"])
+@pytest.mark.parametrize("id", ["highway-fast-v0", "two-way-v0", "parking-v0", "lane-keeping-v0"])
 def test_without_a_rig_it_is_highway_env(id):
     with in_place(pristine()):
         theirs = gymnasium.make(id, disable_env_checker=True)
@@ -163,6 +163,41 @@ def test_misspelt_settings_are_named(options, message):
 def test_gymnasium_itself_names_a_misspelt_id():
     with pytest.raises(gymnasium.error.NameNotFound, match=re.escape("`highway-fast`")):
         gymnasium.make("DriveFusion/highway-fst-v0")
+
+
+@pytest.mark.parametrize(
+    "id", ["highway-fast-v0", "parking-parked-v0", "lane-keeping-v0"]
+)  # highway-env's own cannot render the latter two
+def test_a_picture_can_be_had_without_a_screen(id, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    env = gymnasium.make(f"DriveFusion/{id}", render_mode="rgb_array")
+    env.reset(seed=1)
+    first = env.render()
+    assert first.dtype == np.uint8 and first.ndim == 3 and first.shape[2] == 3 and len(np.unique(first)) > 10
+    env.action_space.seed(0)
+    env.step(env.action_space.sample())
+    assert not np.array_equal(env.render(), first)
+
+
+def test_the_check_of_gymnasium_covers_the_picture():
+    env = gymnasium.make("DriveFusion/highway-fast-v0", render_mode="rgb_array")
+    check_env(env.unwrapped)
+
+
+def test_without_a_render_mode_there_is_no_picture():
+    env = gymnasium.make("DriveFusion/highway-fast-v0").unwrapped
+    env.reset(seed=1)
+    assert env.render() is None
+
+
+def test_record_video_works_headless(tmp_path):
+    pytest.importorskip("moviepy", reason="gymnasium's RecordVideo writes with moviepy, which is not installed")
+    env = gymnasium.make("DriveFusion/highway-fast-v0", render_mode="rgb_array")
+    env = gymnasium.wrappers.RecordVideo(env, str(tmp_path / "videos"), episode_trigger=lambda episode: True)
+    env.reset(seed=1)
+    env.step(1)
+    env.close()
+    assert [path.suffix for path in (tmp_path / "videos").iterdir()] == [".mp4"] and env.frames_per_sec == 1
 
 
 def test_the_public_names_are_there():

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from envs.drivers import driver_named
+from envs.ids import SINGLE_AGENT_IDS
 from envs.recording import FORMAT, Recording, with_room
 from envs.reference import ReferenceWorld
 from envs.rollout import record
@@ -46,6 +47,18 @@ def test_a_replay_is_the_same_bit_for_bit(case, tmp_path):
     assert loaded.differences(second) == [] and loaded.versions == second.versions
     assert loaded.replay().differences(second) == []
     assert "position_m" in first.differences(second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", SINGLE_AGENT_IDS)
+def test_every_id_replays_bit_for_bit_from_its_file(id, tmp_path):
+    world = World(id, 2)
+    world.horizon_steps = 3
+    recording = record(world, driver_named("random", world.num_actions), [101, 102])[1]
+    recording.save(tmp_path / "episode.parquet")
+    loaded = Recording.load(tmp_path / "episode.parquet")
+    assert loaded.num_decisions == 3
+    assert loaded.differences(recording) == [] and loaded.replay().differences(recording) == []
 
 
 def test_differences_sees_one_changed_bit(recording):

@@ -30,6 +30,18 @@ PER_ACTOR = (
     "crashed",
     "valid",
 )
+QUICK = (
+    "exit-v1",
+    "highway-fast-v0",
+    "intersection-v1",
+    "lane-keeping-v0",
+    "merge-v1",
+    "parking-v0",
+    "racetrack-v1",
+    "roundabout-v1",
+    "two-way-v0",
+    "u-turn-v1",
+)
 PILOTED = ("highway-fast-v0", "merge-v0", "roundabout-v0", "two-way-v0", "u-turn-v0", "exit-v0", "racetrack-v0", "intersection-v1")
 
 
@@ -64,9 +76,9 @@ def test_the_ids_are_all_of_highway_env_with_one_ego():
     assert set(SINGLE_AGENT_IDS) == {id for id in theirs if "multi-agent" not in id}
 
 
-@pytest.mark.parametrize("id", SINGLE_AGENT_IDS)
+@pytest.mark.parametrize("id", [pytest.param(id, marks=() if id in QUICK else pytest.mark.slow) for id in SINGLE_AGENT_IDS])
 def test_a_world_steps_as_highway_env_does(id):
-    steps = 2 if id == "highway-v0" else 4
+    steps = 2 if id in QUICK else 6
     world = world_of(id)
     with in_place(pristine()):
         env = gymnasium.make(id, disable_env_checker=True)
@@ -135,9 +147,9 @@ def test_the_scene_is_turned_over_so_that_left_is_positive():
 
 
 def test_substeps_lead_to_the_scene_and_change_nothing():
-    plain, watched = world_of("intersection-v0", 2), world_of("intersection-v0", 2)
-    plain.reset([1, 2]), watched.reset([1, 2])
-    for _ in range(3):
+    plain, watched = world_of("intersection-v0"), world_of("intersection-v0")
+    plain.reset([2]), watched.reset([2])
+    for _ in range(2):
         actions = random_actions(plain)
         plain_scene, plain_outcome = plain.step(actions)
         before = watched.scene
@@ -238,29 +250,29 @@ def test_worlds_start_from_the_source_even_where_the_process_is_already_spoiled(
     assert same(clean.scene, late.scene)
 
 
-@pytest.mark.parametrize("id", ["intersection-v0", "highway-fast-v0", "racetrack-v0"])
+@pytest.mark.parametrize(
+    "id",
+    [pytest.param(id, marks=() if id in ("intersection-v0", "u-turn-v0", "racetrack-v0") else pytest.mark.slow) for id in SINGLE_AGENT_IDS],
+)
 def test_a_state_loads_to_the_same_future(id):
     world = world_of(id, 2)
     world.reset([1, 2])
-    rollout(world, 2)
-    state, scene = world.state(), world.scene
-    rollout(world, 3)
-    expected = world.scene
-    assert same(world.load(state), scene)
-    rollout(world, 3)
-    assert same(world.scene, expected)
     rollout(world, 1)
-    world.load(state)  # a state is not used up
-    rollout(world, 3)
-    assert same(world.scene, expected)
+    state, scene = world.state(), world.scene
+    rollout(world, 2)
+    expected = world.scene
+    for _ in range(2):  # a state is not used up
+        assert same(world.load(state), scene)
+        rollout(world, 2)
+        assert same(world.scene, expected)
 
 
 def test_a_fork_continues_one_world_several_times():
-    world, forks = world_of("intersection-v0", 2), world_of("intersection-v0", 3)
+    world, forks = world_of("u-turn-v0", 2), world_of("u-turn-v0", 3)
     world.reset([1, 2])
     rollout(world, 2)
     forks.load(world.fork(1, 3))
-    actions = torch.tensor([0, 1, 1])
+    actions = torch.tensor([4, 1, 1])
     world.step(torch.tensor([1, 1])), forks.step(actions)
     assert same(forks.scene.select([1]), world.scene.select([1]))
     assert same(forks.scene.select([2]), world.scene.select([1]))
@@ -268,21 +280,21 @@ def test_a_fork_continues_one_world_several_times():
 
 
 def test_a_crashed_world_goes_on_to_a_stop():
-    world = world_of("highway-fast-v0")
+    world = world_of("highway-fast-v0", config={"vehicles_count": 10, "duration": 15})
     world.reset([2])
     faster = driver_named("faster", 5)
     outcomes = rollout(world, world.horizon_steps, lambda w: faster.act(w.scene, None, None)[0])
     crash = next(i for i, outcome in enumerate(outcomes) if outcome.terminated.item())
-    assert crash < world.horizon_steps - 5
+    assert crash < world.horizon_steps - 4
     assert all(outcome.terminated.item() for outcome in outcomes[crash:])
     assert world.scene.speed_mps[0, 0].abs().item() < 0.1
     assert outcomes[-1].truncated.item() and not outcomes[-2].truncated.item()
 
 
-@pytest.mark.parametrize(("id", "steps"), [("two-way-v0", 15), ("lane-keeping-v0", 200), ("highway-v0", 40), ("parking-v0", 500)])
+@pytest.mark.parametrize(("id", "steps"), [("two-way-v0", 15), ("lane-keeping-v0", 200), ("highway-fast-v0", 30), ("parking-v0", 500)])
 def test_the_horizon_is_highway_envs(id, steps):
     world = world_of(id)
-    if id in ("highway-v0", "parking-v0"):
+    if id in ("highway-fast-v0", "parking-v0"):
         env = world._episodes[0].env
         env.time, count = 0, 0
         while not env._is_truncated():
@@ -337,7 +349,8 @@ def test_the_wheel_can_be_handed_over_and_back():
     scene, outcome = world.step(torch.tensor([4, 1]), substeps=True)
     jump = (outcome.substeps[0].position_m[:, 0] - after_pilot.position_m[:, 0]).norm(dim=-1)
     assert torch.allclose(jump, after_pilot.speed_mps[:, 0] * world.substep_dt_s, rtol=0.02)
-    assert scene.speed_mps[0, 0] < after_pilot.speed_mps[0, 0]  # SLOWER is obeyed again
+    slow, before = abs(scene.speed_mps[0, 0] - 20.0), abs(after_pilot.speed_mps[0, 0] - 20.0)
+    assert slow < 0.5 * before  # SLOWER is obeyed again: to 20 m/s
 
 
 @pytest.mark.parametrize("id", ["parking-v0", "lane-keeping-v0"])
@@ -352,7 +365,7 @@ def test_lights_show_braking_and_lane_changes():
     world = world_of("highway-fast-v0", 2)
     world.reset([0, 1])
     seen = 0
-    for _ in range(6):
+    for _ in range(3):
         _, outcome = world.step(torch.tensor([0, 4]), substeps=True)
         for scene in outcome.substeps:
             braking = (
