@@ -127,6 +127,8 @@ def complete_config(id: str, config: Mapping[str, Any] | None) -> Settings:
             raise ConfigError(f"{id}: {key} is {value!r}, expected {expected}")
     complete = copy.deepcopy(defaults | dict(config or {}))
     _check_together(id, complete)
+    if complete["offscreen_rendering"] is None:
+        complete["offscreen_rendering"] = True  # as highway-env fills it in without a window
     return complete
 
 

@@ -65,7 +65,7 @@ class ReferenceWorld:
         """
         if num_worlds < 1:
             raise ConfigError(f"num_worlds is {num_worlds}, expected at least 1")
-        from envs.world import resolve_device
+        from envs.arguments import resolve_device
 
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(f"dtype is {dtype}, expected torch.float32 or torch.float64")

@@ -6,31 +6,33 @@ setting that the native kernels lack is served by ``ReferenceWorld`` through the
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from envs.arguments import as_array, checked_threads, checked_worlds, resolve_device
 from envs.config import META_ACTIONS, NATIVE_DEFAULTS, complete_config, why_not_native
 from envs.ids import checked_id
 from envs.native import Highway, highway_of, horizon_steps
+from envs.native_scene import View
 from envs.outcome import Outcome
 from envs.road_maps import straight_highway
-from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, NOBODY, OUTCOME, TERMS, WIDTH_M
+from envs.traffic.batch import observe_worlds, reset_worlds, step_worlds
+from envs.traffic.layout import CAR, EPISODE, IDLE, NOBODY, OUTCOME, TERMS
 from envs.world_state import WorldState, check_state
-from sensors.errors import ConfigError, unknown_name
-from sensors.scene import VEHICLE_HEIGHT_M, Faults, Kind, Scene, Weather, lights_of
+from sensors.errors import ConfigError
+from sensors.launch import over_worlds
+from sensors.scene import Faults, Scene, Weather
 
 __all__ = ["FastStep", "Outcome", "World", "WorldState"]
 
 FEATURES = 5
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class World:
         self._no_observation = np.zeros((0, self._highway.observed_cars, FEATURES), np.float32)
         self._started = False
         self._scene: Scene | None = None
-        self._looks = _Looks.of(num_worlds, self._highway.cars, self.action_width, self.device, dtype)
+        self._view = View(self._cars.shape, self.action_width, rules.substep_s, self.device, dtype)
 
     @property
     def scene(self) -> Scene:
@@ -169,7 +171,7 @@ class World:
         Raises:
             ConfigError: Actions of another shape or type or out of range, or no reset yet.
         """
-        trace = np.zeros((self.substeps_per_step, *self._cars.shape), CAR) if substeps else self._no_trace
+        trace = np.empty((self.substeps_per_step, *self._cars.shape), CAR) if substeps else self._no_trace
         outcomes = self._advance(actions, autopilot, trace, self._no_observation, self._no_observation)
         before = self._episodes["substeps"] - self.substeps_per_step
         scenes = tuple(self._scene_of(cars, before + 1 + number) for number, cars in enumerate(trace[:-1]))
@@ -191,21 +193,19 @@ class World:
         observations, finals = np.empty(shape, np.float32), np.zeros(shape, np.float32)
         outcomes = self._advance(actions, None, self._no_trace, observations, finals)
         return FastStep(
-            self._tensor(observations),
-            self._floats(outcomes["reward"]),
-            self._tensor(outcomes["terminated"].copy()),
-            self._tensor(outcomes["truncated"].copy()),
-            self._tensor(finals),
+            self._view.tensor(observations),
+            self._view.floats(outcomes["reward"]),
+            self._view.tensor(outcomes["terminated"].copy()),
+            self._view.tensor(outcomes["truncated"].copy()),
+            self._view.tensor(finals),
         )
 
     def observation(self) -> Tensor:
         """highway-env's own Kinematics observation, (B, rows, 5) float32."""  # noqa: D403
-        from envs.traffic.batch import observe_worlds
-
         self._check_started()
         observations = np.empty((self.num_worlds, self._highway.observed_cars, FEATURES), np.float32)
         observe_worlds(self._cars, self._highway.rules.lanes, observations)
-        return self._tensor(observations)
+        return self._view.tensor(observations)
 
     def state(self) -> WorldState:
         """Everything needed to go on identically later."""
@@ -238,8 +238,6 @@ class World:
         return WorldState(self.id, self.config, np.repeat(self._cars[index : index + 1], n, 0), np.repeat(self._episodes[index], n))
 
     def _renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> Scene:
-        from envs.traffic.batch import reset_worlds
-
         reset_worlds(self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, seeds, where)
         self._started, self._scene = True, None
         return self.scene
@@ -265,60 +263,25 @@ class World:
         return outcomes
 
     def _launch(self, actions: NDArray[np.int64], piloted: NDArray[np.bool_], outcomes: NDArray[Any], *rest: NDArray[Any]) -> None:
-        import numba
-
-        from envs.traffic.batch import step_worlds
-
         usual = numba.get_num_threads()
-        numba.set_num_threads(min(self.num_threads, self.num_worlds))
+        numba.set_num_threads(self.num_threads)
+        rules, targets = self._highway.rules, self._highway.targets_mps
         try:
-            step_worlds(self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, actions, piloted, outcomes, *rest)
+            over_worlds(step_worlds, self.num_worlds, self._cars, self._episodes, rules, targets, actions, piloted, outcomes, *rest)
         finally:
             numba.set_num_threads(usual)
 
     def _outcome(self, outcomes: NDArray[Any], substeps: tuple[Scene, ...]) -> Outcome:
         return Outcome(
-            reward=self._floats(outcomes["reward"]),
-            terminated=self._tensor(outcomes["terminated"].copy()),
-            truncated=self._tensor(outcomes["truncated"].copy()),
-            terms={name: self._floats(outcomes[name]) for name in TERMS},
+            reward=self._view.floats(outcomes["reward"]),
+            terminated=self._view.tensor(outcomes["terminated"].copy()),
+            truncated=self._view.tensor(outcomes["truncated"].copy()),
+            terms={name: self._view.floats(outcomes[name]) for name in TERMS},
             substeps=substeps,
         )
 
     def _scene_of(self, cars: NDArray[Any], substeps: NDArray[np.int64]) -> Scene:
-        """Make a scene of CAR records (B, A)."""
-        from envs.traffic.batch import hand_out
-
-        actors = cars.shape
-        float_type = np.float32 if self.dtype == torch.float32 else np.float64
-        position, velocity, acceleration = (np.empty((*actors, 2), float_type) for _ in range(3))
-        heading, yaw_rate, along, change = (np.empty(actors, float_type) for _ in range(4))
-        hand_out(cars, position, heading, velocity, acceleration, yaw_rate, along, change)
-        return Scene(
-            position_m=self._tensor(position),
-            heading_rad=self._tensor(heading),
-            velocity_mps=self._tensor(velocity),
-            acceleration_mps2=self._tensor(acceleration),
-            yaw_rate_radps=self._tensor(yaw_rate),
-            size_m=self._looks.size_m,
-            kind=self._looks.kind,
-            lights=lights_of(self._tensor(along), self._tensor(change)),
-            crashed=self._tensor(cars["crashed"].copy()),
-            valid=self._looks.valid,
-            road=self.road,
-            weather=self.weather,
-            faults=self.faults,
-            time_s=self._floats(substeps * self.substep_dt_s),
-            episode_seed=self._tensor(self._episodes["seed"].copy()),
-            step=self._tensor(substeps.copy()),
-            action=self._looks.one_hot[self._tensor(self._episodes["action"] + 1)],
-        )
-
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
-
-    def _floats(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array.astype(np.float64)).to(self.device, self.dtype)
+        return self._view.scene(cars, self._episodes, substeps, self.road, self.weather, self.faults)
 
     def _check_started(self) -> None:
         if not self._started:
@@ -337,90 +300,3 @@ class World:
         if array.shape != (self.num_worlds,) or array.dtype.kind not in "iu":
             raise ConfigError(f"{name} are {array.dtype} {array.shape}, expected whole numbers of shape ({self.num_worlds},)")
         return array.astype(np.int64, copy=False)
-
-
-@dataclass(frozen=True)
-class _Looks:
-    """What never changes about the actors of a world, shared by all its scenes."""
-
-    size_m: Tensor  # (B, A, 3)
-    kind: Tensor  # (B, A) int64
-    valid: Tensor  # (B, A) bool
-    one_hot: Tensor  # (1 + actions, actions): row 0 is no action
-
-    @staticmethod
-    def of(num_worlds: int, actors: int, actions: int, device: torch.device, dtype: torch.dtype) -> _Looks:
-        size = torch.tensor((LENGTH_M, WIDTH_M, VEHICLE_HEIGHT_M), dtype=dtype, device=device)
-        return _Looks(
-            size_m=size.repeat(num_worlds, actors, 1),
-            kind=torch.full((num_worlds, actors), int(Kind.CAR), dtype=torch.int64, device=device),
-            valid=torch.ones((num_worlds, actors), dtype=torch.bool, device=device),
-            one_hot=torch.cat((torch.zeros(1, actions), torch.eye(actions))).to(device),
-        )
-
-
-def as_array(values: Any, name: str) -> NDArray[Any]:
-    """See a tensor, array or sequence of plain numbers as a NumPy array.
-
-    Raises:
-        ConfigError: It is none of them, or ragged.
-    """
-    if isinstance(values, Tensor):
-        return values.detach().cpu().numpy()
-    try:
-        return np.asarray(values)
-    except ValueError as error:
-        raise ConfigError(f"{name}: {error}") from None
-
-
-def checked_worlds(num_worlds: object) -> int:
-    """Give a number of worlds back.
-
-    Raises:
-        ConfigError: It is not a whole number of at least 1.
-    """
-    if not isinstance(num_worlds, (int, np.integer)) or isinstance(num_worlds, bool) or num_worlds < 1:
-        raise ConfigError(f"num_worlds is {num_worlds!r}, expected a whole number of at least 1")
-    return int(num_worlds)
-
-
-def checked_threads(num_threads: int | None) -> int:
-    """How many threads to step on.
-
-    Raises:
-        ConfigError: More than numba started with, or fewer than 1.
-    """
-    import numba
-
-    most = int(numba.config.NUMBA_NUM_THREADS)
-    if num_threads is None:
-        return most
-    if not isinstance(num_threads, int) or isinstance(num_threads, bool) or not 1 <= num_threads <= most:
-        raise ConfigError(f"num_threads is {num_threads!r}, expected 1 to {most} (this machine has {os.cpu_count()} cores)")
-    return num_threads
-
-
-def resolve_device(device: str | torch.device, announce: str | None) -> torch.device:
-    """Find the device that scenes are put on.
-
-    Args:
-        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"auto"``, or a torch device.
-        announce: Whose choice ``"auto"`` is, printed in one line to stderr; None prints nothing.
-
-    Raises:
-        ConfigError: No such device, or no GPU here.
-    """
-    if device == "auto":
-        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if announce:
-            print(f"{announce}: device auto is {chosen}", file=sys.stderr)
-        return chosen
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise unknown_name("device", str(device), DEVICES) from None
-    if resolved.type not in ("cpu", "cuda"):
-        raise unknown_name("device", str(device), DEVICES)
-    if resolved.type == "cuda" and (not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()):
-        raise ConfigError(f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; use 'cpu' or 'auto'")
-    return resolved

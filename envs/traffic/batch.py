@@ -1,4 +1,4 @@
-"""The kernels that a World calls: each runs over all worlds of a batch, on one thread or on several with the same result.
+"""The kernels that a World calls. Each world is stepped alone, so results do not depend on batch or threads.
 
 A step's parts are inlined into its launcher before compilation: numba optimises a callee again in every caller.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from envs.traffic.collisions import collide_all, collide_with_ego
@@ -107,8 +106,10 @@ def step_and_renew(
     observe(cars[world], rules.lanes, observations[world])
 
 
-@kernel(nogil=True, parallel=True)
+@kernel(nogil=True)
 def step_worlds(
+    first: int,
+    end: int,
     cars: Any,
     episodes: Any,
     rules: Rules,
@@ -120,8 +121,8 @@ def step_worlds(
     observations: Any,
     finals: Any,
 ) -> None:
-    """``step_and_renew`` for every world on numba's threads."""
-    for world in numba.prange(len(cars)):
+    """``step_and_renew`` for the worlds from ``first`` to before ``end``; for ``sensors.launch.over_worlds``."""
+    for world in range(first, end):
         step_and_renew(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, observations, finals)
 
 

@@ -1,0 +1,179 @@
+"""What cannot be used is refused in one clear line, before anything changes."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from envs import ReferenceWorld, World
+from envs.config import NATIVE_DEFAULTS, complete_config
+from envs.world import WorldState
+from sensors.errors import ConfigError
+
+FAST = "highway-fast-v0"
+
+
+@pytest.mark.parametrize("id", NATIVE_DEFAULTS)
+def test_defaults_are_highway_envs(id: str) -> None:
+    from envs.reference_episode import environment_class
+
+    assert environment_class(id)[0]().config == complete_config(id, None)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"lane_count": 3}, "did you mean 'lanes_count'"),
+        ({"lanes_count": 2.5}, "lanes_count is 2.5, expected a whole number"),
+        ({"lanes_count": True}, "lanes_count is True"),
+        ({"vehicles_count": -1}, "vehicles_count is -1"),
+        ({"vehicles_density": 0}, "vehicles_density is 0"),
+        ({"vehicles_density": float("nan")}, "vehicles_density is nan"),
+        ({"duration": "40"}, "duration is '40', expected a number"),
+        ({"policy_frequency": 20}, "nothing would move"),
+        ({"initial_lane_id": 4}, "initial_lane_id 4 does not exist"),
+        ({"controlled_vehicles": 2}, "controlled_vehicles is 2"),
+        ({"reward_speed_range": [30, 20]}, "reward_speed_range is"),
+        ({"collision_reward": 0.5}, "divides by"),
+        ({"normalize_reward": 1}, "normalize_reward is 1, expected True or False"),
+        ({"action": "DiscreteMetaAction"}, "a dict with a 'type'"),
+        ({"action": {"type": "DiscreteMetaAction", "target_speeds": [20]}}, "two or more rising"),
+        ({"action": {"type": "DiscreteMetaAction", "lateral": False, "longitudinal": False}}, "one of them True"),
+        ({"observation": {"type": "Kinematics", "vehicles_count": 1}}, "at least 2"),
+    ],
+)
+def test_settings_are_checked(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words.replace("(", r"\(")):
+        World("highway-v0", config=config)
+
+
+def test_config_that_is_no_dict_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected a dict"):
+        World("highway-v0", config=[("lanes_count", 3)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"num_worlds": 0}, "num_worlds is 0"),
+        ({"num_worlds": 2.0}, "num_worlds is 2.0"),
+        ({"dtype": torch.float16}, "dtype is torch.float16"),
+        ({"num_threads": 0}, "num_threads is 0"),
+        ({"device": "gpu"}, "unknown device 'gpu'; did you mean"),
+        ({"device": "meta"}, "unknown device 'meta'"),
+    ],
+)
+def test_arguments_are_checked(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        World(FAST, **arguments)
+
+
+def test_misspelt_id_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'highway-fast-v0'"):
+        World("highway-fst-v0")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_gpu_is_an_error_and_auto_says_what_it_chose(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="0 CUDA devices"):
+        World(FAST, device="cuda")
+    assert World(FAST, device="auto").device == torch.device("cpu")
+    assert capsys.readouterr().err == "highway-fast-v0: device auto is cpu\n"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"action": {"type": "ContinuousAction"}},
+        {"observation": {"type": "OccupancyGrid"}},
+        {"other_vehicles_type": "highway_env.vehicle.behavior.AggressiveVehicle"},
+    ],
+)
+def test_what_is_not_native_is_served_by_the_reference(config: dict[str, Any]) -> None:
+    assert isinstance(World(FAST, config={"vehicles_count": 2} | config), ReferenceWorld)
+
+
+def test_other_ids_are_served_by_the_reference() -> None:
+    assert isinstance(World("two-way-v0"), ReferenceWorld)
+    assert type(World("DriveFusion/highway-fast-v0")) is World
+
+
+@pytest.fixture
+def world() -> World:
+    world = World(FAST, 2)
+    world.reset([1, 2])
+    return world
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [
+        ([1], r"\(1,\), expected whole numbers of shape \(2,\)"),
+        ([[1, 1]], r"\(1, 2\)"),
+        ([1.0, 1.0], "float64"),
+        (torch.tensor([1.0, float("nan")]), "float32"),
+        ([True, False], "bool"),
+        ([0, 5], "run from 0 to 5, expected 0 to 4"),
+        ([-1, 0], "run from -1"),
+        ([[1], [1, 2]], "actions"),
+    ],
+)
+def test_actions_are_checked(world: World, actions: Any, words: str) -> None:
+    before = world.state()
+    for step in (world.step, world.step_autoreset):
+        with pytest.raises(ConfigError, match=words):
+            step(actions)
+    assert np.array_equal(world.state().cars["x_m"], before.cars["x_m"])
+
+
+def test_seeds_and_masks_are_checked(world: World) -> None:
+    with pytest.raises(ConfigError, match="seeds hold -4"):
+        world.reset([1, -4])
+    with pytest.raises(ConfigError, match="seeds are float64"):
+        world.reset([1.5, 2.0])  # type: ignore[list-item]
+    with pytest.raises(ConfigError, match="where is int64"):
+        world.reset([1, 2], where=torch.tensor([0, 1]))
+    with pytest.raises(ConfigError, match=r"where is bool \(3,\)"):
+        world.reset_continue(torch.ones(3, dtype=torch.bool))
+    with pytest.raises(ConfigError, match="autopilot is"):
+        world.step([1, 1], autopilot=torch.ones(1, dtype=torch.bool))
+
+
+def test_nothing_happens_before_the_first_reset() -> None:
+    world = World(FAST, 2)
+    for call in (lambda: world.scene, lambda: world.step([1, 1]), world.observation, world.state, lambda: world.fork(0, 1)):
+        with pytest.raises(ConfigError, match="call reset"):
+            call()
+    with pytest.raises(ConfigError, match="leave where out"):
+        world.reset([1, 2], where=torch.tensor([True, False]))
+
+
+def test_foreign_and_broken_states_are_refused(world: World) -> None:
+    state = world.state()
+    other = World(FAST, 2, config={"lanes_count": 4})
+    other.reset([1, 2])
+    broken = state.cars.copy()
+    broken["y_m"][0, 3] = np.nan
+    astray = state.cars.copy()
+    astray["lane"][1, 0] = 3
+    for bad, words in (
+        ({"cars": 1}, "got a dict"),
+        (other.state(), "lanes_count"),
+        (WorldState("highway-v0", state.config, state.cars, state.episodes), "of highway-v0"),
+        (WorldState(state.id, state.config, state.cars[:, :5], state.episodes), "truncated or foreign"),
+        (WorldState(state.id, state.config, state.cars, state.episodes[:1]), "truncated or foreign"),
+        (WorldState(state.id, state.config, broken, state.episodes), "y_m of the state holds NaN"),
+        (WorldState(state.id, state.config, astray, state.episodes), "lane of the state is outside"),
+        (world.fork(0, 3), "holds 3 worlds, expected 2"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            world.load(bad)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no world 2"):
+        world.fork(2, 1)
+    arrays = state.arrays()
+    del arrays["episodes.state_low"]
+    with pytest.raises(ConfigError, match="'episodes.state_low' is missing"):
+        WorldState.of_arrays(state.id, state.config, arrays)
+    with pytest.raises(ConfigError, match=r"cars.lane is float64"):
+        WorldState.of_arrays(state.id, state.config, state.arrays() | {"cars.lane": state.cars["x_m"]})
