@@ -1,8 +1,8 @@
 """highway-env itself, in a process of its own, as the oracle that native worlds are compared with.
 
 highway-env differs from itself across processors: NumPy's AVX-512 arcsin, power, tan and arctan round otherwise than the C library,
-and traffic amplifies that to a metre. So the oracle's process starts with those variants off (``PINNED``), and with OpenBLAS's
-kernel for processors with fused multiply-add. The native kernels use the C library and a fused dot product too.
+and traffic amplifies that to a metre. So the oracle's process starts with those variants off (``PINNED``), but with OpenBLAS's
+own choice of kernels, which ``envs.traffic.elementary`` follows.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ class Course:
     ends: NDArray[np.bool_]  # (T, 2) terminated, truncated
 
 
-def drive(drives: Sequence[Drive]) -> list[list[Course]]:
-    """Run highway-env in a pinned process.
+def drive(drives: Sequence[Drive], pinned: bool = True) -> list[list[Course]]:
+    """Run highway-env in a process of its own.
 
     Args:
         drives: What to drive.
+        pinned: False leaves NumPy as it starts on this processor.
 
     Returns:
         For every drive, the course of every episode.
@@ -70,7 +71,7 @@ def drive(drives: Sequence[Drive]) -> list[list[Course]]:
         result = Path(folder) / "courses.npz"
         text = json.dumps([asdict(one) for one in drives])
         root = str(Path(__file__).resolve().parents[1])
-        environment = os.environ | PINNED | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+        environment = os.environ | (PINNED if pinned else {}) | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
         process = subprocess.run(
             [sys.executable, "-m", "envs.oracle", str(result)], input=text, text=True, capture_output=True, env=environment, check=False
         )
