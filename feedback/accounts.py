@@ -65,7 +65,7 @@ class Accounts:
         token = new_token()
         with writing(self.store.engine) as connection:
             if connection.execute(select(identity).where(identity.c.name == name)).first() is not None:
-                raise StoreError(f"reviewer {name!r} has an account already; make a new token for them instead")
+                raise StoreError(f"reviewer {name!r} has an account already; give them a new token with --renew-token")
             values = {"pseudonym": f"reviewer-{secrets.token_hex(4)}", "role": "reviewer", "scripted": 0, "token_sha256": token_hash(token)}
             number = queries.new_id(connection.execute(insert(reviewer).values(**values, created_unix_s=time.time())))
             connection.execute(insert(identity).values(reviewer_id=number, name=name))
