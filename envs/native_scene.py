@@ -28,7 +28,8 @@ class View:
             device: Where scenes are put.
             dtype: Dtype of their floats.
         """
-        self._substep_s, self._device, self._dtype = substep_s, device, dtype
+        self._substep_s, self._device = substep_s, device
+        self._kind_of_float = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
         self._size_m = torch.tensor((LENGTH_M, WIDTH_M, VEHICLE_HEIGHT_M), dtype=dtype, device=device).repeat(*shape, 1)
         self._kind = torch.full(shape, int(Kind.CAR), dtype=torch.int64, device=device)
         self._valid = torch.ones(shape, dtype=torch.bool, device=device)
@@ -36,11 +37,12 @@ class View:
 
     def tensor(self, array: NDArray[Any]) -> Tensor:
         """Hand out an array that nobody will write again."""
-        return torch.from_numpy(array).to(self._device)
+        tensor = torch.from_numpy(array)
+        return tensor if self._device.type == "cpu" else tensor.to(self._device)
 
     def floats(self, array: NDArray[Any]) -> Tensor:
         """Hand out a copy of an array in the world's dtype."""
-        return torch.from_numpy(array.astype(np.float64)).to(self._device, self._dtype)
+        return self.tensor(array.astype(self._kind_of_float))
 
     def scene(
         self, cars: NDArray[Any], episodes: NDArray[Any], substeps: NDArray[np.int64], road: RoadMap, weather: Weather, faults: Faults
@@ -55,7 +57,7 @@ class View:
             weather: The weather of every world.
             faults: The faults of every world.
         """
-        kind = np.float32 if self._dtype == torch.float32 else np.float64
+        kind = self._kind_of_float
         position, velocity, acceleration = (np.empty((*cars.shape, 2), kind) for _ in range(3))
         heading, yaw_rate, along, change = (np.empty(cars.shape, kind) for _ in range(4))
         hand_out(cars, position, heading, velocity, acceleration, yaw_rate, along, change)

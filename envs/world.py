@@ -263,11 +263,14 @@ class World:
         return outcomes
 
     def _launch(self, actions: NDArray[np.int64], piloted: NDArray[np.bool_], outcomes: NDArray[Any], *rest: NDArray[Any]) -> None:
+        arguments = (self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, actions, piloted, outcomes, *rest)
+        if self.num_threads == 1 or self.num_worlds == 1:
+            step_worlds(0, self.num_worlds, *arguments)
+            return
         usual = numba.get_num_threads()
         numba.set_num_threads(self.num_threads)
-        rules, targets = self._highway.rules, self._highway.targets_mps
         try:
-            over_worlds(step_worlds, self.num_worlds, self._cars, self._episodes, rules, targets, actions, piloted, outcomes, *rest)
+            over_worlds(step_worlds, self.num_worlds, *arguments)
         finally:
             numba.set_num_threads(usual)
 
