@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from feedback.ensemble import Ensemble
+from feedback.ensemble import Ensemble, one_thread
 from sensors.errors import ConfigError
 
 LARGEST_LOGIT = 5.0
@@ -163,7 +163,8 @@ def fit_hazard(rides: Sequence[Ride], config: HazardConfig = HazardConfig()) -> 
     rate = torch.tensor(takeovers / max(float(exposure.sum()), 1.0)).clamp(1e-4, 0.5)
     nn.init.constant_(hazard.net.last_bias, float(torch.logit(rate)))
     constant = survival_nll(torch.logit(rate).expand_as(onset), onset, exposure)
-    best = _descend(hazard, (features, onset, exposure), held_out, config)
+    with one_thread():
+        best = _descend(hazard, (features, onset, exposure), held_out, config)
     return hazard, HazardReport(len(rides), takeovers, best, float(constant[held_out].mean()))
 
 

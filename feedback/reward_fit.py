@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from feedback.ensemble import one_thread
 from feedback.folds import folds_of
 from feedback.hazard import Hazard, HazardReport, Ride, fit_hazard
 from feedback.likelihood import ANSWERS, answer_log_probs, decided_probability, log_prior
@@ -153,7 +154,7 @@ def fit_reward(
         previous: The model before this one: scale and zero stay anchored on its reference windows.
 
     Returns:
-        The model, and what learning came to. The same input and thread count give the same model, bit for bit.
+        The model, and what learning came to. The same input gives the same model, bit for bit, on one machine.
 
     Raises:
         ConfigError: Too few comparisons, or one names a ride that is not there.
@@ -163,16 +164,24 @@ def fit_reward(
     if any(ride.onset_s is not None for ride in watched):
         hazard, hazard_report = fit_hazard(watched, config.hazard)
     table = _table(rides, comparisons, hazard, config)
+    with one_thread():
+        model, validate, start = _fit_members(table, config, hazard, previous)
+        model = replace(model, answers=_calibrate(model, table, validate, start, hazard is not None))
+        report = _report(model, table, len(comparisons), hazard_report)
+    return replace(model, about={"report": report.as_dict()}), report
+
+
+def _fit_members(
+    table: _Table, config: RewardConfig, hazard: Hazard | None, previous: RewardModel | None
+) -> tuple[RewardModel, Tensor, Answers]:
+    """Train the networks; gives a model without calibrated answers, what each member has not seen, and where answers stand."""
     learn, validate = _shares(table, config)
     generator = torch.Generator().manual_seed(config.seed)
     net = RewardNet(table.features.shape[1], config.hidden, config.members, generator)
     net.ensemble.standardise_by(table.features)
     start = _learn(net, table, _bootstrap(learn, generator), validate, config, hazard is not None)
     reference = _reference(table, config, generator) if previous is None else previous.reference
-    model = RewardModel(config, net, reference, hazard=hazard)
-    model = replace(model, answers=_calibrate(model, table, validate, start, hazard is not None))
-    report = _report(model, table, len(comparisons), hazard_report)
-    return replace(model, about={"report": report.as_dict()}), report
+    return RewardModel(config, net, reference, hazard=hazard), validate, start
 
 
 def _table(rides: Mapping[str, RideWindows], comparisons: Sequence[Comparison], hazard: Hazard | None, config: RewardConfig) -> _Table:
