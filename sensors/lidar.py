@@ -48,7 +48,6 @@ REFLECTIVITY = np.array([[0.5, 0.25], [0.6, 0.5], [0.3, 0.3]])
 ROOF_REFLECTIVITY = 0.5
 THRESHOLD_REFLECTIVITY = 0.1
 """Reflectivity that is just detected at maximum range."""
-LOSS_STREAM, RANGE_STREAM = 0, 1
 FIRST_SENSOR = sensor_number(Modality.LIDAR, 0)
 
 
@@ -83,7 +82,7 @@ class Scratch(NamedTuple):
     planes: Floats  # (MAX_PARTS A, 6, 6) of the parts that are seen
     spans: Ints  # (MAX_PARTS A, 5) their actor, columns [k0, k1) and beams [b0, b1)
     limits: Floats  # (5,) of the detector
-    key: NDArray[np.uint32]  # (4,)
+    key: NDArray[np.uint32]  # (2,) of its noise
     w: Floats  # (C,) inverse parameter of the nearest thing in a row
     strength: Floats  # (C,) its reflectivity times distance
     actor: NDArray[np.int32]  # (C,)
@@ -101,7 +100,7 @@ def _scratch(actors: int, columns: int) -> Scratch:
         np.empty((MAX_PARTS * actors, PLANES, COEFFICIENTS), f4),
         np.empty((MAX_PARTS * actors, 5), np.int64),
         np.empty(5, f4),
-        np.empty(4, u4),
+        np.empty(2, u4),
         np.empty(columns, f4),
         np.empty(columns, f4),
         np.empty(columns, np.int32),
@@ -186,8 +185,7 @@ def _scan(first: int, end: int, scene: SceneArrays, optics: Optics, out: Images)
         count = _list_parts(scene, b, max_range_m, optics.tan_elevation, s)
         s.limits[0], s.limits[1] = 1.0 / max_range_m, -2.0 * KOSCHMIEDER / scene.visibility[b]
         s.limits[2], s.limits[3], s.limits[4] = max_range_m * max_range_m / THRESHOLD_REFLECTIVITY, noise_m, max_range_m
-        s.key[0], s.key[1] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, LOSS_STREAM)
-        s.key[2], s.key[3] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RANGE_STREAM)
+        s.key[0], s.key[1] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, 0)
         for e in range(beams):
             _cast_row(e, optics.tan_elevation[e], count, s)
             row = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])

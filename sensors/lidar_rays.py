@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensors.jit import kernel
-from sensors.noise import exp_fast, gaussian, hash2
+from sensors.noise import exp_fast, gaussian, hash2, remix
 from sensors.vehicle_shape import FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1
 
 f4, i2, i4, u1, u4 = np.float32, np.int16, np.int32, np.uint8, np.uint32
@@ -201,12 +201,13 @@ def detect_exact(w: Floats, strength: Floats, actor: Actors, cos_elevation: np.f
     for k in range(w.size):
         inverse = w[k] * cos_elevation
         seen = inverse > least
+        keep = f4(seen)
         distance = f4(1.0) / max(inverse, least)
         power = strength[k] * inverse * inverse * inverse * exp_fast(fade * distance)
-        out_range[k] = distance if seen else f4(0.0)
-        out_intensity[k] = min(power * f4(INTENSITY_RANGE_M * INTENSITY_RANGE_M), f4(1.0)) if seen else f4(0.0)
+        out_range[k] = keep * distance
+        out_intensity[k] = keep * min(power * f4(INTENSITY_RANGE_M * INTENSITY_RANGE_M), f4(1.0))
         out_hit[k] = u1(seen)
-        out_actor[k] = i2(actor[k]) if seen else i2(GROUND)
+        out_actor[k] = i2(i4(actor[k] - i4(GROUND)) * i4(seen) + i4(GROUND))
 
 
 @rows
@@ -231,22 +232,22 @@ def detect_noisy(
         cos_elevation: As for ``detect_exact``.
         limits: 1 / maximum range, minus twice the extinction, 1 / threshold, standard deviation of the range [m], maximum range [m].
         first: Number of the row's first ray, for its noise.
-        key: Key words for losses (two) and for the range (two).
+        key: Key words of its noise, (2,).
         out: Written, range [m], intensity, hit and actor, each (columns,).
     """
     out_range, out_intensity, out_hit, out_actor = out
     least, fade, per_threshold, sigma, longest = limits[0], limits[1], limits[2], limits[3], limits[4]
-    k0, k1, k2, k3 = key[0], key[1], key[2], key[3]
+    k0, k1 = key[0], key[1]
     for k in range(w.size):
         inverse = w[k] * cos_elevation
         distance = f4(1.0) / max(inverse, least)
         power = strength[k] * inverse * inverse * inverse * exp_fast(fade * distance)
-        ray = u4(first + u4(k))
-        chance = hash2(ray, k0, k1)
+        bits = hash2(u4(first + u4(k)), k0, k1)
+        chance = remix(bits)
         threshold = f4(0.5) + f4(i4(chance & u4(0xFFFF))) * f4(1.0 / 65_536.0)
         seen = (inverse > least) & (power * per_threshold > threshold) & (u4(chance >> u4(16)) >= u4(DROP_SHARE * 65_536.0))
-        blurred = min(max(distance + sigma * gaussian(hash2(ray, k2, k3)), f4(SHORTEST_M)), longest)
-        out_range[k] = blurred if seen else f4(0.0)
-        out_intensity[k] = min(power * f4(INTENSITY_RANGE_M * INTENSITY_RANGE_M), f4(1.0)) if seen else f4(0.0)
+        keep = f4(seen)
+        out_range[k] = keep * min(max(distance + sigma * gaussian(bits), f4(SHORTEST_M)), longest)
+        out_intensity[k] = keep * min(power * f4(INTENSITY_RANGE_M * INTENSITY_RANGE_M), f4(1.0))
         out_hit[k] = u1(seen)
-        out_actor[k] = i2(actor[k]) if seen else i2(GROUND)
+        out_actor[k] = i2(i4(actor[k] - i4(GROUND)) * i4(seen) + i4(GROUND))

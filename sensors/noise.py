@@ -34,6 +34,8 @@ C6 = f4(3.596146348e-02)
 C7 = f4(-4.664649446e-03)
 C8 = f4(2.380742470e-04)
 
+vectors = kernel(fastmath={"contract"})  # fused multiply-adds, for what runs once a ray or pixel
+
 
 @kernel()
 def mix64(x: np.uint64) -> np.uint64:
@@ -52,7 +54,7 @@ def world_key(episode_seed: int, step: int, sensor: int, stream: int) -> tuple[n
     return u4(x >> u8(32)), u4(x & u8(0xFFFFFFFF))
 
 
-@kernel()
+@vectors
 def hash2(i: np.uint32, k0: np.uint32, k1: np.uint32) -> np.uint32:
     """Give the 32 random bits of draw ``i`` under the key (k0, k1).
 
@@ -72,7 +74,14 @@ def hash2(i: np.uint32, k0: np.uint32, k1: np.uint32) -> np.uint32:
     return u4(x ^ u4(x >> u4(14)))
 
 
-@kernel()
+@vectors
+def remix(bits: np.uint32) -> np.uint32:
+    """Give 32 more bits of a draw, for a second use that only needs to look independent of the first; one round of the hash."""
+    x = u4(u4(bits ^ u4(bits >> u4(15))) * u4(0x2C1B3C6D))
+    return u4(x ^ u4(x >> u4(16)))
+
+
+@vectors
 def uniform(bits: np.uint32) -> np.float32:
     """Turn 32 bits into a number in (0, 1), never 0 and never 1, 23 bits fine."""
     return f4(f4(i4(bits >> u4(9))) + f4(0.5)) * f4(1.0 / 8_388_608.0)
@@ -90,7 +99,7 @@ def float_of(bits: np.int32) -> np.float32:
     return i4(bits).view(f4)
 
 
-@kernel()
+@vectors
 def log_fast(x: np.float32) -> np.float32:
     """Natural logarithm of a normal positive number, |error| < 3e-7 + 1e-7 |log x|; without a call, so that loops vectorise."""
     bits = bits_of(x)
@@ -102,7 +111,7 @@ def log_fast(x: np.float32) -> np.float32:
     return f4(f4(exponent) * f4(0.69314718) + series)
 
 
-@kernel()
+@vectors
 def exp_fast(x: np.float32) -> np.float32:
     """Exponential, for x within -80 to 80 (clipped), relative error < 1e-6; without a call, so that loops vectorise."""
     y = min(max(f4(x), f4(-80.0)), f4(80.0)) * f4(1.44269504)
@@ -113,7 +122,7 @@ def exp_fast(x: np.float32) -> np.float32:
     return f4(p * float_of(i4(i4(n + i4(127)) << i4(23))))
 
 
-@kernel()
+@vectors
 def gaussian(bits: np.uint32) -> np.float32:
     """Turn 32 bits into a standard normal number by the inverse distribution function; tails to 6.3 standard deviations."""
     tail = f4(f4(i4(bits >> u4(1))) + f4(0.5)) * f4(2.3283064e-10)  # probability beyond, in (0, 0.5]
