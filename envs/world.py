@@ -6,6 +6,7 @@ setting that the native kernels lack is served by ``ReferenceWorld`` through the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,14 +26,13 @@ from envs.outcome import Outcome
 from envs.road_maps import straight_highway
 from envs.traffic.batch import observe_worlds, reset_worlds, step_worlds
 from envs.traffic.layout import CAR, EPISODE, IDLE, NOBODY, OUTCOME, TERMS
+from envs.traffic.observation import FEATURES
 from envs.world_state import WorldState, check_state
 from sensors.errors import ConfigError
 from sensors.launch import over_worlds
 from sensors.scene import Faults, Scene, Weather
 
 __all__ = ["FastStep", "Outcome", "World", "WorldState"]
-
-FEATURES = 5
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,11 @@ class World:
         """Choose between this class and ``ReferenceWorld``; arguments as for ``__init__``."""
         checked_worlds(num_worlds)
         bare, place = checked_id(id), resolve_device(device, id)
-        if bare in NATIVE_DEFAULTS and why_not_native(complete_config(bare, config)) is None:
-            return super().__new__(cls)
+        if bare in NATIVE_DEFAULTS:
+            reason = why_not_native(complete_config(bare, config))
+            if reason is None:
+                return super().__new__(cls)
+            logging.getLogger(__name__).warning("%s: %s is not native; highway-env itself is stepped, which is slow", bare, reason)
         from envs.reference import ReferenceWorld
 
         return ReferenceWorld(bare, num_worlds, place, dtype, config, num_threads)  # type: ignore[return-value]

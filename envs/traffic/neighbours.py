@@ -82,6 +82,12 @@ def rear_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
 
 
 @leaf()
+def stands_at(cars: Any, number: int, x: float) -> bool:
+    """Is there such a car, at this very x?"""
+    return number != NOBODY and cars[number].x_m == x
+
+
+@leaf()
 def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
     """Find the car ahead on every car's own lane in one sweep from the front of the road.
 
@@ -97,7 +103,8 @@ def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
     for place in range(len(order) - 1, -1, -1):
         number = order[place]
         car = cars[number]
-        if car.x_m == last_x:
+        level = car.x_m == last_x
+        if level:
             car.front = UNKNOWN
             cars[order[place + 1]].front = UNKNOWN
         else:
@@ -105,5 +112,5 @@ def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
         last_x = car.x_m
         left = lane_to_the_left(car.y_m, lanes)
         for lane in range(left, min(left + 2, lanes)):  # a car is on no lane but the two beside it
-            if on_lane(car.x_m, car.y_m, lane, LANE_MARGIN_M):
+            if on_lane(car.x_m, car.y_m, lane, LANE_MARGIN_M) and not (level and stands_at(cars, nearest[lane], car.x_m)):
                 nearest[lane] = number

@@ -90,8 +90,9 @@ def test_cuda_without_gpu_is_an_error_and_auto_says_what_it_chose(capsys: pytest
         {"other_vehicles_type": "highway_env.vehicle.behavior.AggressiveVehicle"},
     ],
 )
-def test_what_is_not_native_is_served_by_the_reference(config: dict[str, Any]) -> None:
+def test_what_is_not_native_is_served_by_the_reference_and_said(config: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(World(FAST, config={"vehicles_count": 2} | config), ReferenceWorld)
+    assert f"{next(iter(config))} " in caplog.text and "is not native" in caplog.text
 
 
 def test_other_ids_are_served_by_the_reference() -> None:
