@@ -152,7 +152,7 @@ class CloneConfig:
     """Passes over the demonstrations."""
     batch: int = 256
     """Decisions a gradient step."""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Learning rate of Adam, falling to zero along a cosine."""
     entropy: float = 0.01
     """Weight of the policy's entropy, so that it stays open to what PPO finds."""

@@ -36,7 +36,7 @@ class ModelSize:
     ego_width: int = 32
     """Width of the ego branch."""
     features: int = 64
-    """Length of the feature vector that the policy's heads get."""
+    """Length of what is seen, in the feature vector that the policy's heads get; the ego branch stands beside it, lest it drown."""
 
 
 SIZES: dict[str, ModelSize] = {"micro": ModelSize()}
@@ -53,7 +53,7 @@ class FusedExtractor(BaseFeaturesExtractor):
         rig = rig_named(rig)
         size = _size_named(size)
         _check_space(observation_space, rig)
-        super().__init__(observation_space, size.features)
+        super().__init__(observation_space, size.ego_width + (size.features if rig.num_sensors else 0))
         grid, width, hidden = size.grid, size.width, size.point_hidden
         self.counts = [len(rig.cameras), len(rig.lidars), len(rig.radars)]
         self.encoders = nn.ModuleDict()
@@ -65,12 +65,11 @@ class FusedExtractor(BaseFeaturesExtractor):
             self.encoders["radar"] = RadarEncoder(rig.radars, grid, width, hidden)
         self.missing = nn.ModuleDict({name: Missing(width, grid.x_cells, grid.y_cells) for name in self.encoders})
         self.ego = EgoEncoder(spaces.flatdim(observation_space["ego"]), size.ego_width)
-        joined = size.ego_width
         if len(self.encoders):
             self.fusion = spatial_fusion(spatial, len(self.encoders), width)
             self.neck = _neck(width, size.neck)
-            joined += size.neck[1] * -(-grid.x_cells // 4) * -(-grid.y_cells // 4)
-        self.head = nn.Sequential(nn.Linear(joined, size.features), nn.LayerNorm(size.features), nn.SiLU())
+            cells = -(-grid.x_cells // 4) * -(-grid.y_cells // 4)
+            self.head = nn.Sequential(nn.Linear(size.neck[1] * cells, size.features), nn.LayerNorm(size.features), nn.SiLU())
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
         """Encode and fuse.
@@ -84,9 +83,8 @@ class FusedExtractor(BaseFeaturesExtractor):
         parts = [self.ego(observations["ego"])]
         if len(self.encoders):
             fused = self.fusion(*self.maps(observations))
-            parts.append(self.neck(fused).flatten(1))
-        result: Tensor = self.head(torch.cat(parts, 1))
-        return result
+            parts.append(self.head(self.neck(fused).flatten(1)))
+        return torch.cat(parts, 1)
 
     def maps(self, observations: dict[str, Tensor]) -> tuple[list[Tensor], Tensor]:
         """What each of the rig's M modalities sees.

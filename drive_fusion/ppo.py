@@ -14,7 +14,7 @@ import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
 from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
@@ -47,6 +47,8 @@ COUNTERS = (
         "n_envs",
     ),
 )
+CRITIC_WARMUP_EPOCHS = 30
+CRITIC_WARMUP_LR = 2e-3
 
 
 class RewardFault(DriveFusionError):
@@ -117,19 +119,31 @@ class FusedPPO(PPO):
 
     def train(self) -> None:
         """As in SB3; during the critic's warm-up, everything else stands still."""
-        frozen = self._all_but_critic() if self.num_timesteps <= self.critic_warmup_steps else []
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        try:
+        if self.num_timesteps <= self.critic_warmup_steps:
+            self._train_critic()
+        else:
             super().train()
-        finally:
-            for parameter in frozen:
-                parameter.requires_grad_(True)
         self._settled_timesteps = self.num_timesteps
 
-    def _all_but_critic(self) -> list[torch.nn.Parameter]:
-        critic = {id(parameter) for part in (self.policy.value_net, self.policy.mlp_extractor.value_net) for parameter in part.parameters()}
-        return [parameter for parameter in self.policy.parameters() if id(parameter) not in critic]
+    def _train_critic(self) -> None:
+        """Fit the critic's own layers to the rollout. What they look at stands still: computed once, it makes many passes cheap."""
+        critic = [*self.policy.mlp_extractor.value_net.parameters(), *self.policy.value_net.parameters()]
+        optimiser = torch.optim.Adam(critic, lr=CRITIC_WARMUP_LR)
+        self.policy.set_training_mode(False)
+        with torch.no_grad():
+            rollout = list(self.rollout_buffer.get(self.batch_size))
+            eyes = self.policy.vf_features_extractor
+            features = [BaseModel.extract_features(self.policy, part.observations, eyes) for part in rollout]
+        losses = []
+        for _ in range(CRITIC_WARMUP_EPOCHS):
+            for seen, part in zip(features, rollout, strict=True):
+                values = self.policy.value_net(self.policy.mlp_extractor.forward_critic(seen)).flatten()
+                loss = torch.nn.functional.mse_loss(values, part.returns)
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            losses.append(loss.item())
+        self.logger.record("train/critic_warmup_loss", losses[-1])
 
     def copy_policy(self, path: str | Path) -> None:
         """Start with another checkpoint's policy; its optimiser and counters are left behind.

@@ -73,12 +73,13 @@ def test_decisions_after_a_crash_are_left_out():
 
 
 def test_a_clone_learns_what_can_be_seen_and_reports_on_unseen_episodes(make_env, observe):
-    observations = observe(400)
+    observations = {name: value.repeat(200, *[1] * (value.ndim - 1)) for name, value in observe(1).items()}
+    observations["ego"] = torch.rand(200, 9, generator=torch.Generator().manual_seed(0)) * 2.0 - 1.0
     actions = (observations["ego"][:, 0] > 0).long() * 3
-    taught = Demonstrations(observations, actions, torch.arange(400) // 20)
+    taught = Demonstrations(observations, actions, torch.arange(200) // 10)
     model = FusedPPO(env=make_env(), rig="micro", n_steps=8, batch_size=16, device="cpu", seed=0)
-    report = clone(model, taught, CloneConfig(epochs=6, batch=64))
-    assert report.decisions + report.held_out == 400 and report.held_out == 40
+    report = clone(model, taught, CloneConfig(epochs=10, batch=16, lr=3e-3))
+    assert (report.decisions, report.held_out) == (180, 20)
     assert report.accuracy > 0.85 > report.majority
     assert set(report.recall) == {"LANE_LEFT", "FASTER"}
 

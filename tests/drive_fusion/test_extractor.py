@@ -149,7 +149,7 @@ def test_rigs_with_fewer_senses_work(observe, micro_space, micro):
         if kept:
             space["alive"] = space["age"] = spaces.Box(0.0, 1.0, (sensors,))
         observation = {name: value[:, :sensors] if name in ("alive", "age") else value for name, value in observe(2).items()}
-        assert FusedExtractor(space, rig)({name: observation[name] for name in names}).shape == (2, 64)
+        assert FusedExtractor(space, rig)({name: observation[name] for name in names}).shape == (2, 96 if kept else 32)
 
 
 def test_lift_puts_a_pixel_where_its_ray_goes():
@@ -197,4 +197,4 @@ def test_a_standing_car_has_no_speed_over_ground_in_the_radars_features():
 
 def test_a_size_of_ones_own_is_used(micro_space, observe):
     extractor = FusedExtractor(micro_space, RIGS["micro"], size=ModelSize(features=32, width=4))
-    assert extractor(observe(2)).shape == (2, 32)
+    assert extractor(observe(2)).shape == (2, 64)
