@@ -19,7 +19,8 @@ from sensors.scene import Faults, Modality, Weather
 
 
 def recorded(id="u-turn-v0", driver="random", dtype=torch.float32, seeds=(3, 4), world=ReferenceWorld, **config):
-    built = world(id, len(seeds), dtype=dtype, config=config)
+    quick = {"simulation_frequency": 5}  # highway-env takes its time
+    built = world(id, len(seeds), dtype=dtype, config=quick | config)
     return record(built, driver_named(driver, built.num_actions), list(seeds))
 
 
@@ -81,7 +82,7 @@ def test_a_recording_has_every_instant(recording):
 
 
 def test_a_recording_is_what_the_world_did(recording):
-    world = ReferenceWorld("u-turn-v0", 1, config={"duration": 3})
+    world = ReferenceWorld("u-turn-v0", 1, config={"duration": 3, "simulation_frequency": 5})
     scene = world.reset([recording.seed])
     for decision in range(3):
         assert torch.equal(recording.at_decisions().position_m[decision], scene.position_m[0])
@@ -91,7 +92,7 @@ def test_a_recording_is_what_the_world_did(recording):
 
 
 def test_weather_and_faults_are_kept_and_replayed(tmp_path):
-    world = ReferenceWorld("u-turn-v0", 1, config={"duration": 2})
+    world = ReferenceWorld("u-turn-v0", 1, config={"duration": 2, "simulation_frequency": 5})
     world.weather = replace(Weather.clear(1), visibility_m=torch.tensor([80.0]))
     world.faults = Faults.dead(1, Modality.RADAR)
     kept = record(world, driver_named("idle", 5), [1])[0]

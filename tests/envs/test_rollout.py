@@ -32,7 +32,7 @@ class Watcher:
 
 
 def short_world(num_worlds=2):
-    return ReferenceWorld("u-turn-v0", num_worlds, config={"duration": 2})
+    return ReferenceWorld("u-turn-v0", num_worlds, config={"duration": 2, "simulation_frequency": 5})
 
 
 def test_the_driver_sees_each_decision_and_gets_its_state_back():
@@ -85,8 +85,8 @@ def test_recording_can_end_with_the_episode():
 
 
 def test_the_idm_driver_is_the_worlds_autopilot():
-    native = record(World("highway-fast-v0", 1, dtype=torch.float64, config={"duration": 8}), driver_named("idm", 5), [7])[0]
-    reference = record(ReferenceWorld("highway-fast-v0", 1, dtype=torch.float64, config={"duration": 8}), driver_named("idm", 5), [7])[0]
+    native = record(World("highway-fast-v0", 1, dtype=torch.float64, config={"duration": 5}), driver_named("idm", 5), [7])[0]
+    reference = record(ReferenceWorld("highway-fast-v0", 1, dtype=torch.float64, config={"duration": 5}), driver_named("idm", 5), [7])[0]
     assert native.autopilot and not native.terminated.any()
     assert torch.allclose(native.scenes.position_m, reference.scenes.position_m, atol=1e-6, rtol=0)
 

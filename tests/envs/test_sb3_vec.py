@@ -150,7 +150,7 @@ def test_a_state_loads_to_the_same_future(id, steps):
         vec.action_space.seed(number)
         return np.stack([vec.action_space.sample() for _ in range(vec.num_envs)])
 
-    config = {"duration": 3} if id != "parking-v0" else {"duration": 1}
+    config = {"duration": 1 if id == "parking-v0" else 3, "simulation_frequency": 5}
     first, second = (make_sb3_vec(id, 3, seed=2, config=config) for _ in range(2))
     first.reset()
     for number in range(steps):
