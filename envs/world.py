@@ -117,6 +117,10 @@ class World:
         self._scene: Scene | None = None
         self._view = View(self._cars.shape, self.action_width, rules.substep_s, self.device, dtype)
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What ``__new__`` needs when a world is copied or unpickled."""
+        return self.id, self.num_worlds, self.device, self.dtype, self.config, self.num_threads
+
     @property
     def scene(self) -> Scene:
         """What is there now. Its tensors are never written again."""

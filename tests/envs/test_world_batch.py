@@ -1,5 +1,6 @@
 """One world alone, among others, on more threads, forked, loaded, reset in part: always the same numbers."""
 
+import copy
 import dataclasses
 
 import numba
@@ -124,6 +125,19 @@ def test_state_survives_its_arrays_and_keeps_the_generator() -> None:
         one.reset_continue(everywhere)
         one.step([3, 4])
     assert_same_state(world.state(), other.state())
+
+
+def test_a_copied_world_goes_on_by_itself() -> None:
+    world = World(FAST, 2)
+    world.reset([5, 6])
+    twin = copy.deepcopy(world)
+    for row in actions_of(12, 2):
+        world.step_autoreset(row)
+    before = twin.state()
+    for row in actions_of(12, 2):
+        twin.step_autoreset(row)
+    assert_same_state(world.state(), twin.state())
+    assert not np.array_equal(before.cars["x_m"], twin.state().cars["x_m"])
 
 
 def test_a_scene_is_not_written_again() -> None:
