@@ -210,12 +210,12 @@ def _begin(config: TrainConfig) -> None:
     path = config.folder / "config.json"
     settings = json.loads(json.dumps(asdict(config), default=str))
     if not config.resume:
-        if path.exists():
+        if path.exists() and config.last_checkpoint.exists():
             raise ConfigError(f"run {config.folder} exists; go on with --resume, or choose another --run")
         write_json(path, settings)
         return
-    if not path.exists():
-        raise ConfigError(f"run {config.folder} was never begun; leave --resume out")
+    if not path.exists() or not config.last_checkpoint.exists():
+        raise ConfigError(f"run {config.folder} has no checkpoint yet; leave --resume out")
     begun = json.loads(path.read_text())
     differing = sorted(key for key in settings if key not in FREE_TO_CHANGE and settings[key] != begun.get(key))
     if differing:

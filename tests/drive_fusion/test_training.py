@@ -79,7 +79,7 @@ def test_runs_are_not_overwritten_or_mixed_up(config):
         train(replace(config, steps=32))
     with pytest.raises(ConfigError, match=r"other settings \(lr 0\.0003 -> 0\.001\)"):
         train(replace(config, lr=1e-3, resume=True))
-    with pytest.raises(ConfigError, match="never begun"):
+    with pytest.raises(ConfigError, match="no checkpoint yet"):
         train(replace(config, run="new", resume=True))
 
 
