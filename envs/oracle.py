@@ -7,6 +7,7 @@ own choice of kernels, which ``envs.traffic.elementary`` follows.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -22,7 +23,14 @@ from numpy.typing import NDArray
 
 from sensors.errors import DriveFusionError
 
-PINNED = {"NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR", "OPENBLAS_NUM_THREADS": "1"}
+
+def _avx512_variants() -> str:
+    """What this NumPy calls its AVX-512 code: X86_V4 and AVX512_* since 2.4, only the latter before."""
+    variants: list[str] = importlib.import_module("numpy._core._multiarray_umath").__cpu_dispatch__
+    return " ".join(name for name in variants if name == "X86_V4" or name.startswith("AVX512"))
+
+
+PINNED = {"NPY_DISABLE_CPU_FEATURES": _avx512_variants(), "OPENBLAS_NUM_THREADS": "1"}
 CAR_FIELDS = ("x_m", "y_m", "heading_rad", "speed_mps")
 DECISION_FIELDS = ("lane", "target_lane", "crashed")
 CONTINUE = -1
