@@ -67,15 +67,15 @@ def make_study(folder: Path, pairs: int) -> None:
         ids = []
         for number in range(pairs + 1):
             path = f"clips/{number}.mp4"
-            sha256 = write_clip(folder / path, 1.6 + 0.2 * (number % 2), colours[number % len(colours)])
-            outcome = "crashed at 1.4 s" if number % 2 else "reached the end at 1.6 s"
+            sha256 = write_clip(folder / path, 3.0 + 0.2 * (number % 2), colours[number % len(colours)])
+            outcome = "crashed at 1.4 s" if number % 2 else "reached the end at 3.0 s"
             row = ClipRow(
                 id=f"{number:064x}",
                 env_id="highway-v0",
                 seed=number,
                 scenes_path=f"clips/{number}.parquet",
                 scenes_sha256=f"{number:064x}",
-                duration_s=1.6,
+                duration_s=3.0,
                 outcome=outcome,
                 driver="secret-driver",
                 video_path=path,
