@@ -13,6 +13,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from envs.arguments import resolve_device
 from envs.class_constants import in_place, pristine
 from envs.ids import checked_id
 from envs.outcome import Outcome
@@ -65,8 +66,6 @@ class ReferenceWorld:
         """
         if num_worlds < 1:
             raise ConfigError(f"num_worlds is {num_worlds}, expected at least 1")
-        from envs.arguments import resolve_device
-
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
         self.id = checked_id(id)
