@@ -18,6 +18,7 @@ from sensors.camera_frame import render_worlds
 from sensors.camera_light import light_table
 from sensors.errors import ConfigError
 from sensors.frames import CameraFrames
+from sensors.ground import MAX_WIDTH
 from sensors.launch import over_worlds
 from sensors.livery import body_colours
 from sensors.noise import sensor_number, world_keys
@@ -48,7 +49,7 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
         Frames of K cameras, all valid, of age 0.
 
     Raises:
-        ConfigError: Cameras of several sizes, or one that is not above the ground.
+        ConfigError: Cameras of several sizes, one that is not above the ground, or one wider than MAX_WIDTH.
     """
     size = _common_size(cameras)
     worlds, count = scene.num_worlds, len(cameras)
@@ -82,6 +83,8 @@ def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
     if len(sizes) > 1:
         raise ConfigError(f"cameras of {len(sizes)} sizes {sorted(sizes)}, but the frames of one call must stack; use one size")
     for camera in cameras:
+        if camera.width_px > MAX_WIDTH:
+            raise ConfigError(f"camera {camera.name!r} is {camera.width_px} pixels wide, expected at most {MAX_WIDTH}")
         if camera.mount.z_m <= 0.0:
             raise ConfigError(f"camera {camera.name!r} is mounted at z = {camera.mount.z_m} m, expected above the ground (z > 0)")
     return next(iter(sizes), (0, 0))

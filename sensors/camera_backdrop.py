@@ -29,7 +29,9 @@ from sensors.ground import (
     COARSE,
     FAST,
     FINE,
+    GROUND_ROWS,
     HARD_SHARE,
+    NEXT,
     PAINT_SHARE,
     ROAD_SHARE,
     SKYLIT,
@@ -46,8 +48,13 @@ from sensors.ground import (
 )
 from sensors.jit import kernel
 
-f4, i4, u4 = np.float32, np.int32, np.uint32
+f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
 ZERO, ONE = f4(0), f4(1)
+FAR = f4(1e6)
+"""Depth of the sky while a row is drawn."""
+DEPTH, DETAIL, LINE, RING = (u8((GROUND_ROWS + row) * STRIDE) for row in (0, 1, 2, 5))
+"""Further rows of the scratch: planar depth, pixels a metre of ground, the colours of the row that is finished and of three drawn ones."""
+SCRATCH_ROWS = GROUND_ROWS + 14
 GRAIN_SIZE = 256
 FINE_M, COARSE_M = 0.04, 0.6
 """Size of a texel of the two layers of grain."""
@@ -74,33 +81,36 @@ def grain_table() -> NDArray[np.float32]:
 
 
 @kernel(fastmath=FAST)
-def ground_points(right, ray, ray_z, step_z, z, down, span, depth):  # type: ignore[no-untyped-def]
-    """Where a span of a row meets the ground, and what a pixel covers there.
+def ground_points(right, ray, ray_z, step_z, z, down, s, first, count):  # type: ignore[no-untyped-def]
+    """Where a part of a row meets the ground, and what a pixel covers there.
 
     Args:
         right: Change of the ray by one pixel to the right, world axes (x, y), with unit depth.
-        ray: Ray of the span's first pixel, (x, y).
+        ray: Ray of the first pixel, (x, y).
         ray_z: Its z, float64.
         step_z: Change of z by one pixel to the right, float64.
         z: The camera's height [m].
         down: Change of the ray by one pixel down (x, y, z).
-        span: Scratch as in ``ground``: X, Y, and the pixel's edges UX, UY (along the row), VX, VY (down) are written.
-        depth: Out: planar depth (N,).
+        s: Scratch: DEPTH, DETAIL, X, Y, and the pixel's edges UX, UY (along the row), VX, VY (down) are written.
+        first: Column of the first pixel.
+        count: How many.
     """
     rx, ry = right
     ax, ay = ray
     wx, wy, wz = down
     sz = f4(step_z)
-    for k in range(depth.size):
-        n = f4(i4(k))
-        dx, dy, dz = ax + rx * n, ay + ry * n, f4(ray_z + step_z * i4(k))
-        inverse = f4(1) / dz
+    for i in range(count):
+        k, n = u8(first) + u8(i), f4(i4(i))
+        dx, dy, dz = ax + rx * n, ay + ry * n, f4(ray_z + step_z * i4(i))
+        inverse = ONE / dz
         t = -z * inverse
         a, b = sz * inverse, wz * inverse
-        depth[k] = t
-        span[X * STRIDE + k], span[Y * STRIDE + k] = t * dx, t * dy
-        span[UX * STRIDE + k], span[UY * STRIDE + k] = t * (rx - dx * a), t * (ry - dy * a)
-        span[VX * STRIDE + k], span[VY * STRIDE + k] = t * (wx - dx * b), t * (wy - dy * b)
+        s[DEPTH + k] = t
+        s[X + k], s[Y + k] = t * dx, t * dy
+        ux, uy, vx, vy = t * (rx - dx * a), t * (ry - dy * a), t * (wx - dx * b), t * (wy - dy * b)
+        s[UX + k], s[UY + k], s[VX + k], s[VY + k] = ux, uy, vx, vy
+        s[DETAIL + k] = ONE / (max(abs(ux) + abs(vx), abs(uy) + abs(vy)) + f4(1e-3))
+        s[SUNLIT + k], s[SKYLIT + k] = ONE, ONE
 
 
 @kernel()
@@ -118,49 +128,51 @@ def _grain_at(grain, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def grain_row(grain, place, span, count):  # type: ignore[no-untyped-def]
-    """Look up the two layers of grain, faded where a pixel covers more than a texel: FINE and COARSE of a span."""
+def grain_row(grain, place, s, first, count):  # type: ignore[no-untyped-def]
+    """Look up the two layers of grain, faded where a pixel covers more than a texel: FINE and COARSE of the scratch."""
     fine_x, fine_y, coarse_x, coarse_y = place
-    for k in range(count):
-        x, y = span[X * STRIDE + k], span[Y * STRIDE + k]
-        across = abs(span[UX * STRIDE + k]) + abs(span[VX * STRIDE + k])
-        inverse = ONE / (max(across, abs(span[UY * STRIDE + k]) + abs(span[VY * STRIDE + k])) + f4(1e-3))
+    for i in range(count):
+        k = u8(first) + u8(i)
+        x, y = s[X + k], s[Y + k]
+        inverse = s[DETAIL + k]
         fade = f4(FINE_M) * inverse
         fine = ZERO
-        if fade > f4(0.03):
+        if fade > f4(0.06):
             fine = _grain_at(grain, fine_x + x * f4(1 / FINE_M), fine_y + y * f4(1 / FINE_M)) * min(fade, ONE)
         coarse = _grain_at(grain, coarse_x + x * f4(1 / COARSE_M), coarse_y + y * f4(1 / COARSE_M))
-        span[FINE * STRIDE + k], span[COARSE * STRIDE + k] = fine, coarse * min(f4(2 * COARSE_M) * inverse, ONE)
+        s[FINE + k], s[COARSE + k] = fine, coarse * min(f4(2 * COARSE_M) * inverse, ONE)
 
 
 @kernel(fastmath=FAST)
-def colour_ground(light, span, red, green, blue):  # type: ignore[no-untyped-def]
-    """Light a span of ground: albedo by what it is, grain, sun and sky.
+def colour_ground(light, s, out, first, count):  # type: ignore[no-untyped-def]
+    """Light a part of a row of ground: albedo by what it is, grain, sun and sky.
 
     Args:
         light: One row of ``light_table``.
-        span: Scratch as in ``ground``; PAINT_SHARE to COARSE are read.
-        red: Out: radiance (N,).
-        green: Out.
-        blue: Out.
+        s: Scratch: PAINT_SHARE to COARSE are read, the three colour rows from ``out`` on written.
+        out: Where the first colour row begins.
+        first: Column of the first pixel.
+        count: How many.
     """
     up = light[SUN_Z]
     sun_r, sun_g, sun_b = light[SUN_R] * up, light[SUN_G] * up, light[SUN_B] * up
     sky_r, sky_g, sky_b = light[AMBIENT_R], light[AMBIENT_G], light[AMBIENT_B]
-    for k in range(red.size):
-        fine, coarse = span[FINE * STRIDE + k], span[COARSE * STRIDE + k]
+    to = u8(out)
+    for i in range(count):
+        k = u8(first) + u8(i)
+        fine, coarse = s[FINE + k], s[COARSE + k]
         tar = ONE + f4(0.30) * fine + f4(0.16) * coarse
         turf = ONE + f4(0.45) * fine + f4(0.35) * coarse
-        a, hard = span[ROAD_SHARE * STRIDE + k], span[HARD_SHARE * STRIDE + k]
-        p = span[PAINT_SHARE * STRIDE + k] * (ONE + f4(0.06) * fine)
-        s, g = max(hard - a, ZERO), ONE - max(hard, a)
-        r = tar * (a * f4(ASPHALT[0]) + s * f4(SHOULDER_RGB[0])) + turf * g * f4(GRASS_RGB[0])
-        q = tar * (a * f4(ASPHALT[1]) + s * f4(SHOULDER_RGB[1])) + turf * g * f4(GRASS_RGB[1])
-        b = tar * (a * f4(ASPHALT[2]) + s * f4(SHOULDER_RGB[2])) + turf * g * f4(GRASS_RGB[2])
-        lit, dome = span[SUNLIT * STRIDE + k], span[SKYLIT * STRIDE + k]
-        red[k] = (r + p * (f4(PAINT_RGB[0]) - r)) * (sky_r * dome + sun_r * lit)
-        green[k] = (q + p * (f4(PAINT_RGB[1]) - q)) * (sky_g * dome + sun_g * lit)
-        blue[k] = (b + p * (f4(PAINT_RGB[2]) - b)) * (sky_b * dome + sun_b * lit)
+        a, hard = s[ROAD_SHARE + k], s[HARD_SHARE + k]
+        p = s[PAINT_SHARE + k] * (ONE + f4(0.06) * fine)
+        e, g = max(hard - a, ZERO), ONE - max(hard, a)
+        r = tar * (a * f4(ASPHALT[0]) + e * f4(SHOULDER_RGB[0])) + turf * g * f4(GRASS_RGB[0])
+        q = tar * (a * f4(ASPHALT[1]) + e * f4(SHOULDER_RGB[1])) + turf * g * f4(GRASS_RGB[1])
+        b = tar * (a * f4(ASPHALT[2]) + e * f4(SHOULDER_RGB[2])) + turf * g * f4(GRASS_RGB[2])
+        lit, dome = s[SUNLIT + k], s[SKYLIT + k]
+        s[to + k] = (r + p * (f4(PAINT_RGB[0]) - r)) * (sky_r * dome + sun_r * lit)
+        s[to + NEXT + k] = (q + p * (f4(PAINT_RGB[1]) - q)) * (sky_g * dome + sun_g * lit)
+        s[to + NEXT + NEXT + k] = (b + p * (f4(PAINT_RGB[2]) - b)) * (sky_b * dome + sun_b * lit)
 
 
 @kernel(fastmath=FAST)
@@ -189,12 +201,15 @@ def sky_colour(sky, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def colour_sky(sky, ray, step, red, green, blue):  # type: ignore[no-untyped-def]
-    """Colour a span of sky, rays from ``ray`` (x, y, z) on by ``step`` a pixel; ``sky`` from ``sky_numbers``."""
+def colour_sky(sky, ray, step, s, out, first, count):  # type: ignore[no-untyped-def]
+    """Colour a part of a row of sky, rays from ``ray`` (x, y, z) on by ``step`` a pixel; ``sky`` from ``sky_numbers``."""
     ax, ay, az = ray
     sx, sy, sz = step
-    for k in range(red.size):
-        n = f4(i4(k))
+    to = u8(out)
+    for i in range(count):
+        k, n = u8(first) + u8(i), f4(i4(i))
         dx, dy, dz = ax + sx * n, ay + sy * n, az + sz * n
         inverse = ONE / math.sqrt(dx * dx + dy * dy + dz * dz)
-        red[k], green[k], blue[k] = sky_colour(sky, dx * inverse, dy * inverse, dz * inverse)
+        r, g, b = sky_colour(sky, dx * inverse, dy * inverse, dz * inverse)
+        s[to + k], s[to + NEXT + k], s[to + NEXT + NEXT + k] = r, g, b
+        s[DEPTH + k] = FAR

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from sensors.camera_backdrop import DEPTH, FAR, LINE, RING
 from sensors.camera_geometry import (
     AT_COS,
     AT_HEIGHT,
@@ -18,7 +19,6 @@ from sensors.camera_geometry import (
     AT_X,
     AT_Y,
     COLUMNS,
-    FAR,
     FOCAL,
     HULL_X,
     HULL_Y,
@@ -31,18 +31,18 @@ from sensors.camera_geometry import (
     V1,
     VIEW_X,
     VIEW_Y,
-    in_actor,
     in_view,
-    ray_at,
+    ray_in,
+    row_rays,
 )
 from sensors.camera_light import EXPOSURE, EXTINCTION, HAZE_HEIGHT_M, HORIZON_B, HORIZON_G, HORIZON_R, tone
-from sensors.ground import FAST
+from sensors.ground import FAST, NEXT, STRIDE
 from sensors.jit import kernel
 from sensors.noise import exp_fast, hash2
 from sensors.scene import Kind, Light
-from sensors.vehicle_shape import WAIST, ray_part
+from sensors.vehicle_shape import FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN, WAIST, Z0, Z1, ray_faces
 
-f4, i4, u4, u1 = np.float32, np.int32, np.uint32, np.uint8
+f4, i4, u4, u1, u8 = np.float32, np.int32, np.uint32, np.uint8, np.uint64
 ZERO, ONE = f4(0), f4(1)
 SHOT_NOISE, READ_NOISE = f4(4.0e-4), f4(4.0e-6)
 """Variance of a pixel's radiance: SHOT_NOISE x radiance + READ_NOISE, at exposure 1."""
@@ -56,7 +56,7 @@ GLOW_M = f4(0.20)
 
 
 @kernel(fastmath=FAST)
-def haze_row(light, a0, per_px, b, up_base, up_step, depth, red, green, blue):  # type: ignore[no-untyped-def]
+def haze_row(light, a0, per_px, b, up_base, up_step, s, out, count):  # type: ignore[no-untyped-def]
     """Blend a row towards the horizon's colour with distance (Koschmieder); the sky is seen through a layer of finite height.
 
     Args:
@@ -66,60 +66,86 @@ def haze_row(light, a0, per_px, b, up_base, up_step, depth, red, green, blue):  
         b: Tangent of the row's angle down.
         up_base: z of the first pixel's ray of unit depth.
         up_step: Its change with each pixel.
-        depth: Planar depth, FAR for sky (N,).
-        red: Radiance (N,), changed; ``green`` and ``blue`` likewise.
-        green: See ``red``.
-        blue: See ``red``.
+        s: Scratch: DEPTH is read, the three colour rows from ``out`` on changed.
+        out: Where the first colour row begins.
+        count: Pixels in the row.
     """
     extinction = light[EXTINCTION]
     air_r, air_g, air_b = light[HORIZON_R], light[HORIZON_G], light[HORIZON_B]
-    for k in range(depth.size):
-        n = f4(i4(k))
+    at = u8(out)
+    for i in range(count):
+        k, n = u8(i), f4(i4(i))
         a = a0 + per_px * n
         length = math.sqrt(ONE + a * a + b * b)
         up = max(up_base + up_step * n, ZERO) / length
-        away = depth[k] * length if depth[k] < FAR else f4(HAZE_HEIGHT_M) / (up + f4(0.02))
+        depth = s[DEPTH + k]
+        away = depth * length if depth < FAR else f4(HAZE_HEIGHT_M) / (up + f4(0.02))
         through = exp_fast(-extinction * away)
-        red[k] = air_r + (red[k] - air_r) * through
-        green[k] = air_g + (green[k] - air_g) * through
-        blue[k] = air_b + (blue[k] - air_b) * through
+        s[at + k] = air_r + (s[at + k] - air_r) * through
+        s[at + NEXT + k] = air_g + (s[at + NEXT + k] - air_g) * through
+        s[at + NEXT + NEXT + k] = air_b + (s[at + NEXT + NEXT + k] - air_b) * through
 
 
 @kernel()
-def _nearest(hulls, candidates, count, dx, dy, dz):  # type: ignore[no-untyped-def]
-    """Mark of the part that a ray (world axes, unit depth) meets first among some hulls."""
+def _nearest(hulls, candidates, count, rays, u):  # type: ignore[no-untyped-def]
+    """Mark of the part that the ray at column ``u`` meets first, among some hulls."""
     best, mark = FAR, NO_MARK
-    for n in range(count):
-        hull = hulls[candidates[n]]
-        x, y = in_actor(hull, dx, dy)
-        near, far, face = ray_part(hull, hull[HULL_X], hull[HULL_Y], hull[HULL_Z], x, y, dz)
+    for c in range(count):
+        n = candidates[c]
+        x, y, z = ray_in(hulls, n, rays, u)
+        front, rear, side = (
+            (hulls[n, FRONT], hulls[n, FRONT_LEAN]),
+            (hulls[n, REAR], hulls[n, REAR_LEAN]),
+            (hulls[n, SIDE], hulls[n, SIDE_LEAN]),
+        )
+        origin = (hulls[n, HULL_X], hulls[n, HULL_Y], hulls[n, HULL_Z])
+        near, far, face = ray_faces((hulls[n, Z0], hulls[n, Z1]), front, rear, side, origin, (f4(x), f4(y), f4(z)))
         if near <= far and near > ZERO and near < best:
-            best, mark = near, i4(candidates[n] * 8 + face)
+            best, mark = near, i4(n * 8 + face)
     return mark
 
 
 @kernel()
-def _pick(mark, k, slot, above, below, right, lower, marks):  # type: ignore[no-untyped-def]
-    """Where among a pixel and its neighbours a sub-sample's mark is found: row of the ring and column."""
-    if mark == marks[slot, k]:
-        return slot, k
-    width = marks.shape[1]
+def _pick(mark, k, slot, above, below, right, lower, marks, width):  # type: ignore[no-untyped-def]
+    """Which neighbour of pixel ``k`` (or itself) shows a sub-sample's mark: the place of its red."""
     near, far = (min(k + 1, width - 1), max(k - 1, 0)) if right else (max(k - 1, 0), min(k + 1, width - 1))
     first, second = (below, above) if lower else (above, below)
-    if mark == marks[slot, near]:
-        return slot, near
-    if mark == marks[first, k]:
-        return first, k
-    if mark == marks[slot, far]:
-        return slot, far
-    if mark == marks[second, k]:
-        return second, k
-    return slot, k
+    i, j = slot, k
+    if mark != marks[slot * STRIDE + k]:
+        if mark == marks[slot * STRIDE + near]:
+            j = near
+        elif mark == marks[first * STRIDE + k]:
+            i = first
+        elif mark == marks[slot * STRIDE + far]:
+            j = far
+        elif mark == marks[second * STRIDE + k]:
+            i = second
+    return RING + u8(3 * i * STRIDE + j)
 
 
 @kernel()
-def smooth_row(view, v, hulls, who, count, begin, end, marks, ring, out):  # type: ignore[no-untyped-def]
-    """Copy a row of the ring, mixing the pixels where parts meet by four rays each.
+def _mix_pixel(view, k, v, slot, above, below, hulls, who, count, candidates, marks, s):  # type: ignore[no-untyped-def]
+    """Give a pixel where parts meet the mean colour that four rays find; it replaces that in the LINE rows."""
+    found = 0
+    for n in range(count):
+        inside = who[n, U0] <= k and k < who[n, U1] and who[n, V0] <= v and v < who[n, V1]
+        if inside and found < MOST_OVERLAPS:
+            candidates[found] = n
+            found += 1
+    red, green, blue = ZERO, ZERO, ZERO
+    for sample in range(4):
+        right, lower = sample == 1 or sample == 3, sample >= 2
+        rays = row_rays(view, v + (0.25 if lower else -0.25) - (0.125 if right else -0.125))
+        mark = _nearest(hulls, candidates, found, rays, k + (0.25 if right else -0.25) + (0.125 if lower else -0.125))
+        at = _pick(mark, k, slot, above, below, right, lower, marks, int(view[COLUMNS]))
+        red, green, blue = red + s[at], green + s[at + NEXT], blue + s[at + NEXT + NEXT]
+    to = LINE + u8(k)
+    s[to], s[to + NEXT], s[to + NEXT + NEXT] = red * f4(0.25), green * f4(0.25), blue * f4(0.25)
+
+
+@kernel()
+def smooth_row(view, v, hulls, who, count, candidates, marks, s):  # type: ignore[no-untyped-def]
+    """Mix the pixels of a row where parts meet, each once.
 
     Args:
         view: As in ``camera_geometry``.
@@ -127,36 +153,32 @@ def smooth_row(view, v, hulls, who, count, begin, end, marks, ring, out):  # typ
         hulls: As from ``find_hulls``.
         who: The same.
         count: How many there are.
-        begin: First column that may show a vehicle in the three rows.
-        end: End of those columns.
-        marks: (3, W) int32.
-        ring: (3, 3, W) radiance by row and colour.
-        out: Out: (3, W).
+        candidates: Scratch (MOST_OVERLAPS,) int32.
+        marks: Three rows of ``STRIDE`` marks, and one that says in which row a pixel was last looked at here.
+        s: Scratch.
     """
-    width, height = marks.shape[1], int(view[ROWS])
+    width, height = int(view[COLUMNS]), int(view[ROWS])
     slot, above, below = v % 3, max(v - 1, 0) % 3, min(v + 1, height - 1) % 3
-    out[:] = ring[slot]
-    candidates = np.empty(MOST_OVERLAPS, np.int32)
-    for k in range(max(begin - 1, 0), min(end + 1, width)):
-        own = marks[slot, k]
-        beside = own == marks[slot, max(k - 1, 0)] and own == marks[slot, min(k + 1, width - 1)]
-        if beside and own == marks[above, k] and own == marks[below, k]:
+    for n in range(count):
+        if v < who[n, V0] - 1 or v > who[n, V1]:
             continue
-        found = 0
-        for n in range(count):
-            inside = who[n, U0] <= k and k < who[n, U1] and who[n, V0] <= v and v < who[n, V1]
-            if inside and found < MOST_OVERLAPS:
-                candidates[found] = n
-                found += 1
-        red, green, blue = ZERO, ZERO, ZERO
-        for s in range(4):
-            right, lower = s == 1 or s == 3, s >= 2
-            u = k + 0.5 + (0.25 if right else -0.25) + (0.125 if lower else -0.125)
-            dx, dy, dz = ray_at(view, u, v + 0.5 + (0.25 if lower else -0.25) - (0.125 if right else -0.125))
-            mark = _nearest(hulls, candidates, found, f4(dx), f4(dy), f4(dz))
-            i, j = _pick(mark, k, slot, above, below, right, lower, marks)
-            red, green, blue = red + ring[i, 0, j], green + ring[i, 1, j], blue + ring[i, 2, j]
-        out[0, k], out[1, k], out[2, k] = red * f4(0.25), green * f4(0.25), blue * f4(0.25)
+        for k in range(max(who[n, U0] - 1, 0), min(who[n, U1] + 1, width)):
+            if marks[3 * STRIDE + k] == v:
+                continue
+            marks[3 * STRIDE + k] = v
+            own = marks[slot * STRIDE + k]
+            beside = own == marks[slot * STRIDE + max(k - 1, 0)] and own == marks[slot * STRIDE + min(k + 1, width - 1)]
+            if not (beside and own == marks[above * STRIDE + k] and own == marks[below * STRIDE + k]):
+                _mix_pixel(view, k, v, slot, above, below, hulls, who, count, candidates, marks, s)
+
+
+@kernel(fastmath=FAST)
+def copy_row(s, out, count):  # type: ignore[no-untyped-def]
+    """Copy three colour rows from ``out`` on to the LINE rows."""
+    at = u8(out)
+    for i in range(count):
+        k = u8(i)
+        s[LINE + k], s[LINE + NEXT + k], s[LINE + NEXT + NEXT + k] = s[at + k], s[at + NEXT + k], s[at + NEXT + NEXT + k]
 
 
 @kernel()
@@ -200,8 +222,8 @@ def find_glows(view, actors, glows):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def glow_row(glows, count, v, depth, out):  # type: ignore[no-untyped-def]
-    """Add the glow of lamps to a row, over what is not nearer than the lamp."""
+def glow_row(glows, count, v, depth, s):  # type: ignore[no-untyped-def]
+    """Add the glow of lamps to the LINE rows, over what is not nearer than the lamp; ``depth`` is the row's (W,), 0 for sky."""
     width = depth.size
     for n in range(count):
         u0, v0, radius, away = glows[n, GLOW_U], glows[n, GLOW_V], glows[n, GLOW_RADIUS], glows[n, GLOW_DEPTH]
@@ -213,13 +235,13 @@ def glow_row(glows, count, v, depth, out):  # type: ignore[no-untyped-def]
             du = (f4(k) + f4(0.5) - u0) / radius
             fall = max(ONE - (du * du + dv * dv) * f4(0.17), ZERO)
             share = fall * fall * fall / (ONE + f4(2.0) * (du * du + dv * dv))
-            share = share if depth[k] > away - f4(0.4) else ZERO
-            out[0, k] += glows[n, GLOW_RED] * share
-            out[1, k] += glows[n, GLOW_GREEN] * share
+            if depth[k] == ZERO or depth[k] > away - f4(0.4):
+                s[LINE + u8(k)] += glows[n, GLOW_RED] * share
+                s[LINE + NEXT + u8(k)] += glows[n, GLOW_GREEN] * share
 
 
 @kernel(fastmath=FAST)
-def develop_row(light, k0, k1, first, pixels, noisy, radiance, red, green, blue):  # type: ignore[no-untyped-def]
+def develop_row(light, k0, k1, first, pixels, noisy, s, rgb, v):  # type: ignore[no-untyped-def]
     """Expose, add shot and read noise, apply the display curve, round to bytes.
 
     Three nearly normal draws come from eight random bytes: sums and differences of four equal byte sums are uncorrelated. Their tails
@@ -232,18 +254,18 @@ def develop_row(light, k0, k1, first, pixels, noisy, radiance, red, green, blue)
         first: Number of the row's first pixel.
         pixels: Pixels in the image.
         noisy: Whether to add noise.
-        radiance: (3, W).
-        red: Out: bytes (W,); ``green`` and ``blue`` likewise.
-        green: See ``red``.
-        blue: See ``red``.
+        s: Scratch: the LINE rows are read.
+        rgb: Out: (3, H, W) uint8.
+        v: Which row of it.
     """
     exposure = light[EXPOSURE]
     shot, read = SHOT_NOISE * exposure, READ_NOISE * exposure * exposure
-    row_r, row_g, row_b = radiance[0], radiance[1], radiance[2]
-    for k in range(red.size):
-        r, g, b = row_r[k] * exposure, row_g[k] * exposure, row_b[k] * exposure
+    red, green, blue = rgb[0, v], rgb[1, v], rgb[2, v]
+    for n in range(red.size):
+        k = u8(n)
+        r, g, b = s[LINE + k] * exposure, s[LINE + NEXT + k] * exposure, s[LINE + NEXT + NEXT + k] * exposure
         if noisy:
-            i = u4(first + u4(k))
+            i = u4(first + u4(n))
             p, q = hash2(i, k0, k1), hash2(u4(i + pixels), k0, k1)
             s1 = i4(p & u4(255)) + i4(u4(p >> u4(8)) & u4(255))
             s2 = i4(u4(p >> u4(16)) & u4(255)) + i4(p >> u4(24))

@@ -6,25 +6,28 @@ import math
 
 import numpy as np
 
-from sensors.camera_backdrop import GROUND_FAR_M, colour_ground, colour_sky, grain_place, grain_row, ground_points, sky_numbers
-from sensors.camera_finish import develop_row, find_glows, glow_row, haze_row, smooth_row
+from sensors.camera_backdrop import (
+    DEPTH,
+    FAR,
+    GROUND_FAR_M,
+    RING,
+    SCRATCH_ROWS,
+    colour_ground,
+    colour_sky,
+    grain_place,
+    grain_row,
+    ground_points,
+    sky_numbers,
+)
+from sensors.camera_finish import MOST_OVERLAPS, copy_row, develop_row, find_glows, glow_row, haze_row, smooth_row
 from sensors.camera_geometry import (
     ACTOR_NUMBERS,
-    AT_HEIGHT,
-    AT_KIND,
-    AT_LENGTH,
-    AT_LIGHTS,
-    AT_WIDTH,
-    FAR,
     FOCAL,
-    HULL_COS,
     HULL_NUMBERS,
-    HULL_SIN,
-    HULL_X,
-    HULL_Y,
-    HULL_Z,
+    KIND,
     NO_MARK,
     PART,
+    ROWS,
     U0,
     U1,
     V0,
@@ -37,22 +40,23 @@ from sensors.camera_geometry import (
     find_hulls,
     gather_actors,
     hit_row,
-    in_actor,
     place_view,
     ray_at,
+    ray_in,
+    row_rays,
     shade_row,
 )
 from sensors.camera_light import SUN_X, SUN_Y, SUN_Z
-from sensors.camera_vehicle import face_normal, lit_surface, panel
+from sensors.camera_vehicle import vehicle_pixel
 from sensors.frames import Semantic
-from sensors.ground import MAX_SPAN, SKYLIT, SPAN_ROWS, STRIDE, SUNLIT, ground_row, place_in_grid
+from sensors.ground import STRIDE, ground_row, place_in_grid
 from sensors.jit import kernel
 from sensors.scene import Kind
-from sensors.vehicle_shape import FRONT_LEAN, MAX_PARTS, REAR_LEAN, SIDE_LEAN
+from sensors.vehicle_shape import MAX_PARTS
 
-f4, i4, u4, u1, i2 = np.float32, np.int32, np.uint32, np.uint8, np.int16
+f4, i4, u4, u1, i2, u8 = np.float32, np.int32, np.uint32, np.uint8, np.int16, np.uint64
 SKY, VEHICLE, BARRIER = u1(Semantic.SKY), u1(Semantic.VEHICLE), u1(Semantic.OBSTACLE)
-OBSTACLE = int(Kind.OBSTACLE)
+OBSTACLE, NOBODY = int(Kind.OBSTACLE), i2(-1)
 CONTACT_M = 0.5
 """How far round a vehicle the ground is darker."""
 GLOWS = 64
@@ -69,132 +73,109 @@ def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _sky_part(view, v, sky, begin, end, label, depth, colour):  # type: ignore[no-untyped-def]
-    """Draw a row's sky from column ``begin`` to ``end``."""
-    x, y, z = ray_at(view, begin + 0.5, v + 0.5)
+def _sky_part(view, v, sky, s, out, first, count, label):  # type: ignore[no-untyped-def]
+    """Draw the sky of a row from column ``first`` on."""
+    x, y, z = ray_at(view, first + 0.5, v + 0.5)
     step = (f4(view[0] / view[FOCAL]), f4(view[3] / view[FOCAL]), f4(view[6] / view[FOCAL]))
-    colour_sky(sky, (f4(x), f4(y), f4(z)), step, colour[0, begin:end], colour[1, begin:end], colour[2, begin:end])
-    depth[begin:end] = FAR
-    label[begin:end] = SKY
+    colour_sky(sky, (f4(x), f4(y), f4(z)), step, s, out, first, count)
+    for k in range(first, first + count):
+        label[k] = SKY
 
 
 @kernel()
-def _ground_part(view, v, grid, places, grain, light, shadows, span, begin, end, label, depth, colour):  # type: ignore[no-untyped-def]
-    """Draw a row's ground and the shadows on it, from column ``begin`` to ``end``, at most MAX_SPAN of them."""
-    x, y, z = ray_at(view, begin + 0.5, v + 0.5)
+def _ground_part(view, v, grid, places, grain, light, shadows, s, out, first, count, label):  # type: ignore[no-untyped-def]
+    """Draw the ground of a row from column ``first`` on, and the shadows on it."""
+    x, y, z = ray_at(view, first + 0.5, v + 0.5)
     per_px = 1.0 / view[FOCAL]
     right, down = (f4(view[0] * per_px), f4(view[3] * per_px)), (f4(view[1] * per_px), f4(view[4] * per_px), f4(view[7] * per_px))
-    ground_points(right, (f4(x), f4(y)), z, view[6] * per_px, f4(view[VIEW_Z]), down, span, depth[begin:end])
-    ground_row(grid, places[0], span, end - begin, label[begin:end])
-    grain_row(grain, places[1], span, end - begin)
-    span[SUNLIT * STRIDE : SUNLIT * STRIDE + end - begin] = f4(1)
-    span[SKYLIT * STRIDE : SKYLIT * STRIDE + end - begin] = f4(1)
-    hulls, who, count = shadows
-    sun = (light[SUN_X], light[SUN_Y], light[SUN_Z])
-    for n in range(count):
-        p, q = max(who[n, U0], begin), min(who[n, U1], end)
+    ground_points(right, (f4(x), f4(y)), z, view[6] * per_px, f4(view[VIEW_Z]), down, s, first, count)
+    ground_row(grid, places[0], s, first, count, label)
+    grain_row(grain, places[1], s, first, count)
+    hulls, who, shades = shadows
+    for n in range(shades):
+        p, q = max(who[n, U0], first), min(who[n, U1], first + count)
         if who[n, V0] <= v and v < who[n, V1] and p < q:
-            shade_row(hulls[n], sun, who[n, PART] == 0, span, p - begin, q - begin)
-    colour_ground(light, span, colour[0, begin:end], colour[1, begin:end], colour[2, begin:end])
+            shade_row(hulls, n, light[SUN_X], light[SUN_Y], light[SUN_Z], who[n, PART] == 0, s, p, q - p)
+    colour_ground(light, s, out, first, count)
 
 
 @kernel()
-def _vehicle_pixel(view, k, v, hull, actor, part, face, body, light, sky, t, out):  # type: ignore[no-untyped-def]
-    """Colour one pixel of a vehicle at depth ``t``; ``actor`` is its row of the table."""
-    x, y, z = ray_at(view, k + 0.5, v + 0.5)
-    dx, dy = in_actor(hull, f4(x), f4(y))
-    dz = f4(z)
-    x, y, z = hull[HULL_X] + t * dx, hull[HULL_Y] + t * dy, hull[HULL_Z] + t * dz
-    inverse = f4(1) / math.sqrt(dx * dx + dy * dy + dz * dz)
-    hx, hy, h = f4(0.5 * actor[AT_LENGTH]), f4(0.5 * actor[AT_WIDTH]), f4(actor[AT_HEIGHT])
-    wide = max(t / f4(view[FOCAL]), f4(1e-3))
-    materials = panel(i4(actor[AT_KIND]), part, face, x, y, z, hx, hy, h, wide, i4(actor[AT_LIGHTS]))
-    normal = face_normal(face, hull[FRONT_LEAN], hull[REAR_LEAN], hull[SIDE_LEAN])
-    ray = (dx * inverse, dy * inverse, dz * inverse)
-    out[0, k], out[1, k], out[2, k] = lit_surface(light, sky, hull[HULL_COS], hull[HULL_SIN], normal, ray, z / h, materials, body)
-
-
-@kernel()
-def _vehicles_row(view, v, found, actors, bodies, light, sky, depth, label, instance, marks, colour):  # type: ignore[no-untyped-def]
-    """Draw the vehicles into a row: nearest part first found, then one look at each of their pixels; returns the columns touched."""
+def _vehicles_row(view, v, found, light, sky, s, marks, label, instance):  # type: ignore[no-untyped-def]
+    """Draw the vehicles into a row: nearest part first found, then one look at each of their pixels."""
     hulls, who, count = found
-    begin, end = len(marks), 0
-    marks[:] = NO_MARK
-    instance[:] = i2(-1)
+    width, slot = len(label), v % 3
+    rays, px_size = row_rays(view, v), f4(1.0 / view[FOCAL])
+    begin, end = width, 0
+    for k in range(width):
+        marks[slot * STRIDE + k] = NO_MARK
+        instance[k] = NOBODY
     for n in range(count):
         if who[n, V0] <= v and v < who[n, V1]:
             p, q = who[n, U0], who[n, U1]
-            hull = hulls[n]
-            x, y, z = ray_at(view, p + 0.5, v + 0.5)
-            bx, by = in_actor(hull, x, y)
-            sx, sy = in_actor(hull, view[0] / view[FOCAL], view[3] / view[FOCAL])
-            step = (f4(sx), f4(sy), f4(view[6] / view[FOCAL]))
-            hit_row(hull, (f4(bx), f4(by), f4(z)), step, i4(n * 8), depth[p:q], marks[p:q])
+            hit_row(hulls, n, rays, s, marks, slot, p, q - p)
             begin, end = min(begin, p), max(end, q)
     for k in range(begin, end):
-        if marks[k] >= 0:
-            n = marks[k] >> 3
-            who_k = who[n, WHO]
-            actor = actors[who_k]
-            instance[k] = who_k
-            label[k] = BARRIER if actor[AT_KIND] == OBSTACLE else VEHICLE
-            _vehicle_pixel(view, k, v, hulls[n], actor, who[n, PART], i4(marks[k] & 7), bodies[who_k], light, sky, depth[k], colour)
-    return begin, end
+        mark = marks[slot * STRIDE + k]
+        if mark >= 0:
+            n = mark >> 3
+            instance[k] = who[n, WHO]
+            label[k] = BARRIER if i4(hulls[n, KIND]) == i4(OBSTACLE) else VEHICLE
+            x, y, z = ray_in(hulls, n, rays, float(k))
+            t, to = s[DEPTH + u8(k)], RING + u8(3 * slot * STRIDE + k)
+            vehicle_pixel(hulls, n, who[n, PART], i4(mark & 7), (f4(x), f4(y), f4(z)), t, px_size, light, sky, s, to)
 
 
 @kernel()
-def _finish_row(view, v, found, glowing, touched, light, key, noisy, marks, ring, line, out):  # type: ignore[no-untyped-def]
+def _finish_row(view, v, found, glowing, candidates, light, key, noisy, marks, s, rgb, depth):  # type: ignore[no-untyped-def]
     """Turn a row that has its neighbours into bytes."""
     hulls, who, count = found
     glows, lamps = glowing
-    rgb, depth = out[0], out[1]
     height, width = depth.shape
-    begin = min(touched[0, 0], min(touched[1, 0], touched[2, 0]))
-    end = max(touched[0, 1], max(touched[1, 1], touched[2, 1]))
-    smooth_row(view, v, hulls, who, count, begin, end, marks, ring, line)
-    glow_row(glows, lamps, v, depth[v], line)
-    develop_row(light, key[0], key[1], u4(v * width), u4(height * width), noisy, line, rgb[0, v], rgb[1, v], rgb[2, v])
-    for k in range(width):
-        depth[v, k] = depth[v, k] if depth[v, k] < FAR else f4(0)
+    copy_row(s, RING + u8(3 * (v % 3) * STRIDE), width)
+    smooth_row(view, v, hulls, who, count, candidates, marks, s)
+    glow_row(glows, lamps, v, depth[v], s)
+    develop_row(light, key[0], key[1], u4(v * width), u4(height * width), noisy, s, rgb, v)
 
 
 @kernel()
-def _render_frame(view, grid, grain, actors, bodies, light, key, noisy, out):  # type: ignore[no-untyped-def]
+def _draw_row(view, v, grid, places, grain, light, sky, found, shadows, s, marks, label, instance):  # type: ignore[no-untyped-def]
+    """Draw sky, ground and vehicles of a row and the haze before them."""
+    width, out, per_px = len(label), RING + u8(3 * (v % 3) * STRIDE), 1.0 / view[FOCAL]
+    _, _, z = ray_at(view, 0.5, v + 0.5)
+    begin, end = _ground_span(z, view[6] * per_px, view[VIEW_Z], width)
+    if begin > 0:
+        _sky_part(view, v, sky, s, out, 0, begin, label)
+    if end < width:
+        _sky_part(view, v, sky, s, out, end, width - end, label)
+    if begin < end:
+        _ground_part(view, v, grid, places, grain, light, shadows, s, out, begin, end - begin, label)
+    _vehicles_row(view, v, found, light, sky, s, marks, label, instance)
+    a0, b = (0.5 - 0.5 * width) * per_px, (v + 0.5 - 0.5 * view[ROWS]) * per_px
+    haze_row(light, f4(a0), f4(per_px), f4(b), f4(z), f4(view[6] * per_px), s, out, width)
+
+
+@kernel()
+def _render_frame(view, grid, grain, actors, light, key, noisy, s, marks, hulls, who, glows, out):  # type: ignore[no-untyped-def]
     """Render one camera of one world."""
     rgb, depth, semantic, instance = out
     height, width = depth.shape
-    room = MAX_PARTS * len(actors)
-    hulls, who = np.empty((room, HULL_NUMBERS), np.float32), np.empty((room, 6), np.int32)
-    found = (hulls, who, find_hulls(view, actors, (0.0, 0.0, 1.0), -1.0, hulls, who))
-    shade_hulls, shade_who = np.empty((room, HULL_NUMBERS), np.float32), np.empty((room, 6), np.int32)
-    sun = (float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]))
-    shadows = (shade_hulls, shade_who, find_hulls(view, actors, sun, CONTACT_M, shade_hulls, shade_who))
-    glows = np.empty((GLOWS, 6), np.float32)
+    found = (hulls[0], who[0], find_hulls(view, actors, 0.0, 0.0, -1.0, hulls[0], who[0]))
+    slide_x, slide_y = -light[SUN_X] / light[SUN_Z], -light[SUN_Y] / light[SUN_Z]
+    shadows = (hulls[1], who[1], find_hulls(view, actors, float(slide_x), float(slide_y), CONTACT_M, hulls[1], who[1]))
     glowing = (glows, find_glows(view, actors, glows))
     places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
     sky = sky_numbers(light)
-    span = np.empty(SPAN_ROWS * STRIDE, np.float32)
-    ring, line = np.empty((3, 3, width), np.float32), np.empty((3, width), np.float32)
-    marks, touched = np.full((3, width), NO_MARK), np.zeros((3, 2), np.int64)
-    touched[:, 0] = width
-    per_px = 1.0 / view[FOCAL]
-    for v in range(height):
-        colour, mark = ring[v % 3], marks[v % 3]
-        _, _, z = ray_at(view, 0.5, v + 0.5)
-        begin, end = _ground_span(z, view[6] * per_px, view[VIEW_Z], width)
-        for p, q in ((0, begin), (end, width)):
-            if p < q:
-                _sky_part(view, v, sky, p, q, semantic[v], depth[v], colour)
-        for p in range(begin, end, MAX_SPAN):
-            q = min(p + MAX_SPAN, end)
-            _ground_part(view, v, grid, places, grain, light, shadows, span, p, q, semantic[v], depth[v], colour)
-        p, q = _vehicles_row(view, v, found, actors, bodies, light, sky, depth[v], semantic[v], instance[v], mark, colour)
-        touched[v % 3, 0], touched[v % 3, 1] = p, q
-        a0, b = (0.5 - 0.5 * width) * per_px, (v + 0.5 - 0.5 * height) * per_px
-        haze_row(light, f4(a0), f4(per_px), f4(b), f4(z), f4(view[6] * per_px), depth[v], colour[0], colour[1], colour[2])
+    candidates = np.empty(MOST_OVERLAPS, np.int32)
+    for k in range(width):
+        marks[3 * STRIDE + k] = -1
+    for v in range(height + 1):
+        if v < height:
+            _draw_row(view, v, grid, places, grain, light, sky, found, shadows, s, marks, semantic[v], instance[v])
+            for k in range(width):
+                t = s[DEPTH + u8(k)]
+                depth[v, k] = t if t < FAR else f4(0)
         if v > 0:
-            _finish_row(view, v - 1, found, glowing, touched, light, key, noisy, marks, ring, line, out)
-    _finish_row(view, height - 1, found, glowing, touched, light, key, noisy, marks, ring, line, out)
+            _finish_row(view, v - 1, found, glowing, candidates, light, key, noisy, marks, s, rgb, depth)
 
 
 @kernel(nogil=True)
@@ -219,9 +200,13 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
     rgb, depth, semantic, instance = out
     _, cameras, height, width = depth.shape
     view, actors = np.empty(VIEW_NUMBERS), np.empty((valid.shape[1], ACTOR_NUMBERS))
+    s, marks = np.empty(SCRATCH_ROWS * STRIDE, np.float32), np.empty(4 * STRIDE, np.int32)
+    room = MAX_PARTS * valid.shape[1]
+    hulls, who = np.empty((2, room, HULL_NUMBERS), np.float32), np.empty((2, room, 6), np.int32)
+    glows = np.empty((GLOWS, 6), np.float32)
     for w in range(first, end):
-        gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], actors)
+        gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors)
         for c in range(cameras):
             place_view(actors, mounts[c], focal[c], height, width, view)
             images = (rgb[w, c], depth[w, c], semantic[w, c], instance[w, c])
-            _render_frame(view, grid, grain, actors, bodies[w], lights[w], keys[c, w], noisy[c], images)
+            _render_frame(view, grid, grain, actors, lights[w], keys[c, w], noisy[c], s, marks, hulls, who, glows, images)

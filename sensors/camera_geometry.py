@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from sensors.camera_backdrop import DEPTH, FAR
 from sensors.ground import FAST, SKYLIT, STRIDE, SUNLIT, X, Y
 from sensors.jit import kernel
 from sensors.vehicle_shape import (
@@ -33,20 +34,21 @@ from sensors.vehicle_shape import (
     fill_parts,
 )
 
-f4, i4 = np.float32, np.int32
+f4, i4, u8 = np.float32, np.int32, np.uint64
 NEAR_M = 0.05
-FAR = f4(1e6)
 ZERO = f4(0)
 
-# Columns of a hull: a part's numbers, then the actor's heading and the camera's place in the actor's frame.
-HULL_COS, HULL_SIN, HULL_X, HULL_Y, HULL_Z = range(PART_NUMBERS, PART_NUMBERS + 5)
-HULL_NUMBERS = PART_NUMBERS + 5
+# Columns of a hull: a part's numbers, the actor's heading, the camera's place in the actor's frame, its half size, its height,
+# its looks, and the lengths' inverses of its faces' normals (1, lean).
+HULL_COS, HULL_SIN, HULL_X, HULL_Y, HULL_Z, HALF_X, HALF_Y, HEIGHT = range(PART_NUMBERS, PART_NUMBERS + 8)
+KIND, LIGHTS, BODY_R, BODY_G, BODY_B, UNIT_FRONT, UNIT_REAR, UNIT_SIDE = range(PART_NUMBERS + 8, PART_NUMBERS + 16)
+HULL_NUMBERS = PART_NUMBERS + 16
 # Columns of a hull's integers: actor, part, and the pixel bounds first column, end column, first row, end row.
 WHO, PART, U0, U1, V0, V1 = range(6)
 NO_MARK = i4(-1)
 """A pixel's mark says what it shows: hull x 8 + face, or -1 for no actor."""
-AT_X, AT_Y, AT_COS, AT_SIN, AT_LENGTH, AT_WIDTH, AT_HEIGHT, AT_KIND, AT_LIGHTS, AT_VALID = range(10)
-ACTOR_NUMBERS = 10
+AT_X, AT_Y, AT_COS, AT_SIN, AT_LENGTH, AT_WIDTH, AT_HEIGHT, AT_KIND, AT_LIGHTS, AT_VALID, AT_BODY = range(11)
+ACTOR_NUMBERS = 13
 VIEW_X, VIEW_Y, VIEW_Z, FOCAL, ROWS, COLUMNS = range(9, 15)
 VIEW_NUMBERS = 15
 
@@ -74,13 +76,13 @@ def place_view(actors, mount, focal, height, width, view):  # type: ignore[no-un
 
 
 @kernel()
-def gather_actors(position, heading, size, kind, lights, valid, actors):  # type: ignore[no-untyped-def]
+def gather_actors(position, heading, size, kind, lights, valid, bodies, actors):  # type: ignore[no-untyped-def]
     """Put one world's actors into a table (A, ACTOR_NUMBERS), float64."""
     for a in range(len(valid)):
         actors[a, AT_X], actors[a, AT_Y] = position[a, 0], position[a, 1]
         actors[a, AT_COS], actors[a, AT_SIN] = math.cos(heading[a]), math.sin(heading[a])
         for c in range(3):
-            actors[a, AT_LENGTH + c] = size[a, c]
+            actors[a, AT_LENGTH + c], actors[a, AT_BODY + c] = size[a, c], bodies[a, c]
         actors[a, AT_KIND], actors[a, AT_LIGHTS], actors[a, AT_VALID] = kind[a], lights[a], valid[a]
 
 
@@ -150,13 +152,14 @@ def _outside(view, x, y, reach):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def find_hulls(view, actors, sun, soft_m, hulls, who):  # type: ignore[no-untyped-def]
+def find_hulls(view, actors, slide_x, slide_y, soft_m, hulls, who):  # type: ignore[no-untyped-def]
     """List the parts that the image may show, or, given a sun, the parts whose shadow or contact darkening it may show.
 
     Args:
         view: (VIEW_NUMBERS,).
         actors: (A, ACTOR_NUMBERS). The ego is not seen, but casts a shadow.
-        sun: Unit direction to the sun (3,), or (0, 0, 1) with ``soft_m`` below 0 for the parts themselves.
+        slide_x: How far a shadow lies along x for each metre of height; 0 for the parts themselves.
+        slide_y: The same along y.
         soft_m: How far round its part a shadow softens; below 0 for the parts themselves.
         hulls: Out: (N, HULL_NUMBERS) float32.
         who: Out: (N, 6) int32.
@@ -166,7 +169,6 @@ def find_hulls(view, actors, sun, soft_m, hulls, who):  # type: ignore[no-untype
     """
     parts, points, near, limits = np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((8, 3)), np.empty((8, 3)), np.empty(4)
     shadows = soft_m >= 0.0
-    slide_x, slide_y = -sun[0] / sun[2], -sun[1] / sun[2]
     count = 0
     for actor in range(0 if shadows else 1, len(actors)):
         x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
@@ -176,10 +178,11 @@ def find_hulls(view, actors, sun, soft_m, hulls, who):  # type: ignore[no-untype
             continue
         cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
         for part in range(fill_parts(int(actors[actor, AT_KIND]), length, width, height, parts)):
-            _put_hull(parts[part], x, y, cos, sin, view[VIEW_Z], hulls[count])
+            _put_hull(parts[part], actors, actor, x, y, view[VIEW_Z], hulls, count)
             if shadows:
-                for side in (FRONT, REAR, SIDE):
-                    parts[part, side] += soft_m
+                parts[part, FRONT] += soft_m
+                parts[part, REAR] += soft_m
+                parts[part, SIDE] += soft_m
             _part_corners(parts[part], x, y, cos, sin, points)
             if shadows:
                 for k in range(8):
@@ -193,12 +196,20 @@ def find_hulls(view, actors, sun, soft_m, hulls, who):  # type: ignore[no-untype
 
 
 @kernel()
-def _put_hull(part, x, y, cos, sin, z, hull):  # type: ignore[no-untyped-def]
-    """Write a hull's numbers."""
+def _put_hull(part, actors, actor, x, y, z, hulls, n):  # type: ignore[no-untyped-def]
+    """Write hull ``n``: a part of an actor at (x, y) from the camera, whose height is z."""
     for k in range(PART_NUMBERS):
-        hull[k] = part[k]
-    hull[HULL_COS], hull[HULL_SIN] = cos, sin
-    hull[HULL_X], hull[HULL_Y], hull[HULL_Z] = -cos * x - sin * y, sin * x - cos * y, z
+        hulls[n, k] = part[k]
+    cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
+    hulls[n, HULL_COS], hulls[n, HULL_SIN] = cos, sin
+    hulls[n, HULL_X], hulls[n, HULL_Y], hulls[n, HULL_Z] = -cos * x - sin * y, sin * x - cos * y, z
+    hulls[n, HALF_X], hulls[n, HALF_Y] = 0.5 * actors[actor, AT_LENGTH], 0.5 * actors[actor, AT_WIDTH]
+    hulls[n, HEIGHT], hulls[n, KIND], hulls[n, LIGHTS] = actors[actor, AT_HEIGHT], actors[actor, AT_KIND], actors[actor, AT_LIGHTS]
+    for k in range(3):
+        hulls[n, BODY_R + k] = actors[actor, AT_BODY + k]
+    hulls[n, UNIT_FRONT] = 1.0 / math.sqrt(1.0 + part[FRONT_LEAN] * part[FRONT_LEAN])
+    hulls[n, UNIT_REAR] = 1.0 / math.sqrt(1.0 + part[REAR_LEAN] * part[REAR_LEAN])
+    hulls[n, UNIT_SIDE] = 1.0 / math.sqrt(1.0 + part[SIDE_LEAN] * part[SIDE_LEAN])
 
 
 @kernel()
@@ -209,32 +220,47 @@ def ray_at(view, u, v):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def in_actor(hull, x, y):  # type: ignore[no-untyped-def]
-    """A direction of the world, turned into the actor's frame."""
-    return hull[HULL_COS] * x + hull[HULL_SIN] * y, hull[HULL_COS] * y - hull[HULL_SIN] * x
+def row_rays(view, v):  # type: ignore[no-untyped-def]
+    """Rays of a row for ``ray_in``: that through its first pixel, world axes with unit depth, and its change with each pixel."""
+    per_px = 1.0 / view[FOCAL]
+    return ray_at(view, 0.5, v + 0.5), (view[0] * per_px, view[3] * per_px, view[6] * per_px)
+
+
+@kernel()
+def ray_in(hulls, n, rays, k):  # type: ignore[no-untyped-def]
+    """Ray of column ``k`` (whole or between) in the frame of hull ``n``'s actor, float64."""
+    base, step = rays
+    cos, sin = float(hulls[n, HULL_COS]), float(hulls[n, HULL_SIN])
+    x, y = base[0] + k * step[0], base[1] + k * step[1]
+    return cos * x + sin * y, cos * y - sin * x, base[2] + k * step[2]
 
 
 @kernel(fastmath=FAST)
-def hit_row(hull, base, step, mark, depth, marks):  # type: ignore[no-untyped-def]
-    """Draw one part into a span of a row: nearer hits replace ``depth`` and ``marks``.
+def hit_row(hulls, h, rays, s, marks, slot, first, count):  # type: ignore[no-untyped-def]
+    """Draw one part into a stretch of a row: nearer hits replace depth and mark.
 
     Args:
-        hull: (HULL_NUMBERS,).
-        base: Ray of the span's first pixel in the actor's frame, of unit depth.
-        step: Change of the ray by one pixel.
-        mark: Actor x 16 + part x 8.
-        depth: Planar depth so far (N,), replaced where the part is nearer.
-        marks: (N,) int32, likewise.
+        hulls: (N, HULL_NUMBERS).
+        h: Which hull.
+        rays: ``row_rays`` of the row.
+        s: Scratch: DEPTH is replaced where the part is nearer.
+        marks: Three rows of ``STRIDE`` marks, likewise.
+        slot: Which of them.
+        first: Column of the first pixel.
+        count: How many.
     """
-    bx, by, bz = base
-    sx, sy, sz = step
-    x, y, z = hull[HULL_X], hull[HULL_Y], hull[HULL_Z]
-    lean_front, lean_rear, lean_side = hull[FRONT_LEAN], hull[REAR_LEAN], hull[SIDE_LEAN]
-    in_top, in_bottom = hull[Z1] - z, z - hull[Z0]
-    in_front, in_rear = hull[FRONT] - x - lean_front * z, hull[REAR] + x - lean_rear * z
-    in_left, in_right = hull[SIDE] - y - lean_side * z, hull[SIDE] + y - lean_side * z
-    for k in range(depth.size):
-        n = f4(i4(k))
+    b, (_, _, sz) = ray_in(hulls, h, rays, float(first)), rays[1]
+    e = ray_in(hulls, h, rays, first + 1.0)
+    bx, by, bz, sx, sy, sz = f4(b[0]), f4(b[1]), f4(b[2]), f4(e[0] - b[0]), f4(e[1] - b[1]), f4(sz)
+    x, y, z = hulls[h, HULL_X], hulls[h, HULL_Y], hulls[h, HULL_Z]
+    lean_front, lean_rear, lean_side = hulls[h, FRONT_LEAN], hulls[h, REAR_LEAN], hulls[h, SIDE_LEAN]
+    in_top, in_bottom = hulls[h, Z1] - z, z - hulls[h, Z0]
+    in_front, in_rear = hulls[h, FRONT] - x - lean_front * z, hulls[h, REAR] + x - lean_rear * z
+    in_left, in_right = hulls[h, SIDE] - y - lean_side * z, hulls[h, SIDE] + y - lean_side * z
+    mark = i4(h * 8)
+    at, to = DEPTH + u8(first), u8(slot * STRIDE + first)
+    for i in range(count):
+        k, n = u8(i), f4(i4(i))
         dx, dy, dz = bx + sx * n, by + sy * n, bz + sz * n
         near, far = cut(in_top, dz, -FAR, FAR)
         face = i4(TOP)
@@ -248,32 +274,36 @@ def hit_row(hull, base, step, mark, depth, marks):  # type: ignore[no-untyped-de
         face = i4(FACE_LEFT) if near > t else face
         t, far = cut(in_right, lean_side * dz - dy, near, far)
         face = i4(FACE_RIGHT) if t > near else face
-        hit = (t <= far) & (t > ZERO) & (t < depth[k])
-        depth[k] = t if hit else depth[k]
-        marks[k] = i4(mark + face) if hit else marks[k]
+        hit = (t <= far) & (t > ZERO) & (t < s[at + k])
+        s[at + k] = t if hit else s[at + k]
+        marks[to + k] = i4(mark + face) if hit else marks[to + k]
 
 
 @kernel(fastmath=FAST)
-def shade_row(hull, sun, darkening, span, first, end):  # type: ignore[no-untyped-def]
+def shade_row(hulls, h, sun_x, sun_y, sun_z, darkening, s, first, count):  # type: ignore[no-untyped-def]
     """Take the sun from ground points that lie in a part's shadow, and sky light from those close to it.
 
     Args:
-        hull: (HULL_NUMBERS,).
-        sun: Unit direction to the sun, (3,).
+        hulls: (N, HULL_NUMBERS).
+        h: Which hull.
+        sun_x: Unit direction to the sun, world axes.
+        sun_y: See ``sun_x``.
+        sun_z: See ``sun_x``.
         darkening: Whether to darken close to the part (once an actor).
-        span: Scratch as in ``ground``: X and Y are read, SUNLIT and SKYLIT lowered.
-        first: First point to look at.
-        end: End of the points to look at.
+        s: Scratch: X and Y are read, SUNLIT and SKYLIT lowered.
+        first: Column of the first point.
+        count: How many.
     """
-    cos, sin = hull[HULL_COS], hull[HULL_SIN]
-    ox, oy = hull[HULL_X], hull[HULL_Y]
-    sx, sy, sz = cos * sun[0] + sin * sun[1], cos * sun[1] - sin * sun[0], sun[2]
-    front, rear, side = hull[FRONT], hull[REAR], hull[SIDE]
-    lean_front, lean_rear, lean_side = hull[FRONT_LEAN], hull[REAR_LEAN], hull[SIDE_LEAN]
-    low, high = hull[Z0] / sz, hull[Z1] / sz
+    cos, sin = hulls[h, HULL_COS], hulls[h, HULL_SIN]
+    ox, oy = hulls[h, HULL_X], hulls[h, HULL_Y]
+    sx, sy, sz = cos * sun_x + sin * sun_y, cos * sun_y - sin * sun_x, sun_z
+    front, rear, side = hulls[h, FRONT], hulls[h, REAR], hulls[h, SIDE]
+    lean_front, lean_rear, lean_side = hulls[h, FRONT_LEAN], hulls[h, REAR_LEAN], hulls[h, SIDE_LEAN]
+    low, high = hulls[h, Z0] / sz, hulls[h, Z1] / sz
     open_from, open_per_m = (f4(0.35), f4(1.3)) if darkening else (f4(1), f4(0))
-    for k in range(end - first):
-        x, y = span[X * STRIDE + first + k], span[Y * STRIDE + first + k]
+    for i in range(count):
+        k = u8(first) + u8(i)
+        x, y = s[X + k], s[Y + k]
         px, py = ox + cos * x + sin * y, oy + cos * y - sin * x
         near, far = cut(front - px, sx + lean_front * sz, low, high)
         near, far = cut(rear + px, lean_rear * sz - sx, near, far)
@@ -282,5 +312,5 @@ def shade_row(hull, sun, darkening, span, first, end):  # type: ignore[no-untype
         lit = f4(1) - min(max((far - near) * f4(7), ZERO), f4(1))
         gap = max(max(max(px - front, -px - rear), abs(py) - side), ZERO)
         dome = min(open_from + gap * open_per_m, f4(1))
-        span[SUNLIT * STRIDE + first + k] = min(span[SUNLIT * STRIDE + first + k], lit)
-        span[SKYLIT * STRIDE + first + k] = min(span[SKYLIT * STRIDE + first + k], dome)
+        s[SUNLIT + k] = min(s[SUNLIT + k], lit)
+        s[SKYLIT + k] = min(s[SKYLIT + k], dome)

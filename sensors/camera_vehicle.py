@@ -11,8 +11,26 @@ import math
 import numpy as np
 
 from sensors.camera_backdrop import sky_colour
+from sensors.camera_geometry import (
+    BODY_B,
+    BODY_G,
+    BODY_R,
+    HALF_X,
+    HALF_Y,
+    HEIGHT,
+    HULL_COS,
+    HULL_SIN,
+    HULL_X,
+    HULL_Y,
+    HULL_Z,
+    KIND,
+    LIGHTS,
+    UNIT_FRONT,
+    UNIT_REAR,
+    UNIT_SIDE,
+)
 from sensors.camera_light import AMBIENT_B, AMBIENT_G, AMBIENT_R, SUN_B, SUN_G, SUN_R, SUN_X, SUN_Y, SUN_Z
-from sensors.ground import FAST, band, clamp01, floor
+from sensors.ground import FAST, NEXT, band, clamp01, floor
 from sensors.jit import kernel
 from sensors.scene import Kind, Light
 from sensors.vehicle_shape import (
@@ -23,7 +41,9 @@ from sensors.vehicle_shape import (
     FACE_FRONT,
     FACE_LEFT,
     FACE_REAR,
-    FACE_RIGHT,
+    FRONT_LEAN,
+    REAR_LEAN,
+    SIDE_LEAN,
     TOP,
     WAIST,
 )
@@ -184,35 +204,31 @@ def panel(kind, part, face, x, y, z, hx, hy, h, w, lights):  # type: ignore[no-u
 
 
 @kernel(fastmath=FAST)
-def face_normal(face, lean_front, lean_rear, lean_side):  # type: ignore[no-untyped-def]
-    """Outward unit normal of a part's face in the actor's frame."""
-    nx, ny, nz = ZERO, ZERO, ONE
+def face_normal(face, hulls, n):  # type: ignore[no-untyped-def]
+    """Outward unit normal of a face of hull ``n`` in the actor's frame."""
     if face == i4(FACE_FRONT):
-        nx, nz = ONE, lean_front
-    elif face == i4(FACE_REAR):
-        nx, nz = -ONE, lean_rear
-    elif face == i4(FACE_LEFT):
-        ny, nz = ONE, lean_side
-    elif face == i4(FACE_RIGHT):
-        ny, nz = -ONE, lean_side
-    inverse = ONE / math.sqrt(nx * nx + ny * ny + nz * nz)
-    return nx * inverse, ny * inverse, nz * inverse
+        return hulls[n, UNIT_FRONT], ZERO, hulls[n, UNIT_FRONT] * hulls[n, FRONT_LEAN]
+    if face == i4(FACE_REAR):
+        return -hulls[n, UNIT_REAR], ZERO, hulls[n, UNIT_REAR] * hulls[n, REAR_LEAN]
+    if face == i4(TOP):
+        return ZERO, ZERO, ONE
+    aside = hulls[n, UNIT_SIDE] if face == i4(FACE_LEFT) else -hulls[n, UNIT_SIDE]
+    return ZERO, aside, hulls[n, UNIT_SIDE] * hulls[n, SIDE_LEAN]
 
 
 @kernel(fastmath=FAST)
-def lit_surface(light, sky, cos, sin, normal, view, height, materials, colour):  # type: ignore[no-untyped-def]
+def lit_surface(light, sky, hulls, n, normal, view, up, materials):  # type: ignore[no-untyped-def]
     """Radiance of a surface of body paint, trim and glass.
 
     Args:
         light: One row of ``light_table``.
         sky: Its ``sky_numbers``.
-        cos: Cosine of the actor's heading; ``sin`` likewise.
-        sin: See ``cos``.
+        hulls: (N, HULL_NUMBERS).
+        n: Which hull: heading and body colour are read.
         normal: Unit normal in the actor's frame.
         view: Unit ray in the actor's frame.
-        height: Height of the point as a share of the vehicle's, for the dimmer light low on its sides.
+        up: Height of the point as a share of the vehicle's, for the dimmer light low on its sides.
         materials: (dark, pale, glass, red, green) from ``panel``.
-        colour: Body colour (3,).
 
     Returns:
         Red, green, blue.
@@ -220,6 +236,7 @@ def lit_surface(light, sky, cos, sin, normal, view, height, materials, colour): 
     dark, pale, glass, red, green = materials
     nx, ny, nz = normal
     vx, vy, vz = view
+    cos, sin = hulls[n, HULL_COS], hulls[n, HULL_SIN]
     sx, sy, sz = cos * light[SUN_X] + sin * light[SUN_Y], cos * light[SUN_Y] - sin * light[SUN_X], light[SUN_Z]
     facing = max(-(nx * vx + ny * vy + nz * vz), ZERO)
     mirror_x, mirror_y, mirror_z = vx + f4(2) * facing * nx, vy + f4(2) * facing * ny, vz + f4(2) * facing * nz
@@ -231,9 +248,37 @@ def lit_surface(light, sky, cos, sin, normal, view, height, materials, colour): 
     body = (ONE - dark) * (ONE - pale) * (ONE - glass)
     gloss = (f4(0.05) + f4(0.6) * fresnel) * (body + glass * f4(1.8))
     sun = max(nx * sx + ny * sy + nz * sz, ZERO)
-    dome = (f4(0.62) + f4(0.38) * nz) * (f4(0.6) + f4(0.4) * clamp01(height * f4(2)))
+    dome = (f4(0.62) + f4(0.38) * nz) * (f4(0.6) + f4(0.4) * clamp01(up * f4(2)))
     trim = f4(0.022) * dark + f4(0.62) * pale * (ONE - dark) + f4(0.018) * glass
-    r = (colour[0] * body + trim) * (light[AMBIENT_R] * dome + light[SUN_R] * sun) + gloss * (sky_r * sheen + low * light[SUN_R])
-    g = (colour[1] * body + trim) * (light[AMBIENT_G] * dome + light[SUN_G] * sun) + gloss * (sky_g * sheen + low * light[SUN_G])
-    b = (colour[2] * body + trim * f4(1.06)) * (light[AMBIENT_B] * dome + light[SUN_B] * sun) + gloss * (sky_b * sheen + low * light[SUN_B])
+    sky_r, sky_g, sky_b = sky_r * sheen + low * light[SUN_R], sky_g * sheen + low * light[SUN_G], sky_b * sheen + low * light[SUN_B]
+    r = (hulls[n, BODY_R] * body + trim) * (light[AMBIENT_R] * dome + light[SUN_R] * sun) + gloss * sky_r
+    g = (hulls[n, BODY_G] * body + trim) * (light[AMBIENT_G] * dome + light[SUN_G] * sun) + gloss * sky_g
+    b = (hulls[n, BODY_B] * body + trim * f4(1.06)) * (light[AMBIENT_B] * dome + light[SUN_B] * sun) + gloss * sky_b
     return r + red, g + green + f4(0.02) * red, b + f4(0.015) * red
+
+
+@kernel(fastmath=FAST)
+def vehicle_pixel(hulls, n, part, face, ray, t, px_size, light, sky, s, to):  # type: ignore[no-untyped-def]
+    """Colour one pixel of a vehicle.
+
+    Args:
+        hulls: (N, HULL_NUMBERS).
+        n: Which hull.
+        part: Its part.
+        face: The face that is seen.
+        ray: Ray of unit depth in the actor's frame.
+        t: Depth [m].
+        px_size: Width of a pixel at unit depth.
+        light: One row of ``light_table``.
+        sky: Its ``sky_numbers``.
+        s: Scratch: three colours are written.
+        to: Where the red goes.
+    """
+    dx, dy, dz = ray
+    px, py, pz = hulls[n, HULL_X] + t * dx, hulls[n, HULL_Y] + t * dy, hulls[n, HULL_Z] + t * dz
+    inverse = ONE / math.sqrt(dx * dx + dy * dy + dz * dz)
+    h, lights = hulls[n, HEIGHT], i4(hulls[n, LIGHTS])
+    materials = panel(i4(hulls[n, KIND]), part, face, px, py, pz, hulls[n, HALF_X], hulls[n, HALF_Y], h, max(t * px_size, f4(1e-3)), lights)
+    view = (dx * inverse, dy * inverse, dz * inverse)
+    r, g, b = lit_surface(light, sky, hulls, n, face_normal(face, hulls, n), view, pz / h, materials)
+    s[to], s[to + NEXT], s[to + NEXT + NEXT] = r, g, b

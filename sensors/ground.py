@@ -14,7 +14,7 @@ from sensors.jit import kernel
 from sensors.paint import COS, CURVATURE, EDGE_CELL, HIGH, LAST, LOW, PX, PY, REACH_M, ROAD_CELL, SHOULDER_M, SIN
 from sensors.road import DASH_M, DASH_PERIOD_M, PAINT_WIDTH_M
 
-f4, i4, u1 = np.float32, np.int32, np.uint8
+f4, i4, u1, u8 = np.float32, np.int32, np.uint8, np.uint64
 FAST = {"contract"}
 PI, HALF_PI = f4(math.pi), f4(math.pi / 2)
 HALF_PAINT = f4(0.5 * PAINT_WIDTH_M)
@@ -24,13 +24,15 @@ SHOULDER_WIDTH = f4(SHOULDER_M)
 ROAD, PAINT, SHOULDER, GRASS = u1(Semantic.ROAD), u1(Semantic.PAINT), u1(Semantic.SHOULDER), u1(Semantic.GRASS)
 HALF, ONE, ZERO = f4(0.5), f4(1.0), f4(0.0)
 
-MAX_SPAN = 1024
-"""Points that are looked up at once."""
-STRIDE = MAX_SPAN + 16
-"""Distance between the rows of a span's scratch: a constant, so that the compiler knows that rows do not overlap and makes vector code;
-not a multiple of a page, so that rows do not share cache lines."""
-X, Y, UX, UY, VX, VY, PAINT_SHARE, ROAD_SHARE, HARD_SHARE, SUNLIT, SKYLIT, FINE, COARSE = range(13)
-SPAN_ROWS = 13
+MAX_WIDTH = 4096
+"""Points that are looked up at once: the widest image."""
+STRIDE = MAX_WIDTH + 16
+"""Distance between the rows of the scratch: a constant, so that the compiler knows that rows do not overlap and makes vector code; not a
+multiple of a page, so that rows do not share cache lines."""
+GROUND_ROWS = 13
+X, Y, UX, UY, VX, VY, PAINT_SHARE, ROAD_SHARE, HARD_SHARE, SUNLIT, SKYLIT, FINE, COARSE = (u8(n * STRIDE) for n in range(GROUND_ROWS))
+"""Where each row of the scratch begins. Unsigned, as all indices of it: a signed one may count from the end, which stops vector code."""
+NEXT = u8(STRIDE)
 
 
 @kernel(fastmath=FAST)
@@ -76,26 +78,32 @@ def arctan2(y, x):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def curve_at(table, n, px, py):  # type: ignore[no-untyped-def]
-    """Run from the anchor of curve ``n`` and offset to its left, of a point in its cell."""
-    x, y = px - table[n, PX], py - table[n, PY]
-    forward, left = x * table[n, COS] + y * table[n, SIN], y * table[n, COS] - x * table[n, SIN]
-    k = table[n, CURVATURE]
-    if k == ZERO:
-        return forward, left
-    e = left - HALF * k * (forward * forward + left * left)
-    offset = f4(2.0) * e / (ONE + math.sqrt(max(ONE - f4(2.0) * k * e, ZERO)))
-    return arctan2(k * forward, ONE - k * left) / k, offset
+def offset_of(forward, left, curvature):  # type: ignore[no-untyped-def]
+    """Distance to the left of a curve through the origin of (forward, left)."""
+    if curvature == ZERO:
+        return left
+    e = left - HALF * curvature * (forward * forward + left * left)
+    return f4(2.0) * e / (ONE + math.sqrt(max(ONE - f4(2.0) * curvature * e, ZERO)))
 
 
 @kernel(fastmath=FAST)
-def line_share(lines, n, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
-    """Share of a pixel that painted line ``n`` covers; u and v are the pixel's edges on the ground."""
-    run, offset = curve_at(lines, n, px, py)
-    cos, sin = lines[n, COS], lines[n, SIN]
-    across = min(max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3)), WIDEST)
-    if abs(offset) > HALF_PAINT + HALF * across or run < lines[n, LOW] or run >= lines[n, HIGH]:
+def run_of(forward, left, curvature):  # type: ignore[no-untyped-def]
+    """Length along a curve through the origin to the point of it that is next to (forward, left)."""
+    return forward if curvature == ZERO else arctan2(curvature * forward, ONE - curvature * left) / curvature
+
+
+@kernel(fastmath=FAST)
+def line_share(lines, n, px, py, ux, uy, vx, vy, widest):  # type: ignore[no-untyped-def]
+    """Share of a pixel that painted line ``n`` covers; u and v are the pixel's edges on the ground, no longer than ``widest`` together."""
+    x, y, cos, sin, curvature = px - lines[n, PX], py - lines[n, PY], lines[n, COS], lines[n, SIN], lines[n, CURVATURE]
+    forward, left = x * cos + y * sin, y * cos - x * sin
+    offset = offset_of(forward, left, curvature)
+    if abs(offset) > HALF_PAINT + HALF * min(widest, WIDEST):
         return ZERO
+    run = run_of(forward, left, curvature)
+    if run < lines[n, LOW] or run >= lines[n, HIGH]:
+        return ZERO
+    across = min(max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3)), WIDEST)
     share = band(offset, -HALF_PAINT, HALF_PAINT, across)
     phase = lines[n, LAST]
     if phase >= ZERO:
@@ -107,10 +115,11 @@ def line_share(lines, n, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def
 @kernel(fastmath=FAST)
 def lane_shares(lanes, n, px, py, ux, uy, vx, vy):  # type: ignore[no-untyped-def]
     """How far a point lies inside lane ``n``, and the shares of the pixel within the lane and within its shoulder too."""
-    run, offset = curve_at(lanes, n, px, py)
-    cos, sin = lanes[n, COS], lanes[n, SIN]
+    x, y, cos, sin, curvature = px - lanes[n, PX], py - lanes[n, PY], lanes[n, COS], lanes[n, SIN], lanes[n, CURVATURE]
+    forward, left = x * cos + y * sin, y * cos - x * sin
     across = max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3))
-    inside = lanes[n, LAST] - abs(offset)
+    inside = lanes[n, LAST] - abs(offset_of(forward, left, curvature))
+    run = run_of(forward, left, curvature)
     over = max(lanes[n, LOW] - run, run - lanes[n, HIGH])
     inside = min(inside, -over) if over > ZERO else inside
     return inside, clamp01(HALF + inside / across), clamp01(HALF + (inside + SHOULDER_WIDTH) / across)
@@ -126,40 +135,42 @@ def place_in_grid(grid, x, y):  # type: ignore[no-untyped-def]
 
 
 @kernel(fastmath=FAST)
-def ground_row(grid, place, span, count, label):  # type: ignore[no-untyped-def]
+def ground_row(grid, place, s, first, count, label):  # type: ignore[no-untyped-def]
     """Look up a row of points: their paint, road and hard shares, and what is at their middle.
 
     Args:
         grid: ``PaintGrid.arrays()``.
         place: ``place_in_grid`` of the viewpoint.
-        span: Scratch of ``SPAN_ROWS`` x ``STRIDE`` numbers: X to VY are read; PAINT, ROAD and HARD (with shoulder) are written.
+        s: Scratch of rows of ``STRIDE`` numbers: X to VY are read; PAINT_SHARE, ROAD_SHARE and HARD_SHARE (with shoulder) written.
+        first: The first point.
         count: How many points.
-        label: Out: a ``Semantic`` (count,) uint8.
+        label: Out: a ``Semantic`` of each point (W,) uint8.
     """
     cover, line_from, lines, lane_from, lanes, frame, columns, rows = grid
     i0, j0, fx, fy = place
     cell, per_cell = f4(frame[2]), f4(1.0 / frame[2])
-    for k in range(count):
-        gx, gy = fx + span[X * STRIDE + k] * per_cell, fy + span[Y * STRIDE + k] * per_cell
+    for n in range(count):
+        k = u8(first + n)
+        gx, gy = fx + s[X + k] * per_cell, fy + s[Y + k] * per_cell
         bx, by = floor(gx), floor(gy)
         i, j = i0 + i4(bx), j0 + i4(by)
         share, inner, outer, what = ZERO, ZERO, ZERO, GRASS
         if i >= 0 and j >= 0 and i < columns and j < rows:
-            where = np.uint64(j * columns + i)
+            where = u8(j * columns + i)
             px, py = (gx - bx) * cell, (gy - by) * cell
-            ux, uy = span[UX * STRIDE + k], span[UY * STRIDE + k]
-            vx, vy = span[VX * STRIDE + k], span[VY * STRIDE + k]
+            ux, uy, vx, vy = s[UX + k], s[UY + k], s[VX + k], s[VY + k]
             if cover[where] == ROAD_CELL:
                 inner, outer, what = ONE, ONE, ROAD
             elif cover[where] == EDGE_CELL:
                 best = f4(-1e9)
-                for n in range(lane_from[where], lane_from[where + np.uint64(1)]):
-                    inside, a, b = lane_shares(lanes, np.uint64(n), px, py, ux, uy, vx, vy)
+                for lane in range(lane_from[where], lane_from[where + u8(1)]):
+                    inside, a, b = lane_shares(lanes, u8(lane), px, py, ux, uy, vx, vy)
                     best, inner, outer = max(best, inside), inner + a, outer + b
                 inner, outer = min(inner, ONE), min(outer, ONE)
                 what = ROAD if best >= ZERO else (SHOULDER if best >= -SHOULDER_WIDTH else GRASS)
-            for n in range(line_from[where], line_from[where + np.uint64(1)]):
-                share += line_share(lines, np.uint64(n), px, py, ux, uy, vx, vy)
+            widest = abs(ux) + abs(uy) + abs(vx) + abs(vy)
+            for line in range(line_from[where], line_from[where + u8(1)]):
+                share += line_share(lines, u8(line), px, py, ux, uy, vx, vy, widest)
             what = PAINT if share > HALF else what
-        span[PAINT_SHARE * STRIDE + k], span[ROAD_SHARE * STRIDE + k] = min(share, ONE), inner
-        span[HARD_SHARE * STRIDE + k], label[k] = outer, what
+        s[PAINT_SHARE + k], s[ROAD_SHARE + k] = min(share, ONE), inner
+        s[HARD_SHARE + k], label[k] = outer, what

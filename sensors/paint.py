@@ -24,7 +24,7 @@ Floats32 = NDArray[np.float32]
 Ints32 = NDArray[np.int32]
 
 CELL_M = 2.0
-REACH_M = 2.0
+REACH_M = 1.0
 """How far beside its cell a line is still kept: half of the widest footprint that paint is filtered over."""
 SHOULDER_M = 1.5
 """Width of the paved strip beside the outermost lane."""
@@ -141,7 +141,7 @@ def _inside(pieces, half_width, ends, p, px, py):  # type: ignore[no-untyped-def
 
 
 @kernel()
-def _cover_of(pieces, half_width, ends, found, corner_x, corner_y, cell, shoulder):  # type: ignore[no-untyped-def]
+def _cover_of(pieces, half_width, ends, first, end, found, corner_x, corner_y, cell):  # type: ignore[no-untyped-def]
     """Say whether a cell and a metre around it are road all over, neither road nor shoulder, or mixed; by samples."""
     samples = 5
     inner, outer = 0, 0
@@ -150,55 +150,48 @@ def _cover_of(pieces, half_width, ends, found, corner_x, corner_y, cell, shoulde
             px = corner_x - 1.0 + (cell + 2.0) * i / (samples - 1)
             py = corner_y - 1.0 + (cell + 2.0) * j / (samples - 1)
             best = -1e9
-            for p in found:
-                best = max(best, _inside(pieces, half_width, ends, p, px, py))
+            for n in range(first, end):
+                best = max(best, _inside(pieces, half_width, ends, found[n], px, py))
             inner += best >= -1e-6
-            outer += best < -shoulder
+            outer += best < -SHOULDER_M
     if inner == samples * samples:
         return ROAD_CELL
     return GRASS_CELL if outer == samples * samples else EDGE_CELL
 
 
 @kernel()
-def _lane_table(pieces, half_width, ends, first, found, grid):  # type: ignore[no-untyped-def]
-    """Classify the cells and write the lanes of the mixed ones."""
-    origin_x, origin_y, cell, columns = grid
-    cells = len(first) - 1
-    cover = np.zeros(cells, np.uint8)
-    start = np.zeros(cells + 1, np.int32)
-    rows = np.empty((len(found), 8), np.float32)
+def _fill_lanes(pieces, half_width, ends, first, found, place, cover, start, rows):  # type: ignore[no-untyped-def]
+    """Classify the cells and write the lanes of the mixed ones; ``start`` (C + 1,) becomes each cell's first row."""
+    origin_x, origin_y, cell, columns = place
     total = 0
-    for where in range(cells):
-        here = found[first[where] : first[where + 1]]
+    for where in range(len(cover)):
         corner_x, corner_y = origin_x + (where % columns) * cell, origin_y + (where // columns) * cell
-        cover[where] = _cover_of(pieces, half_width, ends, here, corner_x, corner_y, cell, SHOULDER_M) if len(here) else GRASS_CELL
+        if first[where + 1] > first[where]:
+            cover[where] = _cover_of(pieces, half_width, ends, first[where], first[where + 1], found, corner_x, corner_y, cell)
         if cover[where] == EDGE_CELL:
-            for p in here:
+            for n in range(first[where], first[where + 1]):
+                p = found[n]
                 run, _ = _project(pieces[p], corner_x + 0.5 * cell, corner_y + 0.5 * cell)
                 _fill(pieces[p], run, ends[p, 0], ends[p, 1], half_width[p], corner_x, corner_y, rows[total])
                 total += 1
         start[where + 1] = total
-    return cover, start, rows[:total].copy()
 
 
 @kernel()
-def _line_table(pieces, dashed, offset, first, found, grid):  # type: ignore[no-untyped-def]
-    """Write the lines of each cell; a line painted twice is kept once."""
-    origin_x, origin_y, cell, columns = grid
-    cells = len(first) - 1
-    start = np.zeros(cells + 1, np.int32)
-    rows = np.empty((len(found), 8), np.float32)
+def _fill_lines(pieces, dashed, offset, first, found, place, start, rows):  # type: ignore[no-untyped-def]
+    """Write the lines of each cell, one that is painted twice once; ``start`` (C + 1,) becomes each cell's first row."""
+    origin_x, origin_y, cell, columns = place
     total = 0
-    for where in range(cells):
+    for where in range(len(start) - 1):
         corner_x, corner_y = origin_x + (where % columns) * cell, origin_y + (where // columns) * cell
-        for p in found[first[where] : first[where + 1]]:
+        for n in range(first[where], first[where + 1]):
+            p = found[n]
             run, _ = _project(pieces[p], corner_x + 0.5 * cell, corner_y + 0.5 * cell)
             phase = (offset[p] + run) % DASH_PERIOD_M if dashed[p] else -1.0
             _fill(pieces[p], run, -JOINT_M, pieces[p, 5] + JOINT_M, phase, corner_x, corner_y, rows[total])
             if not _painted_twice(rows, start[where], total):
                 total += 1
         start[where + 1] = total
-    return start, rows[:total].copy()
 
 
 @kernel()
@@ -267,10 +260,18 @@ def build_grid(road: RoadMap) -> PaintGrid:
     columns, rows = math.ceil((high_x - low_x) / cell), math.ceil((high_y - low_y) / cell)
     place = (low_x, low_y, cell, columns)
     first, found = _rasterise(lanes, lane_reach, place, rows)
-    cover, lane_from, lane_rows = _lane_table(lanes, half_width, _lane_ends(road), first, found, place)
+    cover, lane_from, lane_rows = np.zeros(columns * rows, np.uint8), np.zeros(columns * rows + 1, np.int32), _empty_rows(found)
+    _fill_lanes(lanes, half_width, _lane_ends(road), first, found, place, cover, lane_from, lane_rows)
     first, found = _rasterise(lines, np.full(len(lines), REACH_M), place, rows)
-    line_from, line_rows = _line_table(lines, road.paint_line == int(Line.DASHED), road.paint.offset_m, first, found, place)
+    line_from, line_rows = np.zeros(columns * rows + 1, np.int32), _empty_rows(found)
+    _fill_lines(lines, road.paint_line == int(Line.DASHED), road.paint.offset_m, first, found, place, line_from, line_rows)
+    line_rows, lane_rows = line_rows[: line_from[-1]].copy(), lane_rows[: lane_from[-1]].copy()
     return PaintGrid((low_x, low_y), cell, columns, rows, cover, line_from, line_rows, lane_from, lane_rows)
+
+
+def _empty_rows(found: Ints32) -> Floats32:
+    """Room for as many curves as were found, and one to try."""
+    return np.empty((len(found) + 1, 8), np.float32)
 
 
 _GRIDS: dict[bytes, PaintGrid] = {}

@@ -99,22 +99,30 @@ def ray_part(part, ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     Returns:
         Parameter where the ray enters, where it leaves (it hits if enter <= leave and enter > 0), and the face it enters by.
     """
-    near, far = cut(part[Z1] - oz, dz, -FAR, FAR)
+    front, rear, side = (part[FRONT], part[FRONT_LEAN]), (part[REAR], part[REAR_LEAN]), (part[SIDE], part[SIDE_LEAN])
+    return ray_faces((part[Z0], part[Z1]), front, rear, side, (ox, oy, oz), (dx, dy, dz))
+
+
+@kernel()
+def ray_faces(height, front, rear, side, origin, direction):  # type: ignore[no-untyped-def]
+    """``ray_part`` with a part's numbers in pairs, for loops that keep them in registers."""
+    ox, oy, oz = origin
+    dx, dy, dz = direction
+    near, far = cut(height[1] - oz, dz, -FAR, FAR)
     face = TOP
-    t, far = cut(oz - part[Z0], -dz, near, far)
+    t, far = cut(oz - height[0], -dz, near, far)
     face = BOTTOM if t > near else face
     near = t
-    front, rear, side = part[FRONT_LEAN], part[REAR_LEAN], part[SIDE_LEAN]
-    t, far = cut(part[FRONT] - ox - front * oz, dx + front * dz, near, far)
+    t, far = cut(front[0] - ox - front[1] * oz, dx + front[1] * dz, near, far)
     face = FACE_FRONT if t > near else face
     near = t
-    t, far = cut(part[REAR] + ox - rear * oz, rear * dz - dx, near, far)
+    t, far = cut(rear[0] + ox - rear[1] * oz, rear[1] * dz - dx, near, far)
     face = FACE_REAR if t > near else face
     near = t
-    t, far = cut(part[SIDE] - oy - side * oz, dy + side * dz, near, far)
+    t, far = cut(side[0] - oy - side[1] * oz, dy + side[1] * dz, near, far)
     face = FACE_LEFT if t > near else face
     near = t
-    t, far = cut(part[SIDE] + oy - side * oz, side * dz - dy, near, far)
+    t, far = cut(side[0] + oy - side[1] * oz, side[1] * dz - dy, near, far)
     face = FACE_RIGHT if t > near else face
     return t, far, face
 
