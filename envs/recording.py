@@ -15,6 +15,7 @@ from torch import Tensor
 
 from envs.outcome import Outcome
 from envs.scene_table import RecordingError, as_json, column_of, read_table, scene_columns, scenes_of, tensor_of, write_table
+from sensors.errors import ConfigError
 from sensors.scene import Scene
 
 FORMAT, VERSION = "drive-fusion recording", 1
@@ -101,7 +102,7 @@ class Recording:
                 tensor_of(table[name], about["shapes"].get(name, []))[last_rows] for name in DECISION_COLUMNS
             )
             plain = {name: about[name] for name in ("id", "config", "world", "seed", "autopilot", "dt_s", "versions")}
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        except (KeyError, ValueError, RuntimeError, TypeError, ConfigError) as error:
             raise RecordingError(f"{path}: a recording with parts missing or of wrong shape ({error}); record it again") from error
         return cls(
             **plain,

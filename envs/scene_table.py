@@ -22,7 +22,7 @@ import torch
 from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
-from sensors.errors import DriveFusionError
+from sensors.errors import ConfigError, DriveFusionError
 from sensors.road import Pieces, RoadMap
 from sensors.scene import Faults, Scene, Weather
 
@@ -180,7 +180,7 @@ def read_table(path: str | Path, expected_format: str, version: int) -> tuple[pa
         with filesystem.open(place, "rb") as file:
             table = pq.ParquetFile(file, page_checksum_verification=True).read()
         metadata = json.loads((table.schema.metadata or {})[METADATA_KEY])
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pa.ArrowException, OSError, ValueError, KeyError, ConfigError) as error:
         if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
             raise
         reason = "it is a Parquet file of another program" if isinstance(error, KeyError) else str(error).splitlines()[0]

@@ -13,7 +13,7 @@ class DriveFusionError(Exception):
     """Any error that this project raises on purpose."""
 
 
-class ConfigError(DriveFusionError, ValueError):
+class ConfigError(DriveFusionError):
     """A setting, name, shape or device that cannot be used."""
 
 
