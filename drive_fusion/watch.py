@@ -40,6 +40,7 @@ class TrainingWatch(BaseCallback):
         self.checkpoint, self.steps, self.save_every = checkpoint, steps, save_every
         self._asked_to_stop = False
         self._saved_at = 0
+        self._tenths_told = 0
         self._episodes: deque[dict[str, float]] = deque(maxlen=EPISODES_SHOWN)
         self._marks = {"rollout": 0.0, "update": 0.0}
         self._bar = Progress(
@@ -112,6 +113,10 @@ class TrainingWatch(BaseCallback):
             self.logger.record(f"episode/{name}", value)
         shown = f"return {figures['return']:.1f}, ended early {100 * figures['terminated']:.0f} %" if figures else ""
         self._bar.update(self._task, completed=self.num_timesteps, figures=shown)
+        tenth = 10 * self.num_timesteps // self.steps
+        if self._bar.disable and tenth > self._tenths_told:
+            self._tenths_told = tenth
+            print(f"{self.num_timesteps:>8} of {self.steps} steps: {shown}", file=sys.stderr, flush=True)
 
     def _time(self, ended: str) -> None:
         """Log how long a rollout or an update took."""

@@ -270,7 +270,9 @@ def make_video(clip: Clip, folder: str | Path, width_px: int = 640) -> tuple[Pat
 
     path = Path(folder) / f"{clip.content_hash}.mp4"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path, write_clip_video(clip.recording.scenes, path, width_px=width_px)
+    scenes = clip.recording.scenes
+    from_start = replace(scenes, time_s=scenes.time_s - scenes.time_s[0])  # the clip's clock, as in its outcome, not the episode's
+    return path, write_clip_video(from_start, path, width_px=width_px)
 
 
 class ClipShelf:

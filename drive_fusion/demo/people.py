@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,26 +60,15 @@ def shelve_pairs(config: DemoConfig, study: Study, recordings: dict[str, list[Re
             watched = place < config.videos
             store.add_pair(first, second, pair.reason, labels_wanted=None if watched else 1)
             if watched:
-                _add_videos(study, store, shelf, (first, second))
+                shelf.add_video(first, CLIP_WIDTH_PX)
+                shelf.add_video(second, CLIP_WIDTH_PX)
         shelved = store.clips()
     return {
         "clips": len(shelved),
-        "pairs": dict(Counter(pair.reason for pair in pairs)),
+        **{f"{reason} pairs": count for reason, count in Counter(pair.reason for pair in pairs).items()},
         "clips with a crash": sum("crashed" in row.outcome for row in shelved),
         "pairs with videos": min(config.videos, len(pairs)),
     }
-
-
-def _add_videos(study: Study, store: Store, shelf: ClipShelf, clip_ids: tuple[str, str]) -> None:
-    from sensors.views.video import write_clip_video
-
-    for clip_id in clip_ids:
-        row = store.clip(clip_id)
-        if row is None or row.video_path is not None:
-            continue
-        path = study.clips / f"{clip_id}.mp4"
-        sha256 = write_clip_video(shelf[clip_id].recording.scenes, path, width_px=CLIP_WIDTH_PX)
-        store.add_clip(replace(row, video_path=f"clips/{path.name}", video_sha256=sha256))
 
 
 def let_scripts_label(config: DemoConfig, study: Study) -> dict[str, Any]:
