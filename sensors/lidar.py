@@ -7,6 +7,7 @@ Without noise every ray that meets something within the maximum range returns it
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -66,7 +67,7 @@ class Images(NamedTuple):
 
     range_m: Floats
     intensity: Floats
-    hit: NDArray[np.uint8]
+    hit: NDArray[np.generic]
     actor: NDArray[np.int16]
 
 
@@ -159,8 +160,7 @@ def _cast_row(beam: int, tangent: np.float32, count: int, s: Scratch) -> None:
     height = s.origin[2]
     per_height = f4(1.0 / height if height > 0.0 else 0.0)
     ax, ay, az = f4(s.world_R_sensor[0, 2]) * tangent, f4(s.world_R_sensor[1, 2]) * tangent, f4(s.world_R_sensor[2, 2]) * tangent
-    gx, gy, gz = s.directions[0], s.directions[1], s.directions[2]
-    cast_ground(gz, az, per_height, f4(max(height, 0.0) * GROUND_REFLECTIVITY), s.w, s.strength, s.actor)
+    cast_ground(s.directions[2], az, per_height, f4(max(height, 0.0) * GROUND_REFLECTIVITY), s.w, s.strength, s.actor)
     for n in range(count):
         actor, k0, k1, b0, b1 = s.spans[n]
         if not b0 <= beam < b1:
@@ -169,7 +169,7 @@ def _cast_row(beam: int, tangent: np.float32, count: int, s: Scratch) -> None:
         for begin, end in ((start, min(start + k1 - k0, columns)), (0, start + k1 - k0 - columns)):
             if begin < end:
                 a, z = begin & -VECTOR, min((end + VECTOR - 1) & -VECTOR, columns)
-                cast_part(s.planes[n], i4(actor), (ax, ay, az), (gx[a:z], gy[a:z], gz[a:z]), s.w[a:z], s.strength[a:z], s.actor[a:z])
+                cast_part(s.planes, n, i4(actor), (ax, ay, az), s.directions, (a, z), s.w, s.strength, s.actor)
 
 
 @kernel(nogil=True)
@@ -195,7 +195,8 @@ def _scan(first: int, end: int, scene: SceneArrays, optics: Optics, out: Images)
                 detect_exact(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, row)
 
 
-def _optics(lidars: Sequence[Lidar]) -> Optics:
+@functools.lru_cache(maxsize=16)
+def _optics(lidars: tuple[Lidar, ...]) -> Optics:
     azimuth = 2.0 * math.pi * (np.arange(lidars[0].columns) + 0.5) / lidars[0].columns
     elevation = np.array(lidars[0].elevations_rad)
     return Optics(
@@ -220,15 +221,15 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     worlds, sensors = scene.num_worlds, len(lidars)
     beams, columns = (lidars[0].beams, lidars[0].columns) if lidars else (0, 0)
     shape = (worlds, sensors, beams, columns)
-    frames = LidarFrames(
-        range_m=torch.empty(shape),
-        intensity=torch.empty(shape),
-        hit=torch.empty(shape, dtype=torch.bool),
-        actor=torch.empty(shape, dtype=torch.int16),
+    images = Images(np.empty(shape, f4), np.empty(shape, f4), np.empty(shape, np.bool_), np.empty(shape, np.int16))
+    if worlds and lidars:
+        out = images._replace(hit=images.hit.view(np.uint8))
+        over_worlds(_scan, worlds, scene_arrays(scene), _optics(tuple(lidars)), out)
+    return LidarFrames(
+        range_m=torch.from_numpy(images.range_m),
+        intensity=torch.from_numpy(images.intensity),
+        hit=torch.from_numpy(images.hit),
+        actor=torch.from_numpy(images.actor),
         valid=torch.ones((worlds, sensors), dtype=torch.bool),
         age_s=torch.zeros((worlds, sensors)),
     )
-    if worlds and lidars:
-        images = Images(frames.range_m.numpy(), frames.intensity.numpy(), frames.hit.view(torch.uint8).numpy(), frames.actor.numpy())
-        over_worlds(_scan, worlds, scene_arrays(scene), _optics(lidars), images)
-    return frames

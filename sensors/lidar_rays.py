@@ -18,7 +18,7 @@ from sensors.jit import kernel
 from sensors.noise import exp_fast, gaussian, hash2, remix
 from sensors.vehicle_shape import FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1
 
-f4, i2, i4, u1, u4 = np.float32, np.int16, np.int32, np.uint8, np.uint32
+f4, i2, i4, u1, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint32, np.uint64
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Actors = NDArray[np.int32]
@@ -76,7 +76,8 @@ def set_planes(part: Doubles, sensor: Doubles, heading: tuple[float, float], ref
         depth = offset - (nx * sensor[0] + ny * sensor[1] + nz * sensor[2])
         if abs(depth) < ON_PLANE_M:
             depth = ON_PLANE_M
-        planes[i, X], planes[i, Y], planes[i, Z] = (cos * nx - sin * ny) / depth, (sin * nx + cos * ny) / depth, nz / depth
+        scale = 1.0 / depth
+        planes[i, X], planes[i, Y], planes[i, Z] = (cos * nx - sin * ny) * scale, (sin * nx + cos * ny) * scale, nz * scale
         planes[i, ENTRY] = 0.0 if depth < 0.0 else NEVER
         planes[i, EXIT] = -NEVER if depth < 0.0 else 0.0
         planes[i, STRENGTH] = reflectivity * abs(depth) / math.sqrt(nx * nx + ny * ny + nz * nz)
@@ -88,26 +89,26 @@ def set_planes(part: Doubles, sensor: Doubles, heading: tuple[float, float], ref
 def span_of(part: Doubles, sensor: Doubles, sensor_R_actor: Doubles, tan_elevation: Floats, columns: int) -> tuple[int, int, int, int]:
     """Bound the columns [k0, k1) and beams [b0, b1) that can see a part; k0 may be negative, k1 - k0 is at most ``columns``."""
     m = sensor_R_actor
-    px, py, pz = np.empty(8), np.empty(8), np.empty(8)
-    cx, cy, low, high = 0.0, 0.0, 1e30, -1e30
-    for i in range(8):
-        z = part[Z1] if i & 1 else part[Z0]
-        x = part[FRONT] - part[FRONT_LEAN] * z if i & 2 else -part[REAR] + part[REAR_LEAN] * z
-        y = part[SIDE] - part[SIDE_LEAN] * z
-        x, y, z = x - sensor[0], (y if i & 4 else -y) - sensor[1], z - sensor[2]
-        px[i] = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z
-        py[i] = m[1, 0] * x + m[1, 1] * y + m[1, 2] * z
-        pz[i] = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z
-        cx, cy = cx + 0.125 * px[i], cy + 0.125 * py[i]
-        low, high = min(low, pz[i]), max(high, pz[i])
+    middle_z = 0.5 * (part[Z0] + part[Z1])
+    x = 0.5 * (part[FRONT] - part[REAR] + (part[REAR_LEAN] - part[FRONT_LEAN]) * middle_z) - sensor[0]
+    y, z = -sensor[1], middle_z - sensor[2]
+    cx, cy = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z, m[1, 0] * x + m[1, 1] * y + m[1, 2] * z
     centre = math.sqrt(cx * cx + cy * cy)
-    left, right, near, far = -1e30, 1e30, 1e30, 0.0
-    for i in range(8):
-        along, across = cx * px[i] + cy * py[i], cx * py[i] - cy * px[i]
-        if along <= 0.02 * centre:  # nearer than 2 cm, or round the sensor: no tangent
-            return 0, columns, 0, tan_elevation.size
-        left, right = max(left, across / along), min(right, across / along)
-        near, far = min(near, along), max(far, px[i] * px[i] + py[i] * py[i])
+    left, right, near, far, low, high = -1e30, 1e30, 1e30, 0.0, 1e30, -1e30
+    for level in range(2):
+        height = part[Z1] if level else part[Z0]
+        front, rear = part[FRONT] - part[FRONT_LEAN] * height - sensor[0], part[REAR_LEAN] * height - part[REAR] - sensor[0]
+        side, z = part[SIDE] - part[SIDE_LEAN] * height, height - sensor[2]
+        for corner in range(4):
+            x, y = front if corner & 1 else rear, (side if corner & 2 else -side) - sensor[1]
+            px, py = m[0, 0] * x + m[0, 1] * y + m[0, 2] * z, m[1, 0] * x + m[1, 1] * y + m[1, 2] * z
+            pz = m[2, 0] * x + m[2, 1] * y + m[2, 2] * z
+            along, across = cx * px + cy * py, cx * py - cy * px
+            if along <= 0.02 * centre:  # nearer than 2 cm, or round the sensor: no tangent
+                return 0, columns, 0, tan_elevation.size
+            tangent = across / along
+            left, right, low, high = max(left, tangent), min(right, tangent), min(low, pz), max(high, pz)
+            near, far = min(near, along), max(far, px * px + py * py)
     near, far = near / centre, math.sqrt(far)
     per_radian = columns / (2.0 * math.pi)
     middle = math.atan2(cy, cx) * per_radian - 0.5
@@ -138,9 +139,11 @@ def cast_ground(
 @rows
 def cast_part(
     planes: Floats,
+    part: int,
     number: np.int32,
     axis: tuple[float, float, float],
-    directions: tuple[Floats, Floats, Floats],
+    directions: Floats,
+    span: tuple[int, int],
     w: Floats,
     strength: Floats,
     actor: Actors,
@@ -148,25 +151,35 @@ def cast_part(
     """Let one beam's row see a part.
 
     Args:
-        planes: From ``set_planes``, (6, 6).
+        planes: From ``set_planes``, (parts, 6, 6).
+        part: Which of them.
         number: Whose part it is.
         axis: The sensor's axis in world axes times the tangent of the beam's elevation, three float32.
-        directions: Column directions in world axes, x, y and z, each (columns,).
+        directions: Column directions in world axes, (3, columns).
+        span: First column that can see it, and the one after the last; unsigned indices, as only they are known not to count
+            from the end, which would keep the loop from being vectorised. No slices: each would cost its reference counts.
         w: Largest inverse parameter so far, (columns,); changed where the part is nearer, as the others are.
         strength: Reflectivity times distance of the plane that has it, (columns,).
         actor: The actor that has it, (columns,).
     """
-    gx, gy, gz = directions
     ax, ay, az = axis
-    p = planes
-    top, bottom = p[0, Z], p[1, Z]
-    x2, x3, x4, x5, y2, y3, y4, y5 = p[2, X], p[3, X], p[4, X], p[5, X], p[2, Y], p[3, Y], p[4, Y], p[5, Y]
-    z2, z3, z4, z5 = p[2, Z], p[3, Z], p[4, Z], p[5, Z]
-    in0, in1, in2, in3, in4, in5 = p[0, ENTRY], p[1, ENTRY], p[2, ENTRY], p[3, ENTRY], p[4, ENTRY], p[5, ENTRY]
-    out0, out1, out2, out3, out4, out5 = p[0, EXIT], p[1, EXIT], p[2, EXIT], p[3, EXIT], p[4, EXIT], p[5, EXIT]
-    s0, s1, s2, s3, s4, s5 = p[0, STRENGTH], p[1, STRENGTH], p[2, STRENGTH], p[3, STRENGTH], p[4, STRENGTH], p[5, STRENGTH]
-    for k in range(w.size):
-        x, y, z = gx[k] + ax, gy[k] + ay, gz[k] + az
+    p, n, first = planes, u8(part), u8(span[0])
+    top, bottom = p[n, 0, Z], p[n, 1, Z]
+    x2, x3, x4, x5, y2, y3, y4, y5 = p[n, 2, X], p[n, 3, X], p[n, 4, X], p[n, 5, X], p[n, 2, Y], p[n, 3, Y], p[n, 4, Y], p[n, 5, Y]
+    z2, z3, z4, z5 = p[n, 2, Z], p[n, 3, Z], p[n, 4, Z], p[n, 5, Z]
+    in0, in1, in2, in3, in4, in5 = p[n, 0, ENTRY], p[n, 1, ENTRY], p[n, 2, ENTRY], p[n, 3, ENTRY], p[n, 4, ENTRY], p[n, 5, ENTRY]
+    out0, out1, out2, out3, out4, out5 = p[n, 0, EXIT], p[n, 1, EXIT], p[n, 2, EXIT], p[n, 3, EXIT], p[n, 4, EXIT], p[n, 5, EXIT]
+    s0, s1, s2, s3, s4, s5 = (
+        p[n, 0, STRENGTH],
+        p[n, 1, STRENGTH],
+        p[n, 2, STRENGTH],
+        p[n, 3, STRENGTH],
+        p[n, 4, STRENGTH],
+        p[n, 5, STRENGTH],
+    )
+    for column in range(span[1] - span[0]):
+        k = first + u8(column)
+        x, y, z = directions[0, k] + ax, directions[1, k] + ay, directions[2, k] + az
         w0, w1 = z * top, z * bottom
         w2, w3 = x * x2 + y * y2 + z * z2, x * x3 + y * y3 + z * z3
         w4, w5 = x * x4 + y * y4 + z * z4, x * x5 + y * y5 + z * z5

@@ -9,6 +9,7 @@ a standard deviation of resolution / sqrt(2 SNR). False alarms are Poisson with 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -209,6 +210,13 @@ def _scan(first: int, end: int, scene: SceneArrays, mounts: Floats, settings: Fl
         _report(found, actors, count, out.detections[b, k], out.mask[b, k], out.actor[b, k])
 
 
+@functools.lru_cache(maxsize=16)
+def _optics(radars: tuple[Radar, ...]) -> tuple[Floats, Floats]:
+    """The radars as the kernels take them: mounts (K, 4, 4), and half field of view, range, mean false alarms, noise (K, 4)."""
+    settings = [(0.5 * radar.horizontal_fov_rad, radar.max_range_m, mean_false_alarms(radar), float(radar.noise)) for radar in radars]
+    return mounts_of([radar.mount for radar in radars]), np.array(settings)
+
+
 def render_radar(scene: Scene, radars: Sequence[Radar]) -> RadarFrames:
     """Scan a scene with K radars that have room for the same number of detections.
 
@@ -229,8 +237,6 @@ def render_radar(scene: Scene, radars: Sequence[Radar]) -> RadarFrames:
         age_s=torch.zeros((worlds, sensors)),
     )
     if worlds and sensors:
-        settings = [(0.5 * radar.horizontal_fov_rad, radar.max_range_m, mean_false_alarms(radar), float(radar.noise)) for radar in radars]
         out = Detections(frames.detections.numpy(), frames.mask.view(torch.uint8).numpy(), frames.actor.numpy())
-        mounts = mounts_of([radar.mount for radar in radars])
-        over_worlds(_scan, worlds, scene_arrays(scene), mounts, np.array(settings), out)
+        over_worlds(_scan, worlds, scene_arrays(scene), *_optics(tuple(radars)), out)
     return frames

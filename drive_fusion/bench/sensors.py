@@ -6,6 +6,7 @@ every frame, as it must when things move. Each figure is the best of some repeat
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,7 +169,7 @@ def _open3d_s(scene: Scene, lidar: Lidar, config: SensorBench) -> float:
     from sensors.vehicle_shape import triangles
 
     try:
-        import open3d
+        open3d: Any = importlib.import_module("open3d")  # its stubs know no arrays
     except (ImportError, OSError) as error:
         raise ConfigError(f"open3d does not load ({error}); drive-fusion doctor says how, or leave it out with --no-open3d") from None
     vertices, faces, _ = triangles(scene, 0)
