@@ -25,7 +25,8 @@ LEAST_FPS = 15
 TELEPORT_M = 3.0
 """How far an actor may be from where its speeds lead it between two instants; beyond that it has not driven there."""
 SCENES_AT_ONCE = 15
-COLOURS = {"x264-params": "colorprim=bt709:transfer=bt709:colormatrix=bt709:range=tv"}
+ENCODER = "colorprim=bt709:transfer=bt709:colormatrix=bt709:range=tv:mbtree=0"
+"""x264's settings: what the colours mean, and no macroblock tree, whose decisions differ between runs."""
 
 
 def interpolate(scenes: Scene, fps: float) -> tuple[Scene, Tensor]:
@@ -122,7 +123,7 @@ def write_video(pictures: Iterable[NDArray[np.uint8]], path: Path | str, fps: in
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            stream = container.add_stream("libx264", rate=fps, options={"crf": str(quality), "preset": "veryfast"} | COLOURS)
+            stream = container.add_stream("libx264", rate=fps, options={"crf": str(quality), "preset": "veryfast", "x264-params": ENCODER})
             stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
             stream.time_base = Fraction(1, fps)
             stream.codec_context.gop_size = fps
