@@ -20,7 +20,7 @@ class DemoConfig:
     """The sensors that the driver sees with."""
     seed: int = 0
     """Seed of everything that is drawn."""
-    teaching_episodes: int = 256
+    teaching_episodes: int = 384
     """Episodes of a rule-based driver to clone the warm start from."""
     clip_episodes: int = 48
     """Episodes of each driver to cut clips from."""
@@ -28,7 +28,7 @@ class DemoConfig:
     """Pairs that the scripted reviewers compare."""
     ride_alongs: int = 300
     """Clips that the scripted rider watches with a hand at the wheel."""
-    videos: int = 12
+    videos: int = 8
     """Pairs that get videos, so that a person can label them."""
     steps: int = 40_000
     """Environment steps of PPO on the learned reward."""
