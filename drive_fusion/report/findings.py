@@ -24,8 +24,8 @@ def compared(name: str, other: str, what: str, words: tuple[str, str], differenc
     """
     interval = f"{difference.value:+.{digits}f} [{difference.low:+.{digits}f}, {difference.high:+.{digits}f}] {unit}"
     if difference.low <= 0.0 <= difference.high:
-        return f"No difference in {what} between {name} and {other} is shown: {interval} contains zero."
-    return f"{name} {words[difference.value < 0]} {other}: {interval}."
+        return f"No difference in {what} between “{name}” and “{other}” is shown: {interval} contains zero."
+    return f"“{name}” {words[difference.value < 0]} “{other}”: {interval}."
 
 
 def driver_findings(evaluations: Sequence[Evaluation], name: str, others: Sequence[str]) -> list[str]:
