@@ -34,7 +34,7 @@ class DemoConfig:
     """Environment steps of PPO on the learned reward."""
     num_envs: int = 32
     """Worlds stepped side by side in training."""
-    evaluation_seeds: int = 100
+    evaluation_seeds: int = 200
     """Held-out episodes that every driver is scored on."""
 
     def __post_init__(self) -> None:
