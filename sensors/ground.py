@@ -94,22 +94,27 @@ def run_of(forward, left, curvature):  # type: ignore[no-untyped-def]
 
 @kernel(fastmath=FAST)
 def line_share(lines, n, px, py, ux, uy, vx, vy, widest):  # type: ignore[no-untyped-def]
-    """Share of a pixel that painted line ``n`` covers; u and v are the pixel's edges on the ground, no longer than ``widest`` together."""
+    """Share of a pixel that painted line ``n`` covers, and whether its middle is painted.
+
+    u and v are the pixel's edges on the ground, no longer than ``widest`` together.
+    """
     x, y, cos, sin, curvature = px - lines[n, PX], py - lines[n, PY], lines[n, COS], lines[n, SIN], lines[n, CURVATURE]
     forward, left = x * cos + y * sin, y * cos - x * sin
     offset = offset_of(forward, left, curvature)
     if abs(offset) > HALF_PAINT + HALF * min(widest, WIDEST):
-        return ZERO
+        return ZERO, False
     run = run_of(forward, left, curvature)
     if run < lines[n, LOW] or run >= lines[n, HIGH]:
-        return ZERO
+        return ZERO, False
     across = min(max(abs(uy * cos - ux * sin) + abs(vy * cos - vx * sin), f4(1e-3)), WIDEST)
-    share = band(offset, -HALF_PAINT, HALF_PAINT, across)
+    share, painted = band(offset, -HALF_PAINT, HALF_PAINT, across), abs(offset) <= HALF_PAINT
     phase = lines[n, LAST]
     if phase >= ZERO:
         along = max(abs(ux * cos + uy * sin) + abs(vx * cos + vy * sin), f4(1e-2))
         share *= dash_share(run + phase, along)
-    return share
+        periods = (run + phase) * PER_PERIOD
+        painted = painted and periods - floor(periods) < DASH_SHARE
+    return share, painted
 
 
 @kernel(fastmath=FAST)
@@ -170,7 +175,8 @@ def ground_row(grid, place, s, first, count, label):  # type: ignore[no-untyped-
                 what = ROAD if best >= ZERO else (SHOULDER if best >= -SHOULDER_WIDTH else GRASS)
             widest = abs(ux) + abs(uy) + abs(vx) + abs(vy)
             for line in range(line_from[where], line_from[where + u8(1)]):
-                share += line_share(lines, u8(line), px, py, ux, uy, vx, vy, widest)
-            what = PAINT if share > HALF else what
+                part, painted = line_share(lines, u8(line), px, py, ux, uy, vx, vy, widest)
+                share += part
+                what = PAINT if painted else what
         s[PAINT_SHARE + k], s[ROAD_SHARE + k] = min(share, ONE), inner
         s[HARD_SHARE + k], label[k] = outer, what

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -125,6 +124,6 @@ def compose(
     for b in range(scene.num_worlds):
         text = captions[b] if captions is not None else action_text(actions[b])
         speed = f"{abs(speeds[b]) * 3.6:.0f} km/h"
-        bar = caption_bar(size.width_px, size.caption_px, f"{math.floor(times[b] * 10 + 1e-6) / 10:.1f} s", speed, text, crashed[b])
+        bar = caption_bar(size.width_px, size.caption_px, f"{times[b]:.1f} s", speed, text, crashed[b])
         pictures[b, size.camera_px : below] = bar
     return pictures

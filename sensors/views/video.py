@@ -24,6 +24,8 @@ from sensors.views.yuv import yuv420p
 LEAST_FPS = 15
 TELEPORT_M = 3.0
 """How far an actor may be from where its speeds lead it between two instants; beyond that it has not driven there."""
+CLOCK_ROUNDING_S = 1e-4
+"""What a clock in float32 may be off by; a frame so close to an instant is that instant."""
 SCENES_AT_ONCE = 15
 ENCODER = "colorprim=bt709:transfer=bt709:colormatrix=bt709:range=tv:mbtree=0"
 """x264's settings: what the colours mean, and no macroblock tree, whose decisions differ between runs."""
@@ -49,12 +51,12 @@ def interpolate(scenes: Scene, fps: float) -> tuple[Scene, Tensor]:
     if scenes.num_worlds == 0 or not fps > 0.0:
         raise ConfigError(f"cannot interpolate {scenes.num_worlds} instants at {fps} frames/s; expected at least one, and a positive rate")
     clock, cut = _timeline(scenes)
-    count = int(np.floor(clock[-1] * fps + 1e-6)) + 1
+    count = int(np.floor((clock[-1] + CLOCK_ROUNDING_S) * fps)) + 1
     at = np.minimum(np.arange(count) / fps, clock[-1])
-    index = np.clip(np.searchsorted(clock, at + 1e-9, side="right") - 1, 0, len(clock) - 1)
+    index = np.clip(np.searchsorted(clock, at + CLOCK_ROUNDING_S, side="right") - 1, 0, len(clock) - 1)
     after = np.minimum(index + 1, len(clock) - 1)
     gap = np.where(after > index, clock[after] - clock[index], 1.0)
-    share = np.where(cut[index], 0.0, (at - clock[index]) / gap)
+    share = np.where(cut[index], 0.0, np.maximum(at - clock[index], 0.0) / gap)
     held = scenes.select(torch.as_tensor(index))
     return _between(held, scenes.select(torch.as_tensor(after)), torch.as_tensor(share), torch.as_tensor(gap)), torch.as_tensor(index)
 
