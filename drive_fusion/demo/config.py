@@ -7,6 +7,9 @@ from pathlib import Path
 
 from sensors.errors import ConfigError
 
+CLIP_WIDTH_PX = 426
+"""Width of the demo's videos: sharp enough to judge a ride by, and quickly made."""
+
 
 @dataclass(frozen=True)
 class DemoConfig:
@@ -20,7 +23,7 @@ class DemoConfig:
     """The sensors that the driver sees with."""
     seed: int = 0
     """Seed of everything that is drawn."""
-    teaching_episodes: int = 384
+    teaching_episodes: int = 256
     """Episodes of a rule-based driver to clone the warm start from."""
     clip_episodes: int = 48
     """Episodes of each driver to cut clips from."""
@@ -28,13 +31,13 @@ class DemoConfig:
     """Pairs that the scripted reviewers compare."""
     ride_alongs: int = 300
     """Clips that the scripted rider watches with a hand at the wheel."""
-    videos: int = 8
+    videos: int = 6
     """Pairs that get videos, so that a person can label them."""
-    steps: int = 40_000
+    steps: int = 32_000
     """Environment steps of PPO on the learned reward."""
     num_envs: int = 32
     """Worlds stepped side by side in training."""
-    evaluation_seeds: int = 200
+    evaluation_seeds: int = 120
     """Held-out episodes that every driver is scored on."""
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from drive_fusion.demo.config import DemoConfig
+from drive_fusion.demo.config import CLIP_WIDTH_PX, DemoConfig
 from drive_fusion.study import Study
 
 WARM, LEARNED = "warm start", "after PPO"
@@ -132,7 +132,7 @@ def film_before_and_after(config: DemoConfig, study: Study) -> list[dict[str, st
         recording.save(study.run(run) / "recordings" / f"seed-{seed}.parquet")
         path = study.folder / "videos" / f"{run}.mp4"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_clip_video(recording.scenes, path)
+        write_clip_video(recording.scenes, path, width_px=CLIP_WIDTH_PX)
         end = "crashed" if bool(recording.scenes.crashed[-1, 0]) else "did not crash"
         caption = f"{name}, test seed {seed}: {end} in {float(recording.scenes.time_s[-1]):.0f} s. The start of the median change in score."
         videos.append({"path": f"videos/{run}.mp4", "caption": caption})

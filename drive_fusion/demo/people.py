@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drive_fusion.demo.config import DemoConfig
+from drive_fusion.demo.config import CLIP_WIDTH_PX, DemoConfig
 from drive_fusion.study import Study
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ FORK_DECISION = 4
 REVIEWERS = {"script-mistake": ("mistake", 0.6), "script-oracle": ("oracle", 0.4)}
 """Pseudonym of each scripted reviewer: its teacher, and its share of the pairs."""
 RIDER = "script-rider"
-CLIP_WIDTH_PX = 426
 
 
 def record_drivers(config: DemoConfig, warm: Path) -> dict[str, list[Recording]]:
