@@ -13,7 +13,7 @@ CLIP_WIDTH_PX = 426
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """Options of ``drive-fusion demo``. The defaults take some eight minutes on two cores without a GPU."""
+    """Options of ``drive-fusion demo``. The defaults take some seven minutes on two cores without a GPU."""
 
     study: Path = Path("studies/demo")
     """The study's folder; a study that was stopped goes on from its last finished stage."""
