@@ -13,11 +13,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from drive_fusion.checkpoint import MANIFEST, CheckpointError
-from drive_fusion.device import device_named
 from drive_fusion.ppo import FusedPPO, folder_of
 from drive_fusion.rule_driver import RuleDriver
 from envs.drivers import DRIVERS, Driver, driver_named
 from envs.observation import pack
+from sensors.device import device_named
 from sensors.errors import ConfigError, unknown_name
 from sensors.frames import Frames
 from sensors.rig import Rig, rig_named

@@ -21,10 +21,10 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch import Tensor
 
 from drive_fusion.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
-from drive_fusion.device import device_named
 from drive_fusion.extractor import FusedExtractor, ModelSize
 from drive_fusion.fusion import Spatial
 from drive_fusion.plain import PlainDataError, decode, encode
+from sensors.device import device_named
 from sensors.errors import ConfigError, DriveFusionError, SensorFault
 from sensors.rig import Rig
 

@@ -195,7 +195,7 @@ def environment(config: TrainConfig) -> Any:
 
 
 def _device(config: TrainConfig) -> str:
-    from drive_fusion.device import device_named
+    from sensors.device import device_named
 
     device = device_named(config.device)
     if config.device == "auto":

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sensors.errors import ConfigError, unknown_name
-
-DEVICES = ("auto", "cpu", "cuda")
+from sensors.device import device_named
+from sensors.errors import ConfigError
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
@@ -67,17 +66,7 @@ def resolve_device(device: str | torch.device, announce: str | None) -> torch.de
     Raises:
         ConfigError: No such device, or no GPU here.
     """
-    if device == "auto":
-        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if announce:
-            print(f"{announce}: device auto is {chosen}", file=sys.stderr)
-        return chosen
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError):
-        raise unknown_name("device", str(device), DEVICES) from None
-    if resolved.type not in ("cpu", "cuda"):
-        raise unknown_name("device", str(device), DEVICES)
-    if resolved.type == "cuda" and (not torch.cuda.is_available() or (resolved.index or 0) >= torch.cuda.device_count()):
-        raise ConfigError(f"device is {device!r}, but torch sees {torch.cuda.device_count()} CUDA devices here; use 'cpu' or 'auto'")
-    return resolved
+    chosen = device_named(device)
+    if announce and str(device) == "auto":
+        print(f"{announce}: device auto is {chosen}", file=sys.stderr)
+    return chosen

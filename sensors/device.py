@@ -1,4 +1,4 @@
-"""Which device the networks run on. Asking for a GPU that is not there is an error; only "auto" chooses."""
+"""Which device worlds hand out on and networks run on. Asking for a GPU that is not there is an error; only "auto" chooses."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def device_named(name: str | torch.device) -> torch.device:
         raise unknown_name("device", text, DEVICE_KINDS)
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {text!r}: this machine has {torch.cuda.device_count()} usable GPUs; use device='cpu' or 'auto'")
+    seen = torch.cuda.device_count()
+    if kind == "cuda" and int(number or 0) >= seen:
+        raise ConfigError(f"device {text!r}: torch sees {seen} CUDA devices, so there are {seen} usable GPUs; use device='cpu' or 'auto'")
     return torch.device(text)
