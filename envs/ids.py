@@ -55,4 +55,8 @@ def register_all() -> None:
     """Register every id with gymnasium; entry points are strings, so nothing heavy is imported. Safe to call again."""
     for id in SINGLE_AGENT_IDS:
         if f"{NAMESPACE}/{id}" not in registry:
-            register(id=f"{NAMESPACE}/{id}", entry_point="envs.gym:DrivingEnv", kwargs={"id": id})
+            register(
+                id=f"{NAMESPACE}/{id}",
+                entry_point=f"envs.entry_points:single/{id}",
+                vector_entry_point=f"envs.entry_points:vector/{id}",
+            )
