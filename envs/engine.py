@@ -1,0 +1,89 @@
+"""What a World asks of the kernels behind it: one engine steps the straight highway, another one any road network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from sensors.errors import ConfigError
+from sensors.road import RoadMap
+
+Observations = dict[str, NDArray[Any]]
+"""An observation of B worlds by its parts; the key "" holds one that has no parts."""
+
+
+class NotNative(ConfigError):
+    """A setting that highway-env allows and the kernels lack: ``ReferenceWorld`` serves it."""
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Controls of actors that somebody else drives for one decision, in the order and frame of the scene."""
+
+    actors: NDArray[np.bool_]  # (B, A)
+    controls: NDArray[np.float64]  # (substeps, B, A, 2) acceleration [m/s2], steering [rad, to the left]
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """What one decision of B worlds gave."""
+
+    reward: NDArray[np.float64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    terms: dict[str, NDArray[np.float64]]
+    instants: tuple[Any, ...] = ()
+    """The engine's own snapshots after every substep, where they were asked for."""
+    observations: Observations = field(default_factory=dict)
+    """Of the worlds as they then stand, where finished episodes are followed by new ones."""
+    finals: Observations = field(default_factory=dict)
+    """Of the worlds as their episodes ended, zero elsewhere."""
+
+
+class Engine(Protocol):
+    """Steps B worlds of one id with one configuration."""
+
+    road: RoadMap
+    action_names: tuple[str, ...]
+    num_actions: int | None
+    action_width: int
+    action_space: spaces.Space[Any]
+    observation_space: spaces.Space[Any]
+    decision_s: float
+    substep_s: float
+    substeps: int
+    horizon_steps: int
+    has_autopilot: bool
+    cars: NDArray[Any]
+    """(B, A) records."""
+    episodes: NDArray[Any]
+    """(B,) records."""
+    kept: Observations
+    """An observation that cannot be made again from the records; most ids have none."""
+
+    def renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+        """Start episodes; a seed of -1 goes on with the world's own generator."""
+
+    def step(
+        self, actions: NDArray[Any], autopilot: NDArray[np.bool_], hands: Hands | None, instants: bool, autoreset: bool, threads: int
+    ) -> Stepped:
+        """Advance every world by one decision."""
+
+    def observation(self) -> Observations:
+        """Observe every world as it stands."""
+
+    def actors(self, instant: Any = None) -> dict[str, NDArray[Any]]:
+        """The actors of all worlds by fields of ``Scene``, now or at a snapshot."""
+
+    def last_actions(self) -> NDArray[np.float32]:
+        """The last action of every world as the scene carries it, (B, C)."""
+
+    def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
+        """Raise ConfigError unless records that were handed in can be stepped."""
+
+    def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
+        """Go on from checked records."""

@@ -1,0 +1,112 @@
+"""Collisions of cars with cars and obstacles of any size: separating axes of two boxes, swept by one substep.
+
+Source: highway_env.utils.are_polygons_intersecting and RoadObject.handle_collisions. Pairs are gone through in the order of the list,
+each car with the later cars, then with the obstacles; a later push replaces an earlier one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from envs.network.layout import LANDMARK, OBSTACLE
+from envs.traffic.collisions import APART, OVERLAP, WILL_OVERLAP, Corners, extent, interval_distance, middle
+from envs.traffic.elementary import dot2, leaf, norm2
+
+
+@leaf()
+def corners(car: Any) -> tuple[Corners, Corners]:
+    """A box's corners in turn: their x and their y [m]."""
+    half_length, half_width = car.length_m / 2.0, car.width_m / 2.0
+    long_x, long_y = car.cos * half_length, car.sin * half_length
+    wide_x, wide_y = car.sin * half_width, car.cos * half_width
+    x = (-long_x + wide_x + car.x_m, -long_x - wide_x + car.x_m, long_x - wide_x + car.x_m, long_x + wide_x + car.x_m)
+    y = (-long_y - wide_y + car.y_m, -long_y + wide_y + car.y_m, long_y + wide_y + car.y_m, long_y - wide_y + car.y_m)
+    return x, y
+
+
+@leaf()
+def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
+    """Test two boxes by separating axes.
+
+    Args:
+        first: Record of a car.
+        second: Record of another, or of an obstacle.
+        dt: How far ahead to look at constant velocity [s].
+
+    Returns:
+        Bits OVERLAP and WILL_OVERLAP, and the shortest way out of the overlap, x and y [m].
+    """
+    a_x, a_y = corners(first)
+    b_x, b_y = corners(second)
+    between_x, between_y = middle(a_x) - middle(b_x), middle(a_y) - middle(b_y)
+    sweep_x = first.speed_mps * first.cos * dt - second.speed_mps * second.cos * dt
+    sweep_y = first.speed_mps * first.sin * dt - second.speed_mps * second.sin * dt
+    overlap = will_overlap = True
+    shortest, away_x, away_y = math.inf, 0.0, 0.0
+    for side in range(8):
+        x, y = (a_x, a_y) if side < 4 else (b_x, b_y)
+        start, end = side % 4, (side + 1) % 4
+        normal_x, normal_y = -y[end] + y[start], x[end] - x[start]
+        length = norm2(normal_x, normal_y)
+        normal_x /= length
+        normal_y /= length
+        low_a, high_a = extent(a_x, a_y, normal_x, normal_y)
+        low_b, high_b = extent(b_x, b_y, normal_x, normal_y)
+        if interval_distance(low_a, high_a, low_b, high_b) > 0.0:
+            overlap = False
+        swept = dot2(normal_x, normal_y, sweep_x, sweep_y)
+        if swept < 0.0:
+            low_a += swept
+        else:
+            high_a += swept
+        distance = interval_distance(low_a, high_a, low_b, high_b)
+        if distance > 0.0:
+            will_overlap = False
+        if not overlap and not will_overlap:
+            return APART, 0.0, 0.0
+        if abs(distance) < shortest:
+            shortest = abs(distance)
+            outwards = dot2(between_x, between_y, normal_x, normal_y) > 0.0
+            away_x, away_y = (normal_x, normal_y) if outwards else (-normal_x, -normal_y)
+    return (OVERLAP if overlap else 0) + (WILL_OVERLAP if will_overlap else 0), shortest * away_x, shortest * away_y
+
+
+@leaf()
+def push(car: Any, x: float, y: float) -> None:
+    """Note a push for the next substep."""
+    car.pushed = True
+    car.impact_x_m = x
+    car.impact_y_m = y
+
+
+@leaf()
+def collide(first: Any, second: Any, dt: float) -> None:
+    """Test a car and a later car or an obstacle, and write what happens to both."""
+    if not (first.looks_out or second.looks_out):
+        return
+    dx, dy = second.x_m - first.x_m, second.y_m - first.y_m
+    reach = (first.diagonal_m + second.diagonal_m) / 2.0 + first.speed_mps * dt
+    if abs(dx) > reach or abs(dy) > reach or norm2(dx, dy) > reach:
+        return
+    verdict, way_x, way_y = separate(first, second, dt)
+    if verdict & WILL_OVERLAP:
+        if second.driver == OBSTACLE:
+            push(first, way_x, way_y)
+        else:
+            push(first, way_x / 2.0, way_y / 2.0)
+            push(second, -way_x / 2.0, -way_y / 2.0)
+    if verdict & OVERLAP:
+        first.crashed = True
+        second.crashed = True
+
+
+@leaf()
+def collide_all(cars: Any, vehicles: int, room: int, dt: float) -> None:
+    """Test every pair of cars, and every car with every obstacle."""
+    for number in range(vehicles):
+        for later in range(number + 1, vehicles):
+            collide(cars[number], cars[later], dt)
+        for thing in range(room, len(cars)):
+            if cars[thing].driver != LANDMARK:
+                collide(cars[number], cars[thing], dt)

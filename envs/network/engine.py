@@ -1,0 +1,303 @@
+"""The engine that steps worlds on any road network; its settings are read once from a highway-env environment, which is then let go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.class_constants import in_place, pristine
+from envs.engine import Hands, NotNative, Observations, Stepped
+from envs.network.actions import Actions
+from envs.network.batch import hand_out, step_worlds, take_wheels
+from envs.network.choice import module_of
+from envs.network.fixtures import fixtures_of
+from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OUTCOME, Rules
+from envs.network.observations import observer_for
+from envs.network.scenarios.scenario import Scenario, duration_of
+from envs.network.tables import network_of
+from envs.reference_config import checked_config
+from envs.reference_episode import _made, environment_class
+from envs.road_maps import road_map_of
+from sensors.errors import ConfigError
+from sensors.launch import over_shares
+from sensors.scene import VEHICLE_HEIGHT_M, Kind
+
+IDM_VEHICLE = "highway_env.vehicle.behavior.IDMVehicle"
+RECORDING_S = 30.0
+"""Length of an episode for those who need one where highway-env sets no limit."""
+
+
+class NetworkEngine:
+    """See ``envs.engine.Engine``."""
+
+    def __init__(self, id: str, num_worlds: int, config: Mapping[str, Any] | None) -> None:
+        """Read an id's settings and make room for its worlds.
+
+        Raises:
+            NotNative: highway-env has it, the kernels lack it.
+            ConfigError: highway-env has no such setting.
+        """
+        cls, limit = environment_class(id)
+        with in_place(pristine()):
+            env = _made(cls, checked_config(id, config or {}))
+            self._read(env, id, limit or 0)
+        self.cars = np.zeros((num_worlds, self._rules.room + len(self._fixtures)), CAR)
+        self.episodes = np.zeros(num_worlds, EPISODE)
+        self.kept: Observations = {}
+
+    def _read(self, env: Any, id: str, limit: int) -> None:
+        """Take over everything that the kernels need from an environment."""
+        self.config: dict[str, Any] = env.config
+        if env.config["other_vehicles_type"] != IDM_VEHICLE:
+            raise NotNative(f"other_vehicles_type {env.config['other_vehicles_type']}")
+        module = module_of(env)
+        destinations = getattr(module, "DESTINATIONS", ())
+        connected = bool(env.config["neighbour_vehicles_connected_lanes"])
+        self._network = network_of(env.road.network, destinations, connected)
+        self._actions = Actions.of(env)
+        self._scenario: Scenario = module.scenario_of(env)
+        self._fixtures = fixtures_of(env)
+        self._rules = _rules_of(env, self._scenario, self._actions, destinations, limit)
+        self._observer = observer_for(env, self._network, self._rules, self._actions.targets_mps)
+        self.road = road_map_of(env.road.network, id)
+        self.action_names, self.num_actions, self.action_width = self._actions.names, self._actions.count, self._actions.width
+        self.action_space, self.observation_space = env.action_space, env.observation_space
+        self.decision_s, self.substep_s, self.substeps = self._rules.decision_s, self._rules.substep_s, self._rules.substeps
+        self.horizon_steps = limit or _steps_until(float(env.config.get("duration", RECORDING_S)), self.decision_s)
+        self.has_autopilot = self._scenario.has_autopilot
+
+    def renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+        """See ``Engine.renew``."""
+        self._renew(0, len(self.episodes), seeds, where)
+        if self._scenario.keeps_observation:
+            self._keep(self._observed(where))
+
+    def _renew(self, first: int, end: int, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+        scenario = self._scenario
+        scenario.spawn(
+            first,
+            end,
+            self.cars,
+            self.episodes,
+            self._network,
+            self._rules,
+            self._actions.targets_mps,
+            self._fixtures,
+            scenario.params,
+            seeds,
+            where,
+        )
+
+    def _observed(self, where: NDArray[np.bool_] | None = None) -> Observations:
+        """Observe worlds; the rest keeps what was kept of it."""
+        out = self._observer.new(len(self.episodes))
+        for name, values in self.kept.items():
+            out[name][:] = values
+        self._observer.write(0, len(self.episodes), where, self.cars, self.episodes, out)
+        return out
+
+    def _keep(self, observations: Observations) -> None:
+        self.kept = {name: values.copy() for name, values in observations.items()}
+
+    def step(
+        self, actions: NDArray[Any], autopilot: NDArray[np.bool_], hands: Hands | None, instants: bool, autoreset: bool, threads: int
+    ) -> Stepped:
+        """See ``Engine.step``."""
+        self._make_room()
+        decision = _Decision(self, actions, autopilot, hands, instants, autoreset)
+        over_shares(decision.run, len(self.episodes), threads)
+        self._note(actions, autopilot)
+        if self._scenario.keeps_observation:
+            self._keep(decision.observations)
+        return decision.stepped(self._scenario.terms)
+
+    def _note(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> None:
+        """Write each world's last action down; a world that began anew has none."""
+        fresh = self.episodes["decisions"] == 0
+        if self._actions.count is not None:
+            self.episodes["action"] = np.where(fresh, NOBODY, np.where(autopilot, self._actions.idle, actions))
+            return
+        given = np.where((fresh | autopilot)[:, None], 0, actions)
+        self.episodes["throttle"] = given[:, 0]
+        if self._actions.width > 1:
+            self.episodes["wheel"] = given[:, 1]
+
+    def _make_room(self) -> None:
+        """Give the records of vehicles more room before one too many is spawned; scenes then hold more actors."""
+        room, most = self._rules.room, int(self.episodes["vehicles"].max())
+        if self._scenario.after is None or most < room:
+            return
+        wider = np.zeros((len(self.cars), self.cars.shape[1] + room), CAR)
+        wider[:, :room], wider[:, 2 * room :] = self.cars[:, :room], self.cars[:, room:]
+        self.cars, self._rules = wider, self._rules._replace(room=2 * room)
+
+    def observation(self) -> Observations:
+        """See ``Engine.observation``."""
+        return {name: values.copy() for name, values in self.kept.items()} if self._scenario.keeps_observation else self._observed()
+
+    def actors(self, instant: Any = None) -> dict[str, NDArray[Any]]:
+        """See ``Engine.actors``."""
+        cars, vehicles = (self.cars, self.episodes["vehicles"]) if instant is None else instant
+        solid = int((self._fixtures["driver"] != LANDMARK).sum())
+        shape = (len(cars), self._rules.room + solid)
+        floats, kinds, flags = np.zeros((12, *shape)), np.zeros(shape, np.int64), np.zeros((2, *shape), np.bool_)
+        hand_out(cars, vehicles.copy(), self.episodes, self._rules.room, floats, kinds, flags, self._network.lanes)
+        return {
+            "position_m": np.stack((floats[0], floats[1]), -1),
+            "heading_rad": floats[2],
+            "velocity_mps": np.stack((floats[3], floats[4]), -1),
+            "acceleration_mps2": np.stack((floats[5], floats[6]), -1),
+            "yaw_rate_radps": floats[7],
+            "size_m": np.stack((floats[8], floats[9], VEHICLE_HEIGHT_M * flags[1]), -1),
+            "along_mps2": floats[10],
+            "lane_change": floats[11],
+            "kind": np.where(kinds > 0, int(Kind.OBSTACLE), int(Kind.CAR)),
+            "crashed": flags[0],
+            "valid": flags[1],
+        }
+
+    def last_actions(self) -> NDArray[np.float32]:
+        """See ``Engine.last_actions``."""
+        if self._actions.count is None:
+            return np.stack((self.episodes["throttle"], self.episodes["wheel"]), -1)[:, : self._actions.width].astype(np.float32)
+        return np.asarray(np.arange(self._actions.count) == self.episodes["action"][:, None], np.float32)
+
+    def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
+        """See ``Engine.check``."""
+        lanes, routes = len(self._network.lanes), len(self._network.routes)
+        for name, low, high in (("lane", 0, lanes), ("target_lane", 0, lanes), ("route", NOBODY, routes)):
+            if not ((cars[name] >= low) & (cars[name] < high)).all():
+                raise ConfigError(f"load: {name} of the state is outside {low} to {high - 1}")
+        place = (cars["route_place"] >= 0) & (cars["route_place"] < self._network.routes.shape[1])
+        if not place.all() or not ((cars["driver"] >= BY_IDM) & (cars["driver"] <= LANDMARK)).all():
+            raise ConfigError("load: drivers or routes of the state are not ones that a world can have")
+        room = cars.shape[1] - len(self._fixtures)
+        counts = (episodes["vehicles"] >= 1) & (episodes["vehicles"] <= room)
+        if not (counts & (episodes["ego"] >= 0) & (episodes["ego"] < episodes["vehicles"])).all():
+            raise ConfigError(f"load: the state's worlds hold numbers of vehicles outside 1 to {room}")
+
+    def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
+        """See ``Engine.take``."""
+        self.cars, self.episodes, self.kept = cars.copy(), episodes.copy(), {name: values.copy() for name, values in kept.items()}
+        self._rules = self._rules._replace(room=cars.shape[1] - len(self._fixtures))
+
+
+class _Decision:
+    """One decision of all worlds, run in shares on several threads."""
+
+    def __init__(
+        self,
+        engine: NetworkEngine,
+        actions: NDArray[Any],
+        autopilot: NDArray[np.bool_],
+        hands: Hands | None,
+        instants: bool,
+        autoreset: bool,
+    ) -> None:
+        self._engine, self._autopilot, self._autoreset = engine, autopilot, autoreset
+        chosen, rules = engine._actions, engine._rules
+        worlds, records = engine.cars.shape
+        self._meta = chosen.meta[actions] if chosen.names else np.zeros(worlds, np.int64)
+        self._controls = chosen.controls(actions)
+        self._numbers, self._efforts = chosen.numbers(actions, autopilot), chosen.efforts(actions, autopilot)
+        self._forced = np.zeros((0, 0), np.bool_) if hands is None else hands.actors
+        self._forced_controls = np.zeros((0, 0, 0, 2)) if hands is None else hands.controls * (1.0, -1.0)
+        kept = rules.substeps if instants else 0
+        self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)
+        self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._scenario.terms), 1)))
+        watched = autoreset or engine._scenario.keeps_observation
+        self.observations = engine._observer.new(worlds) if watched else {}
+        self.finals = engine._observer.new(worlds) if autoreset else {}
+
+    def run(self, first: int, end: int) -> None:
+        """Step, judge, observe and renew the worlds of a share."""
+        engine = self._engine
+        scenario, rules, network, observe = engine._scenario, engine._rules, engine._network, engine._observer.write
+        cars, episodes, targets = engine.cars, engine.episodes, engine._actions.targets_mps
+        if scenario.before is not None:
+            scenario.before(first, end, cars, episodes, network)
+        if scenario.observes_first:
+            take_wheels(first, end, cars, episodes, self._controls)
+            observe(first, end, None, cars, episodes, self.observations)
+        step_worlds(
+            first,
+            end,
+            cars,
+            episodes,
+            network,
+            rules,
+            targets,
+            self._meta,
+            self._controls,
+            self._autopilot,
+            self._forced,
+            self._forced_controls,
+            self.trace,
+            self.vehicles,
+        )
+        scenario.judge(
+            first, end, cars, episodes, network, rules, targets, scenario.params, self._numbers, self._efforts, self.outcomes, self.terms
+        )
+        ended = np.zeros(len(episodes), np.bool_)
+        if self._autoreset:
+            ended[first:end] = self.outcomes["terminated"][first:end] | self.outcomes["truncated"][first:end]
+        if self.observations and not scenario.observes_first:
+            observe(first, end, None, cars, episodes, self.observations)
+        for name in self.finals:
+            self.finals[name][ended] = self.observations[name][ended]
+        if scenario.after is not None:
+            scenario.after(first, end, cars, episodes, network, rules, scenario.params)
+        if ended.any():
+            engine._renew(first, end, np.full(len(episodes), NOBODY, np.int64), ended)
+            observe(first, end, ended, cars, episodes, self.observations)
+
+    def stepped(self, terms: tuple[str, ...]) -> Stepped:
+        """What the decision gave."""
+        return Stepped(
+            self.outcomes["reward"].copy(),
+            self.outcomes["terminated"].copy(),
+            self.outcomes["truncated"].copy(),
+            {name: self.terms[:, number].copy() for number, name in enumerate(terms)},
+            tuple(zip(self.trace, self.vehicles, strict=True)),
+            self.observations,
+            self.finals,
+        )
+
+
+def _rules_of(env: Any, scenario: Scenario, actions: Actions, destinations: tuple[str, ...], limit: int) -> Rules:
+    """The numbers that all worlds share; the IDM's are those that the environment left in highway-env's class."""
+    from highway_env.vehicle.behavior import IDMVehicle
+
+    config, kind = env.config, actions.type
+    slowest, fastest = getattr(kind, "speed_range", None) or (-40.0, 40.0)
+    wanted = config.get("destination")
+    return Rules(
+        substep_s=1 / config["simulation_frequency"],
+        substeps=int(config["simulation_frequency"] // config["policy_frequency"]),
+        decision_s=1 / config["policy_frequency"],
+        duration_s=duration_of(config),
+        limit=limit,
+        room=scenario.room,
+        regulation=int(1 / (1 / config["simulation_frequency"]) / 2) if hasattr(env.road, "enforce_road_rules") else 0,
+        ego_driver=actions.driver,
+        ego_slowest_mps=float(slowest),
+        ego_fastest_mps=float(fastest),
+        jam_distance_m=float(IDMVehicle.DISTANCE_WANTED),
+        comfort_mps2=float(IDMVehicle.COMFORT_ACC_MAX),
+        twice_root_mps2=float(2 * math.sqrt(-IDMVehicle.COMFORT_ACC_MAX * IDMVehicle.COMFORT_ACC_MIN)),
+        destination=destinations.index(wanted) if wanted else NOBODY,
+        destinations=len(destinations),
+    )
+
+
+def _steps_until(duration_s: float, dt_s: float) -> int:
+    """Decisions until highway-env's clock, a running sum of ``dt_s``, reaches the duration."""
+    clock, steps = 0.0, 0
+    while clock < duration_s:
+        clock += dt_s
+        steps += 1
+    return steps
