@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from envs.config import META_ACTIONS, Settings, action_names, observed_cars, target_speeds
 from envs.traffic.layout import NOBODY, Rules
 
+MODES: dict[str, bool | None] = {"exact": None, "fast": True}
+"""Modes by name: highway-env's own numbers, or decisions like its own at a higher speed; what kernels are compiled for."""
+
 
 @dataclass(frozen=True)
 class Highway:
@@ -26,12 +29,18 @@ class Highway:
     observed_cars: int
 
 
-def highway_of(id: str, config: Settings) -> Highway:
-    """Make it from complete, checked settings."""
+def highway_of(id: str, config: Settings, mode: str = "exact") -> Highway:
+    """Make it from complete, checked settings.
+
+    Args:
+        id: A key of ``NATIVE_DEFAULTS``.
+        config: All its settings.
+        mode: One of ``MODES``.
+    """
     names = action_names(id, config["action"])
     targets = target_speeds(id, config["action"])
     return Highway(
-        rules=rules_of(id, config, targets),
+        rules=rules_of(id, config, targets, mode),
         targets_mps=np.asarray(targets, np.float64),
         action_names=names,
         meta_actions=np.asarray([META_ACTIONS.index(name) for name in names], np.int64),
@@ -40,7 +49,7 @@ def highway_of(id: str, config: Settings) -> Highway:
     )
 
 
-def rules_of(id: str, config: Settings, targets: tuple[float, ...]) -> Rules:
+def rules_of(id: str, config: Settings, targets: tuple[float, ...], mode: str = "exact") -> Rules:
     """The numbers that all worlds share, each of the type that the kernels are compiled for."""
     low, high = config["reward_speed_range"]
     lane: Any = config["initial_lane_id"]
@@ -62,6 +71,7 @@ def rules_of(id: str, config: Settings, targets: tuple[float, ...]) -> Rules:
         reward_speed_high_mps=float(high),
         normalize=bool(config["normalize_reward"]),
         offroad_terminal=bool(config["offroad_terminal"]),
+        fast=MODES[mode],
     )
 
 

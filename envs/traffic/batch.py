@@ -1,6 +1,6 @@
 """The kernels that a World calls. Each world is stepped alone, so results do not depend on batch or threads.
 
-A step's parts are inlined into its launcher before compilation: numba optimises a callee again in every caller.
+The world's cars are put into groups for a decision and brought back after it. A thread keeps its groups from world to world.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from envs.traffic.collisions import collide_all, collide_with_ego
-from envs.traffic.decisions import decide, take_command
+from envs.traffic.decisions import accelerate, take_command, think
+from envs.traffic.elementary import leaf
 from envs.traffic.generator import seed_generator
-from envs.traffic.layout import NOBODY, Rules
+from envs.traffic.groups import groups_for, load, unload
+from envs.traffic.layout import GROUP, NOBODY, Ahead, Line, Room, Rules
 from envs.traffic.motion import move
-from envs.traffic.neighbours import find_fronts, line_up, sort_along_road
+from envs.traffic.neighbours import line_up, look_ahead, sort_along_road
 from envs.traffic.observation import observe
 from envs.traffic.reward import judge
 from envs.traffic.spawn import hand_over, spawn, spawn_next
@@ -22,22 +24,29 @@ from sensors.jit import kernel
 
 
 @kernel(inline="always")
-def advance(cars: Any, order: Any, nearest: Any, rules: Rules) -> None:
+def room_for(cars: int, lanes: int) -> Room:
+    """Make room to step worlds of some cars, one after another."""
+    line = Line(np.empty(cars, np.int64), np.empty(cars, np.int64), np.empty(cars))
+    return Room(np.zeros(groups_for(cars), GROUP), line, Ahead(np.empty(lanes + 2, np.int64), np.empty((lanes + 2, 3))))
+
+
+@leaf()
+def advance(mine: Any, room: Room, rules: Rules) -> None:
     """One substep of one world: all decide, all move, then collisions are looked for."""
-    find_fronts(cars, order, nearest)
-    decide(cars, order, rules.lanes)
-    for number in range(len(cars)):
-        move(cars[number], rules.substep_s, rules.lanes)
-    sort_along_road(cars, order)
+    look_ahead(room.groups, room.line, room.ahead)
+    accelerate(room.groups, rules.fast)
+    think(room.groups, room.line, rules.lanes, rules.fast)
+    move(room.groups, rules.substep_s, rules.lanes, rules.fast)
+    sort_along_road(room.groups, room.line)
     if rules.all_collide:
-        collide_all(cars, order, rules.substep_s)
+        collide_all(room.groups, room.line, mine, rules.substep_s)
     else:
-        collide_with_ego(cars, rules.substep_s)
+        collide_with_ego(room.groups, room.line, mine, rules.substep_s)
 
 
-@kernel(inline="always")
+@leaf()
 def step_world(
-    world: int, cars: Any, episodes: Any, rules: Rules, targets: Any, actions: Any, autopilot: Any, outcomes: Any, trace: Any
+    world: int, cars: Any, episodes: Any, rules: Rules, targets: Any, actions: Any, autopilot: Any, outcomes: Any, trace: Any, room: Room
 ) -> None:
     """One decision of one world.
 
@@ -51,59 +60,24 @@ def step_world(
         autopilot: Where an IDMVehicle drives the ego, (B,).
         outcomes: OUTCOME records, (B,), written.
         trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) writes none.
+        room: Room for a world of A cars.
     """
     mine, episode = cars[world], episodes[world]
-    order, nearest = np.empty(len(mine), np.int32), np.empty(rules.lanes, np.int32)
-    line_up(mine, order)
     hand_over(mine[0], autopilot[world], targets)
     if not autopilot[world]:
         take_command(mine[0], actions[world], targets, rules.lanes)
+    load(mine, room.groups, rules.lanes)
+    line_up(room.groups, room.line)
     for substep in range(rules.substeps):
-        advance(mine, order, nearest, rules)
+        advance(mine, room, rules)
         if substep < trace.shape[0]:
+            unload(room.groups, mine, rules.fast)
             for number in range(len(mine)):
                 trace[substep, world, number] = mine[number]
+    unload(room.groups, mine, rules.fast)
     episode.substeps += rules.substeps
     episode.clock_s += rules.decision_s
     judge(mine[0], episode.clock_s, rules, outcomes[world])
-
-
-@kernel(inline="always")
-def step_and_renew(
-    world: int,
-    cars: Any,
-    episodes: Any,
-    rules: Rules,
-    targets: Any,
-    actions: Any,
-    autopilot: Any,
-    outcomes: Any,
-    trace: Any,
-    observations: Any,
-    finals: Any,
-) -> None:
-    """One decision of one world; where ``observations`` has room the world is observed, and a finished episode is followed by a new one.
-
-    Args:
-        world: Which one.
-        cars: As in ``step_world``, with ``episodes`` to ``trace``.
-        episodes: See there.
-        rules: See there.
-        targets: See there.
-        actions: See there.
-        autopilot: See there.
-        outcomes: See there.
-        trace: See there.
-        observations: Of the world as it then stands, (B, rows, 5) float32, or (0, rows, 5) to leave finished episodes alone.
-        finals: Of the world as the episode ended, written only there, same shape.
-    """
-    step_world(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace)
-    if observations.shape[0] == 0:
-        return
-    if outcomes[world].terminated or outcomes[world].truncated:
-        observe(cars[world], rules.lanes, finals[world])
-        spawn_next(cars[world], episodes[world], rules, targets)
-    observe(cars[world], rules.lanes, observations[world])
 
 
 @kernel(nogil=True)
@@ -121,9 +95,31 @@ def step_worlds(
     observations: Any,
     finals: Any,
 ) -> None:
-    """``step_and_renew`` for the worlds from ``first`` to before ``end``; for ``sensors.launch.over_worlds``."""
+    """One decision of some worlds; where ``observations`` has room they are observed, and a finished episode is followed by a new one.
+
+    Args:
+        first: The first world.
+        end: The one after the last.
+        cars: As in ``step_world``, with ``episodes`` to ``trace``.
+        episodes: See there.
+        rules: See there.
+        targets: See there.
+        actions: See there.
+        autopilot: See there.
+        outcomes: See there.
+        trace: See there.
+        observations: Of the world as it then stands, (B, rows, 5) float32, or (0, rows, 5) to leave finished episodes alone.
+        finals: Of the world as the episode ended, written only there, same shape.
+    """
+    room = room_for(cars.shape[1], rules.lanes)
     for world in range(first, end):
-        step_and_renew(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, observations, finals)
+        step_world(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, room)
+        if observations.shape[0] == 0:
+            continue
+        if outcomes[world].terminated or outcomes[world].truncated:
+            observe(cars[world], rules.lanes, finals[world])
+            spawn_next(cars[world], episodes[world], rules, targets)
+        observe(cars[world], rules.lanes, observations[world])
 
 
 @kernel(nogil=True)

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from envs.traffic.elementary import dot2, leaf, norm2
-from envs.traffic.layout import LENGTH_M, WIDTH_M
+from envs.traffic.layout import GROUP_SHIFT, LENGTH_M, SLOT_MASK, SLOTS, WIDTH_M, Line
 
 DIAGONAL_M = math.sqrt(LENGTH_M * LENGTH_M + WIDTH_M * WIDTH_M)
 HALF_LENGTH_M = LENGTH_M / 2.0
@@ -118,52 +118,78 @@ def clearly_apart(first: Any, second: Any, dt: float) -> bool:
 
 
 @leaf()
-def push(car: Any, partner: int, x: float, y: float) -> None:
+def push(group: Any, slot: int, partner: int, x: float, y: float) -> None:
     """Note a push for the next substep; of several partners the one with the highest number counts."""
-    if partner >= car.impact_partner:
-        car.impact_partner = partner
-        car.impact_x_m = x
-        car.impact_y_m = y
+    if partner >= group.impact_partner[slot]:
+        group.impact_partner[slot] = partner
+        group.impact_x_m[slot] = x
+        group.impact_y_m[slot] = y
+
+
+@leaf(forceinline=True)
+def show(groups: Any, number: int, car: Any) -> None:
+    """Copy to a CAR record what the test of a pair looks at."""
+    group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+    car.x_m, car.y_m, car.cos, car.sin = group.x_m[slot], group.y_m[slot], group.cos[slot], group.sin[slot]
+    car.speed_mps = group.speed_mps[slot]
 
 
 @leaf()
-def collide(cars: Any, low: int, high: int, dt: float) -> None:
-    """Test a pair of cars, ``low`` < ``high`` in the list, and write what happens to both."""
+def collide(groups: Any, cars: Any, low: int, high: int, dt: float) -> None:
+    """Test a pair of cars, ``low`` < ``high`` in the list, and write what happens to both.
+
+    Args:
+        groups: The world's cars, written.
+        cars: Their CAR records, which may be stale; those of the pair are brought up to date.
+        low: Number of one.
+        high: Number of the other.
+        dt: How far ahead to look [s].
+    """
     first, second = cars[low], cars[high]
+    show(groups, low, first)
+    show(groups, high, second)
     if clearly_apart(first, second, dt):
         return
     if norm2(second.x_m - first.x_m, second.y_m - first.y_m) > DIAGONAL_M + first.speed_mps * dt:
         return  # highway-env's own first test: only the first car's speed counts
     verdict, way_x, way_y = separate(first, second, dt)
+    one, one_slot = groups[low >> GROUP_SHIFT], low & SLOT_MASK
+    other, other_slot = groups[high >> GROUP_SHIFT], high & SLOT_MASK
     if verdict & WILL_OVERLAP:
-        push(first, high, way_x / 2.0, way_y / 2.0)
-        push(second, low, -way_x / 2.0, -way_y / 2.0)
+        push(one, one_slot, high, way_x / 2.0, way_y / 2.0)
+        push(other, other_slot, low, -way_x / 2.0, -way_y / 2.0)
     if verdict & OVERLAP:
-        first.crashed = True
-        second.crashed = True
+        one.crashed[one_slot] = 1
+        other.crashed[other_slot] = 1
 
 
 @leaf()
-def collide_with_ego(cars: Any, dt: float) -> None:
+def collide_with_ego(groups: Any, line: Line, cars: Any, dt: float) -> None:
     """Test the ego with every other car (highway-fast-v0 looks at no other pair)."""
-    reach = DIAGONAL_M + cars[0].speed_mps * dt + SLACK_M
-    for other in range(1, len(cars)):
-        if abs(cars[other].x_m - cars[0].x_m) <= reach:
-            collide(cars, 0, other, dt)
+    reach = DIAGONAL_M + groups[0].speed_mps[0] * dt + SLACK_M
+    place = line.rank[0]
+    for further in range(place + 1, len(line.order)):
+        if not line.x_m[further] - line.x_m[place] <= reach:
+            break
+        collide(groups, cars, 0, line.order[further], dt)
+    for further in range(place - 1, -1, -1):
+        if not line.x_m[place] - line.x_m[further] <= reach:
+            break
+        collide(groups, cars, 0, line.order[further], dt)
 
 
 @leaf()
-def collide_all(cars: Any, order: Any, dt: float) -> None:
+def collide_all(groups: Any, line: Line, cars: Any, dt: float) -> None:
     """Test every pair of cars that is near enough along the road."""
     fastest = 0.0
-    for number in range(len(cars)):
-        fastest = max(fastest, cars[number].speed_mps)
+    for number in range(len(groups)):
+        for slot in range(SLOTS):
+            fastest = max(fastest, groups[number].speed_mps[slot])
     reach = DIAGONAL_M + fastest * dt + SLACK_M
-    for place in range(len(order)):
-        behind = order[place]
-        limit = cars[behind].x_m + reach
-        for further in range(place + 1, len(order)):
-            ahead = order[further]
-            if cars[ahead].x_m > limit:
+    for place in range(len(line.order)):
+        limit = line.x_m[place] + reach
+        for further in range(place + 1, len(line.order)):
+            if line.x_m[further] > limit:
                 break
-            collide(cars, min(behind, ahead), max(behind, ahead), dt)
+            behind, ahead = line.order[place], line.order[further]
+            collide(groups, cars, min(behind, ahead), max(behind, ahead), dt)

@@ -2,7 +2,8 @@
 
 Source: A. Kesting, M. Treiber, D. Helbing, "General lane-changing model MOBIL for car-following models", 2007, with highway-env's
 constants (politeness 0). Positions stand still while cars decide, one after the other in the list; only a target lane that one
-sets is seen by the later ones.
+sets is seen by the later ones. So accelerations are found for all cars at once, then those few that think about lanes do it in the
+order of the list.
 """
 
 from __future__ import annotations
@@ -10,17 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from envs.traffic.elementary import clip, leaf
-from envs.traffic.layout import FASTER, LANE_LEFT, LANE_RIGHT, NOBODY, SLOWER, UNKNOWN
-from envs.traffic.neighbours import front_on_lane, rear_on_lane
-from envs.traffic.physics import (
-    MAX_ACCELERATION_MPS2,
-    braking,
-    desired_gap,
-    free_acceleration,
-    lane_steering,
-    reachable,
-    speed_tracking,
-)
+from envs.traffic.layout import FASTER, GROUP_SHIFT, LANE_LEFT, LANE_RIGHT, NOBODY, SLOT_MASK, SLOTS, SLOWER, Line
+from envs.traffic.neighbours import front_noted, rear_on_lane
+from envs.traffic.physics import braking, desired_gap, free_acceleration, reachable, speed_tracking
 
 LANE_CHANGE_DELAY_S = 1.0
 LANE_CHANGE_GAIN_MPS2 = 0.2
@@ -29,103 +22,128 @@ LANE_CHANGE_SPEED_MPS = 1.0
 
 
 @leaf()
-def gap_wanted(car: Any, front: Any) -> float:
-    """Gap that a car wants to another one ahead [m]."""
-    return desired_gap(car.speed_mps, car.cos, car.sin, front.speed_mps, front.cos, front.sin)
+def accelerate(groups: Any, fast: bool | None) -> None:
+    """Find every car's acceleration behind the car ahead, or towards its set speed; mark those that think about lanes.
 
-
-@leaf(inline="always")
-def behind(free: float, cars: Any, number: int, front: int) -> float:
-    """IDM acceleration of a car behind another one (NOBODY: the free one)."""
-    if front == NOBODY:
-        return free
-    return free - braking(gap_wanted(cars[number], cars[front]), cars[front].x_m - cars[number].x_m)
+    An acceleration of the IDM is not limited yet. A crashed car decides nothing.
+    """
+    for number in range(len(groups)):
+        group = groups[number]
+        for slot in range(SLOTS):
+            speed, target_speed = group.speed_mps[slot], group.target_speed_mps[slot]
+            decides = (group.autonomous[slot] != 0) & (group.crashed[slot] == 0)
+            free = 0.0
+            if fast is not None or decides:
+                free = free_acceleration(speed, target_speed, group.exponent[slot], fast)
+            wanted = desired_gap(speed, group.cos[slot], group.sin[slot], group.front_vx_mps[slot], group.front_vy_mps[slot])
+            following = free - braking(wanted, group.gap_m[slot])
+            commanded = speed_tracking(speed, target_speed)
+            is_due = (group.lane[slot] != group.target_lane[slot]) | (group.timer_s[slot] > LANE_CHANGE_DELAY_S)
+            group.free_mps2[slot] = free
+            group.acceleration_mps2[slot] = following if decides else commanded
+            group.thinks[slot] = 1 if decides & is_due else 0
 
 
 @leaf()
-def give_way(cars: Any, number: int) -> None:
+def gap_wanted(groups: Any, number: int, front: int) -> float:
+    """Gap that a car wants to another one ahead [m]."""
+    car, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+    other, its_slot = groups[front >> GROUP_SHIFT], front & SLOT_MASK
+    speed = other.speed_mps[its_slot]
+    front_vx, front_vy = speed * other.cos[its_slot], speed * other.sin[its_slot]
+    return desired_gap(car.speed_mps[slot], car.cos[slot], car.sin[slot], front_vx, front_vy)
+
+
+@leaf()
+def behind(free: float, groups: Any, number: int, front: int) -> float:
+    """IDM acceleration of a car behind another one (NOBODY: the free one)."""
+    if front == NOBODY:
+        return free
+    gap = groups[front >> GROUP_SHIFT].x_m[front & SLOT_MASK] - groups[number >> GROUP_SHIFT].x_m[number & SLOT_MASK]
+    return free - braking(gap_wanted(groups, number, front), gap)
+
+
+@leaf()
+def changing_to(groups: Any, lane: float) -> int:
+    """How many cars are on their way to a lane."""
+    count = 0
+    for number in range(len(groups)):
+        group = groups[number]
+        for slot in range(SLOTS):
+            count += 1 if (group.target_lane[slot] == lane) & (group.lane[slot] != lane) else 0
+    return count
+
+
+@leaf()
+def give_way(groups: Any, cars: int, number: int) -> None:
     """Stop changing lane where another car, close ahead, changes to the same one."""
-    car = cars[number]
-    for other in range(len(cars)):
-        rival = cars[other]
-        if other == number or rival.lane == car.target_lane or rival.target_lane != car.target_lane:
+    car, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+    target_lane = car.target_lane[slot]
+    if changing_to(groups, target_lane) == 1:
+        return
+    for other in range(cars):
+        rival, its_slot = groups[other >> GROUP_SHIFT], other & SLOT_MASK
+        if other == number or rival.lane[its_slot] == target_lane or rival.target_lane[its_slot] != target_lane:
             continue
-        if 0.0 < rival.x_m - car.x_m < gap_wanted(car, rival):
-            car.target_lane = car.lane
+        if 0.0 < rival.x_m[its_slot] - car.x_m[slot] < gap_wanted(groups, number, other):
+            car.target_lane[slot] = car.lane[slot]
             return
 
 
 @leaf()
-def follower_brakes_hard(cars: Any, follower: int, number: int, exponent: float) -> bool:
+def follower_brakes_hard(groups: Any, follower: int, number: int, exponent: float, fast: bool | None) -> bool:
     """Would the new follower have to brake harder than is allowed? The asker's exponent is used, as in highway-env."""
     if follower == NOBODY:
         return False
-    free = free_acceleration(cars[follower].speed_mps, cars[follower].target_speed_mps, exponent)
-    return behind(free, cars, follower, number) < -LANE_CHANGE_BRAKING_MPS2
+    group, slot = groups[follower >> GROUP_SHIFT], follower & SLOT_MASK
+    free = free_acceleration(group.speed_mps[slot], group.target_speed_mps[slot], exponent, fast)
+    return behind(free, groups, follower, number) < -LANE_CHANGE_BRAKING_MPS2
 
 
 @leaf()
-def choose_lane(cars: Any, order: Any, number: int, lanes: int, free: float, present: float) -> None:
+def choose_lane(groups: Any, line: Line, number: int, lanes: int, fast: bool | None) -> None:
     """MOBIL: take a side lane that gains acceleration and is safe for the new follower; the right one if both do.
 
     The gain is looked at first: with politeness 0 the answer is the same, and it is the cheaper question.
 
     Args:
-        cars: The world's cars.
-        order: Cars sorted along the road.
+        groups: The world's cars.
+        line: The cars lined up.
         number: Who decides.
         lanes: Lanes of the road.
-        free: Its acceleration on a free road [m/s2].
-        present: Its acceleration behind the car that is ahead now [m/s2].
+        fast: The mode.
     """
-    car = cars[number]
-    if free - present < LANE_CHANGE_GAIN_MPS2 or abs(car.speed_mps) < LANE_CHANGE_SPEED_MPS:
+    car, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+    free, present = car.free_mps2[slot], car.acceleration_mps2[slot]
+    if free - present < LANE_CHANGE_GAIN_MPS2 or abs(car.speed_mps[slot]) < LANE_CHANGE_SPEED_MPS:
         return
-    for lane in (car.lane - 1, car.lane + 1):
-        if lane < 0 or lane >= lanes or not reachable(car.x_m, car.y_m, lane):
+    for side in range(2):
+        lane = car.lane[slot] + (2.0 * side - 1.0)
+        if lane < 0.0 or lane >= lanes or not reachable(car.x_m[slot], car.y_m[slot], lane):
             continue
-        promised = behind(free, cars, number, front_on_lane(cars, order, number, lane))
+        promised = behind(free, groups, number, front_noted(groups, line, number, lane))
         if promised - present < LANE_CHANGE_GAIN_MPS2:
             continue
-        if not follower_brakes_hard(cars, rear_on_lane(cars, order, number, lane), number, car.exponent):
-            car.target_lane = lane
-
-
-@leaf(inline="always")
-def drive_by_idm(cars: Any, order: Any, number: int, lanes: int) -> None:
-    """One decision of an IDMVehicle: lane, steering, acceleration. A crashed one decides nothing."""
-    car = cars[number]
-    if car.crashed:
-        return
-    front = car.front if car.front != UNKNOWN else front_on_lane(cars, order, number, car.lane)
-    free = free_acceleration(car.speed_mps, car.target_speed_mps, car.exponent)
-    acceleration = behind(free, cars, number, front)
-    if car.lane != car.target_lane:
-        give_way(cars, number)
-    elif car.timer_s > LANE_CHANGE_DELAY_S:
-        car.timer_s = 0.0
-        choose_lane(cars, order, number, lanes, free, acceleration)
-    car.steering_rad = lane_steering(car.y_m, car.heading_rad, car.speed_mps, car.target_lane)
-    if car.lane != car.target_lane:
-        acceleration = min(acceleration, behind(free, cars, number, front_on_lane(cars, order, number, car.target_lane)))
-    car.acceleration_mps2 = clip(acceleration, -MAX_ACCELERATION_MPS2, MAX_ACCELERATION_MPS2)
+        if not follower_brakes_hard(groups, rear_on_lane(groups, line, number, lane), number, car.exponent[slot], fast):
+            car.target_lane[slot] = lane
 
 
 @leaf()
-def drive_by_command(car: Any) -> None:
-    """One decision of a car that keeps its commanded lane and speed. highway-env does not ask whether it crashed."""
-    car.steering_rad = lane_steering(car.y_m, car.heading_rad, car.speed_mps, car.target_lane)
-    car.acceleration_mps2 = speed_tracking(car.speed_mps, car.target_speed_mps)
-
-
-@leaf()
-def decide(cars: Any, order: Any, lanes: int) -> None:
-    """All cars decide, in the order of the list."""
-    for number in range(len(cars)):
-        if cars[number].autonomous:
-            drive_by_idm(cars, order, number, lanes)
+def think(groups: Any, line: Line, lanes: int, fast: bool | None) -> None:
+    """Those that are changing lane or may look for another one decide, in the order of the list."""
+    cars = len(line.order)
+    for number in range(cars):
+        car, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+        if car.thinks[slot] == 0:
+            continue
+        if car.lane[slot] != car.target_lane[slot]:
+            give_way(groups, cars, number)
         else:
-            drive_by_command(cars[number])
+            car.timer_s[slot] = 0.0
+            choose_lane(groups, line, number, lanes, fast)
+        if car.lane[slot] != car.target_lane[slot]:
+            front = front_noted(groups, line, number, car.target_lane[slot])
+            car.acceleration_mps2[slot] = min(car.acceleration_mps2[slot], behind(car.free_mps2[slot], groups, number, front))
 
 
 @leaf()

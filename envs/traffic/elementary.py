@@ -2,17 +2,22 @@
 
 Transcendental functions are the C library's, which NumPy calls too where its AVX-512 variants are off. ``numpy.dot`` is OpenBLAS's,
 which ends in a fused multiply-add on some processors (AVX-512) and not on others; ``dot2`` does as NumPy does here.
+
+Machine instructions that Python has no word for are intrinsics; where numba is switched off (as in its CUDA simulator) plain Python
+takes their place, with the same results.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.extending import intrinsic
 
 from sensors.jit import kernel
@@ -27,6 +32,23 @@ def leaf(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return kernel(_nrt=False, **options)
 
 
+def in_python(plain: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Use a plain function in an intrinsic's place where numba is switched off."""
+    return lambda compiled: plain if config.DISABLE_JIT else compiled
+
+
+def _call(builder: Any, name: str, arguments: Any) -> Any:
+    """Call one of LLVM's own functions of float64 numbers."""
+    number = ir.DoubleType()
+    function = builder.module.declare_intrinsic(name, [number], ir.FunctionType(number, [number] * len(arguments)))
+    return builder.call(function, arguments)
+
+
+def _exact_multiply_add(a: float, b: float, c: float) -> float:
+    return float(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
+
+
+@in_python(_exact_multiply_add)
 @intrinsic
 def fused_multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` with one rounding, float64."""
@@ -37,6 +59,51 @@ def fused_multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return types.float64(types.float64, types.float64, types.float64), generate
 
 
+@in_python(_exact_multiply_add)
+@intrinsic
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """``a * b + c``, float64: rounded once where the processor does that in one instruction, twice elsewhere."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, "llvm.fmuladd", arguments)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+@in_python(lambda value: float(math.floor(value)))
+@intrinsic
+def floor(typing: Any, value: Any) -> Any:
+    """The whole number at or below a value, as float64 (``math.floor`` gives an int, which does not vectorise)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, "llvm.floor", arguments)
+
+    return types.float64(types.float64), generate
+
+
+@in_python(lambda value: struct.unpack("<q", struct.pack("<d", value))[0])
+@intrinsic
+def bits_of(typing: Any, value: Any) -> Any:
+    """The 64 bits of a float64 as an int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(types.float64), generate
+
+
+@in_python(lambda bits: struct.unpack("<d", struct.pack("<q", bits))[0])
+@intrinsic
+def float_of(typing: Any, bits: Any) -> Any:
+    """The float64 that some 64 bits stand for."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@in_python(lambda a, b: np.uint64(int(a) * int(b) >> 64))
 @intrinsic
 def multiply_high(typing: Any, a: Any, b: Any) -> Any:
     """Upper 64 bits of the product of two uint64."""

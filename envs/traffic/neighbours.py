@@ -10,107 +10,149 @@ import math
 from typing import Any
 
 from envs.traffic.elementary import leaf
-from envs.traffic.layout import LANE_WIDTH_M, NOBODY, UNKNOWN
-from envs.traffic.physics import lane_to_the_left, on_lane
-
-LANE_MARGIN_M = LANE_WIDTH_M / 2.0 + 1.0
+from envs.traffic.groups import x_of
+from envs.traffic.layout import GROUP_SHIFT, NOBODY, SLOT_MASK, Ahead, Line
 
 
 @leaf()
-def line_up(cars: Any, order: Any) -> None:
-    """Start an order along the road from the cars' numbers, and sort it."""
-    for number in range(len(order)):
-        order[number] = number
-        cars[number].rank = number
-    sort_along_road(cars, order)
+def line_up(groups: Any, line: Line) -> None:
+    """Start a line from the cars' numbers, and sort it."""
+    for number in range(len(line.order)):
+        line.order[number] = number
+        line.rank[number] = number
+    sort_along_road(groups, line)
 
 
 @leaf()
-def sort_along_road(cars: Any, order: Any) -> None:
-    """Sort the list of cars by x, then by number, and keep their ranks (insertion sort: they hardly move between substeps)."""
-    x_before = cars[order[0]].x_m
-    for place in range(1, len(order)):
-        number = order[place]
-        x = cars[number].x_m
+def sort_along_road(groups: Any, line: Line) -> None:
+    """Sort the line by x, then by number (insertion sort: cars hardly change places between substeps)."""
+    x_before = -math.inf
+    for place in range(len(line.order)):
+        number = line.order[place]
+        x = x_of(groups, number)
         if x_before < x:
+            line.x_m[place] = x
             x_before = x
             continue
         gap = place - 1
-        while gap >= 0 and (cars[order[gap]].x_m > x or (cars[order[gap]].x_m == x and order[gap] > number)):
-            order[gap + 1] = order[gap]
-            cars[order[gap]].rank = gap + 1
+        while gap >= 0 and (line.x_m[gap] > x or (line.x_m[gap] == x and line.order[gap] > number)):
+            line.x_m[gap + 1] = line.x_m[gap]
+            line.order[gap + 1] = line.order[gap]
+            line.rank[line.order[gap]] = gap + 1
             gap -= 1
-        order[gap + 1] = number
-        cars[number].rank = gap + 1
-        x_before = cars[order[place]].x_m
+        line.x_m[gap + 1] = x
+        line.order[gap + 1] = number
+        line.rank[number] = gap + 1
+        x_before = line.x_m[place]
+
+
+@leaf(forceinline=True)
+def counts_on(groups: Any, number: int, lane: float) -> bool:
+    """Is a car on a lane, for its neighbours?"""
+    group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+    return group.first_lane[slot] <= lane <= group.last_lane[slot]
 
 
 @leaf()
-def _first_level_with(cars: Any, order: Any, number: int) -> int:
-    """Rank of the first car at the very x of this one."""
-    place = cars[number].rank
-    x = cars[number].x_m
-    while place > 0 and cars[order[place - 1]].x_m == x:
+def first_level_with(line: Line, number: int) -> int:
+    """Place of the first car at the very x of this one."""
+    place = line.rank[number]
+    x = line.x_m[place]
+    while place > 0 and line.x_m[place - 1] == x:
         place -= 1
     return place
 
 
 @leaf()
-def front_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
+def front_on_lane(groups: Any, line: Line, number: int, lane: float) -> int:
     """The car ahead of this one on a lane, or NOBODY."""
-    front = NOBODY
-    for place in range(_first_level_with(cars, order, number), len(order)):
-        other = order[place]
-        if front != NOBODY and cars[other].x_m > cars[front].x_m:
+    front, x = NOBODY, math.inf
+    for place in range(first_level_with(line, number), len(line.order)):
+        if line.x_m[place] > x:
             break
-        if other != number and on_lane(cars[other].x_m, cars[other].y_m, lane, LANE_MARGIN_M):
-            front = other
+        other = line.order[place]
+        if other != number and counts_on(groups, other, lane):
+            front, x = other, line.x_m[place]
     return front
 
 
 @leaf()
-def rear_on_lane(cars: Any, order: Any, number: int, lane: int) -> int:
+def rear_on_lane(groups: Any, line: Line, number: int, lane: float) -> int:
     """The car behind this one on a lane, or NOBODY."""
-    rear = NOBODY
-    for place in range(_first_level_with(cars, order, number) - 1, -1, -1):
-        other = order[place]
-        if rear != NOBODY and cars[other].x_m < cars[rear].x_m:
+    rear, x = NOBODY, -math.inf
+    for place in range(first_level_with(line, number) - 1, -1, -1):
+        if line.x_m[place] < x:
             break
-        if on_lane(cars[other].x_m, cars[other].y_m, lane, LANE_MARGIN_M):
-            rear = other
+        if counts_on(groups, line.order[place], lane):
+            rear, x = line.order[place], line.x_m[place]
     return rear
 
 
-@leaf()
-def stands_at(cars: Any, number: int, x: float) -> bool:
-    """Is there such a car, at this very x?"""
-    return number != NOBODY and cars[number].x_m == x
+@leaf(forceinline=True)
+def look_at(group: Any, slot: int, x: float, vx: float, vy: float) -> None:
+    """Note the place and velocity of the car ahead of one."""
+    group.gap_m[slot] = x - group.x_m[slot]
+    group.front_vx_mps[slot] = vx
+    group.front_vy_mps[slot] = vy
 
 
 @leaf()
-def find_fronts(cars: Any, order: Any, nearest: Any) -> None:
-    """Find the car ahead on every car's own lane in one sweep from the front of the road.
+def look_ahead(groups: Any, line: Line, ahead: Ahead) -> None:
+    """Note the car ahead of every car on its own lane and on those beside it, in one sweep from the front of the road.
 
     Args:
-        cars: The world's cars; ``front`` is written, UNKNOWN where cars stand level and the search must decide.
-        order: Cars sorted along the road.
-        nearest: Room for one car a lane.
+        groups: The world's cars, written: gap and velocity of the car ahead (a gap of infinity for none), numbers of those beside.
+        line: The cars lined up.
+        ahead: Room for the last car seen on every lane.
     """
-    lanes = len(nearest)
-    for lane in range(lanes):
-        nearest[lane] = NOBODY
-    last_x = math.inf
-    for place in range(len(order) - 1, -1, -1):
-        number = order[place]
-        car = cars[number]
-        level = car.x_m == last_x
-        if level:
-            car.front = UNKNOWN
-            cars[order[place + 1]].front = UNKNOWN
-        else:
-            car.front = nearest[car.lane]
-        last_x = car.x_m
-        left = lane_to_the_left(car.y_m, lanes)
-        for lane in range(left, min(left + 2, lanes)):  # a car is on no lane but the two beside it
-            if on_lane(car.x_m, car.y_m, lane, LANE_MARGIN_M) and not (level and stands_at(cars, nearest[lane], car.x_m)):
-                nearest[lane] = number
+    for row in range(len(ahead.number)):
+        ahead.number[row] = NOBODY
+        ahead.place[row, 0], ahead.place[row, 1], ahead.place[row, 2] = math.inf, 0.0, 0.0
+    last_x, some_level = math.inf, False
+    for place in range(len(line.order) - 1, -1, -1):
+        number = line.order[place]
+        group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+        x, own = line.x_m[place], int(group.lane[slot]) + 1
+        look_at(group, slot, ahead.place[own, 0], ahead.place[own, 1], ahead.place[own, 2])
+        group.front_left[slot], group.front_right[slot] = ahead.number[own - 1], ahead.number[own + 1]
+        some_level |= x == last_x
+        last_x = x
+        vx, vy = group.speed_mps[slot] * group.cos[slot], group.speed_mps[slot] * group.sin[slot]
+        for row in range(int(group.first_lane[slot]) + 1, int(group.last_lane[slot]) + 2):
+            if ahead.place[row, 0] != x:  # of cars at one place the last in the list is the one ahead
+                ahead.number[row] = number
+                ahead.place[row, 0], ahead.place[row, 1], ahead.place[row, 2] = x, vx, vy
+    if some_level:
+        look_beside(groups, line)
+
+
+@leaf()
+def look_beside(groups: Any, line: Line) -> None:
+    """Note the cars ahead again for cars that stand level with others: a search decides."""
+    last = len(line.order) - 1
+    for place in range(last + 1):
+        x = line.x_m[place]
+        if not ((place > 0 and line.x_m[place - 1] == x) or (place < last and line.x_m[place + 1] == x)):
+            continue
+        number = line.order[place]
+        group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+        group.front_left[slot] = front_on_lane(groups, line, number, group.lane[slot] - 1.0)
+        group.front_right[slot] = front_on_lane(groups, line, number, group.lane[slot] + 1.0)
+        front = front_on_lane(groups, line, number, group.lane[slot])
+        if front == NOBODY:
+            look_at(group, slot, math.inf, 0.0, 0.0)
+            continue
+        other, its_slot = groups[front >> GROUP_SHIFT], front & SLOT_MASK
+        speed = other.speed_mps[its_slot]
+        look_at(group, slot, other.x_m[its_slot], speed * other.cos[its_slot], speed * other.sin[its_slot])
+
+
+@leaf()
+def front_noted(groups: Any, line: Line, number: int, lane: float) -> int:
+    """The car ahead of this one on another lane, or NOBODY: as noted for the lanes beside its own, searched for further away."""
+    group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
+    if lane == group.lane[slot] - 1.0:
+        return group.front_left[slot]
+    if lane == group.lane[slot] + 1.0:
+        return group.front_right[slot]
+    return front_on_lane(groups, line, number, lane)

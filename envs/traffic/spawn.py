@@ -46,10 +46,8 @@ def place(car: Any, x: float, lane: int, speed: float, lanes: int) -> None:
     car.impact_x_m = 0.0
     car.impact_y_m = 0.0
     car.impact_partner = NOBODY
-    car.lane = closest_lane(car.x_m, car.y_m, 0.0, lanes)
+    car.lane = int(closest_lane(car.x_m, car.y_m, 0.0, lanes, None))
     car.target_lane = car.lane
-    car.rank = 0
-    car.front = NOBODY
     car.crashed = False
     car.autonomous = False
 

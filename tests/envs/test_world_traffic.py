@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from envs.traffic.collisions import OVERLAP, WILL_OVERLAP, collide_all, separate
-from envs.traffic.layout import CAR, NOBODY, UNKNOWN
-from envs.traffic.neighbours import find_fronts, front_on_lane, line_up, rear_on_lane
-from envs.traffic.physics import closest_lane, on_lane
+from envs.traffic.groups import groups_for, load, unload
+from envs.traffic.layout import CAR, GROUP, GROUP_SHIFT, NOBODY, SLOT_MASK, Ahead, Line, Room
+from envs.traffic.neighbours import front_noted, front_on_lane, line_up, look_ahead, rear_on_lane
+from envs.traffic.physics import closest_lane, lanes_covered, on_lane
 
 LANES = 4
 
@@ -28,8 +29,18 @@ def crowd(seed: int, cars: int, length_m: float, start_m: float = 100.0) -> NDAr
     records["speed_mps"] = draws.choice([25.0, 22.0, 0.0, -3.0], cars)
     records["impact_partner"] = NOBODY
     for car in records:
-        car["lane"] = closest_lane(car["x_m"], car["y_m"], car["heading_rad"], LANES)
+        car["lane"] = closest_lane(car["x_m"], car["y_m"], car["heading_rad"], LANES, None)
     return records
+
+
+def room_with(cars: NDArray[np.void]) -> Room:
+    """Some cars, lined up."""
+    count = len(cars)
+    line = Line(np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count))
+    room = Room(np.zeros(groups_for(count), GROUP), line, Ahead(np.empty(LANES + 2, np.int64), np.empty((LANES + 2, 3))))
+    load(cars, room.groups, LANES)
+    line_up(room.groups, room.line)
+    return room
 
 
 def neighbours_by_scan(cars: NDArray[np.void], number: int, lane: int) -> tuple[int, int]:
@@ -49,15 +60,20 @@ def neighbours_by_scan(cars: NDArray[np.void], number: int, lane: int) -> tuple[
 @given(st.integers(0, 2**32), st.integers(1, 24), st.sampled_from([8, 60]), st.sampled_from([100.0, 9_990.0, -12.0]))
 def test_neighbours_equal_a_scan_of_all_cars(seed: int, count: int, length_m: float, start_m: float) -> None:
     cars = crowd(seed, count, length_m, start_m)
-    order, nearest = np.empty(count, np.int32), np.empty(LANES, np.int32)
-    line_up(cars, order)
-    find_fronts(cars, order, nearest)
+    room = room_with(cars)
+    look_ahead(*room)
     for number in range(count):
         for lane in range(LANES):
-            found = front_on_lane(cars, order, number, lane), rear_on_lane(cars, order, number, lane)
-            assert found == neighbours_by_scan(cars, number, lane)
-        if cars[number]["front"] != UNKNOWN:
-            assert cars[number]["front"] == neighbours_by_scan(cars, number, cars[number]["lane"])[0]
+            expected = neighbours_by_scan(cars, number, lane)
+            assert (front_on_lane(*room[:2], number, lane), rear_on_lane(*room[:2], number, lane)) == expected
+            if lane != cars[number]["lane"]:
+                assert front_noted(*room[:2], number, lane) == expected[0]
+        group, slot = room.groups[number >> GROUP_SHIFT], number & SLOT_MASK
+        front = neighbours_by_scan(cars, number, cars[number]["lane"])[0]
+        gap, vx = math.inf, 0.0
+        if front != NOBODY:
+            gap, vx = cars[front]["x_m"] - cars[number]["x_m"], cars[front]["speed_mps"] * cars[front]["cos"]
+        assert (group["gap_m"][slot], group["front_vx_mps"][slot]) == (gap, vx)
 
 
 @settings(deadline=None)
@@ -65,7 +81,24 @@ def test_neighbours_equal_a_scan_of_all_cars(seed: int, count: int, length_m: fl
 def test_closest_lane_is_the_first_smallest_of_all(x: float, y: float, heading: float, lanes: int) -> None:
     angle = abs(utils.wrap_to_pi(heading))
     distances = [abs(y - 4.0 * lane) + max(x - 10_000.0, 0.0) + max(-x, 0.0) + angle for lane in range(lanes)]
-    assert closest_lane(x, y, heading, lanes) == int(np.argmin(distances))
+    assert closest_lane(x, y, heading, lanes, None) == int(np.argmin(distances))
+
+
+@settings(deadline=None)
+@given(st.floats(-20, 10_020), st.floats(-30, 40), st.integers(1, 6))
+def test_lanes_covered_are_those_within_the_margin(x: float, y: float, lanes: int) -> None:
+    first, last = lanes_covered(x, y, lanes)
+    assert [lane for lane in range(lanes) if first <= lane <= last] == [lane for lane in range(lanes) if on_lane(x, y, lane, 3.0)]
+    assert -1.0 <= last - first <= 1.0
+
+
+def test_cars_come_back_from_their_groups() -> None:
+    cars = crowd(5, 19, 60)
+    cars["timer_s"], cars["autonomous"], cars["crashed"][::3], cars["target_lane"] = np.arange(19), True, True, 2
+    back = cars.copy()
+    unload(room_with(cars).groups, back, None)
+    for name in CAR.names or ():
+        np.testing.assert_array_equal(back[name], cars[name], err_msg=name)
 
 
 def polygon(car: np.void) -> NDArray[np.float64]:
@@ -114,9 +147,9 @@ def collide_in_list_order(cars: NDArray[np.void], dt: float) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_collisions_of_a_pile_up_equal_those_in_list_order(seed: int) -> None:
     cars = crowd(seed, 30, 25)
-    expected, order = cars.copy(), np.empty(30, np.int32)
-    line_up(cars, order)
-    collide_all(cars, order, 1 / 15)
+    expected, room = cars.copy(), room_with(cars)
+    collide_all(room.groups, room.line, cars, 1 / 15)
+    unload(room.groups, cars, None)
     collide_in_list_order(expected, 1 / 15)
     assert expected["crashed"].sum() > 10
     for name in ("crashed", "impact_partner", "impact_x_m", "impact_y_m"):
