@@ -1,0 +1,58 @@
+"""Which observer an environment of highway-env needs. What is missing here runs through ``ReferenceWorld``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.engine import NotNative
+from envs.network.layout import Network, Rules
+from envs.network.observations.attributes import attributes_observer
+from envs.network.observations.collision_time import collision_time_observer
+from envs.network.observations.goal import goal_observer
+from envs.network.observations.grid import grid_observer
+from envs.network.observations.kinematics import kinematics_observer
+from envs.network.observations.lidar import lidar_observer
+from envs.network.observations.observer import Observer
+
+NATIVE = (
+    "AttributesObservation",
+    "ExitObservation",
+    "Kinematics",
+    "KinematicsGoal",
+    "LidarObservation",
+    "OccupancyGrid",
+    "TimeToCollision",
+)
+
+
+def observer_for(env: Any, network: Network, rules: Rules, targets: NDArray[np.float64]) -> Observer:
+    """Make the observer that gives what an environment's own observation type gives.
+
+    Args:
+        env: A highway-env environment with the wanted configuration, as built (its ego is then on the road).
+        network: Its road network.
+        rules: What all worlds share.
+        targets: Set speeds of the ego [m/s].
+
+    Raises:
+        ConfigError: highway-env has no such option, or cannot observe with it.
+        NotNative: The kernels lack the type or one of its options.
+    """
+    env = env.unwrapped
+    name = type(env.observation_type).__name__
+    if name in ("KinematicObservation", "ExitObservation"):
+        return kinematics_observer(env, network)
+    if name == "KinematicsGoalObservation":
+        return goal_observer(env, network)
+    if name == "OccupancyGridObservation":
+        return grid_observer(env, network)
+    if name == "TimeToCollisionObservation":
+        return collision_time_observer(env, network, targets)
+    if name == "LidarObservation":
+        return lidar_observer(env)
+    if name == "AttributesObservation":
+        return attributes_observer(env, network)
+    raise NotNative(f"observation type {name}; native: {', '.join(NATIVE)}")
