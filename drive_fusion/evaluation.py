@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,20 @@ from torch import Tensor
 
 from drive_fusion.intervals import Estimate, mean, paired_difference, wilson
 from drive_fusion.policy_driver import driver_of
-from drive_fusion.score import SCORE_VERSION, Scorer
 from drive_fusion.study import write_json
 from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
+from envs.scores import EpisodeScores, ScoreConstants, has_autopilot, idm_progress
 from envs.world import World
 from sensors.errors import ConfigError
 from sensors.rig import Rig, rig_named
 from sensors.scene import Scene
 
 Floats = NDArray[np.float64]
+SCORE_VERSION = f"{ScoreConstants().pdm.version}, {ScoreConstants().limits.version}"
+"""Of the figure called ``score`` and its parts."""
+PARTS = ("no_collision", "on_road", "time_to_collision", "progress_share", "comfort")
+OTHER_SCORES = ("epdms", "nuplan", "carla", "route_completion", "success", "cost", "progress_vs_idm")
+OTHER_TERMS = ("direction", "lane_keeping", "extended_comfort", "never_close", "always_comfortable", "speed")
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,10 @@ class Evaluation:
     rig: str | None
     """Through which rig it saw, if through any."""
     per_seed: dict[str, tuple[float, ...]]
-    """return, crashed (0 or 1), progress_m, speed_mps, time_s, and the parts of the score, N of each."""
+    """return, crashed (0 or 1), progress_m, speed_mps, time_s, score and its parts, and the other scores where they were asked for."""
     score_version: str = SCORE_VERSION
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the other scores, by name."""
 
     def __getitem__(self, metric: str) -> Floats:
         """One metric of every seed, (N,)."""
@@ -83,7 +90,8 @@ class Evaluation:
         try:
             data: Mapping[str, Any] = json.loads(Path(path).read_text())
             per_seed = {name: tuple(values) for name, values in data["per_seed"].items()}
-            return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"])
+            versions = dict(data.get("versions", {}))
+            return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"], versions)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path} is not a saved evaluation ({error}); evaluate again") from error
 
@@ -97,6 +105,7 @@ def evaluate(
     num_worlds: int = 64,
     config: Mapping[str, Any] | None = None,
     name: str | None = None,
+    scores: bool = False,
 ) -> Evaluation:
     """Drive one episode a seed, and score it.
 
@@ -110,6 +119,8 @@ def evaluate(
         num_worlds: How many episodes run side by side; the figures do not depend on it.
         config: Changes to highway-env's configuration.
         name: What to call the driver in tables.
+        scores: Tell EPDMS, nuPlan's, CARLA's and MetaDrive's figures too, their routes as long as IDM's progress on the same seeds
+            where IDM can drive the id.
 
     Raises:
         ConfigError: No seeds, or an unknown id, driver or rig.
@@ -123,44 +134,50 @@ def evaluate(
     for first in range(0, len(numbers), world.num_worlds):
         chunk = numbers[first : first + world.num_worlds]
         filled = torch.cat((chunk, chunk[-1:].expand(world.num_worlds - len(chunk))))  # the last world repeats; its copies are dropped
-        chunks.append({metric: values[: len(chunk)] for metric, values in _drive(world, driven, filled).items()})
+        idm_m = idm_progress(world.id, filled, config, num_worlds) if scores and has_autopilot(world.id) else None
+        found, versions = _drive(world, driven, filled, idm_m, scores)
+        chunks.append({metric: values[: len(chunk)] for metric, values in found.items()})
     per_seed = {metric: tuple(torch.cat([chunk[metric] for chunk in chunks]).tolist()) for metric in chunks[0]}
     seen_by = driven.needs_frames.name if driven.needs_frames is not None else None
-    return Evaluation(name or _name_of(driver), world.id, tuple(numbers.tolist()), seen_by, per_seed)
+    return Evaluation(name or _name_of(driver), world.id, tuple(numbers.tolist()), seen_by, per_seed, versions=versions)
 
 
-def baselines(id: str, seeds: Tensor | Sequence[int], num_worlds: int = 64, config: Mapping[str, Any] | None = None) -> list[Evaluation]:
-    """The drivers beside which every figure stands: random, each constant action, and IDM."""
+def baselines(
+    id: str, seeds: Tensor | Sequence[int], num_worlds: int = 64, config: Mapping[str, Any] | None = None, scores: bool = False
+) -> list[Evaluation]:
+    """The drivers beside which every figure stands: random, each constant action, and IDM where it can drive the id."""
     world = World(id, 1, config=config)
     names = [
         action.lower()
         for action in getattr(world, "action_names", None) or {5: META_ACTIONS, 3: SPEED_ACTIONS}.get(world.num_actions or 0, ("idle",))
     ]
-    return [evaluate(name, id, seeds, num_worlds=num_worlds, config=config) for name in ("random", *names, "idm")]
+    idm = ("idm",) if has_autopilot(id) else ()
+    return [evaluate(name, id, seeds, num_worlds=num_worlds, config=config, scores=scores) for name in ("random", *names, *idm)]
 
 
-def _drive(world: Any, driver: Driver, seeds: Tensor) -> dict[str, Tensor]:
-    """One episode in every world, to its end; each metric (B,) float64."""
+def _drive(
+    world: Any, driver: Driver, seeds: Tensor, idm_progress_m: Tensor | None, all_scores: bool
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """One episode in every world, to its end; each metric (B,) float64, and the versions of the other scores."""
     scene = world.reset(seeds)
-    scorer = Scorer(scene, world.horizon_steps * world.policy_dt_s)
-    running = torch.ones(world.num_worlds, dtype=torch.bool, device=scene.device)
-    piloted = torch.full_like(running, driver.autopilot)
+    scores = EpisodeScores.of_world(world, scene, idm_progress_m)
+    piloted = torch.full_like(scores.running, driver.autopilot)
     total = torch.zeros(world.num_worlds, dtype=torch.float64, device=scene.device)
-    crashed = torch.zeros_like(running)
     steps, state = 0, None
-    while steps < world.horizon_steps and bool(running.any()):
+    while steps < world.horizon_steps and bool(scores.running.any()):
+        running = scores.running
         actions, state = driver.act(scene, _frames(scene, driver.needs_frames), state)
         scene, outcome = world.step(actions, autopilot=piloted, substeps=True)
-        for instant in outcome.substeps:
-            scorer.add(instant, running)
+        scores.add(scene, outcome)
         total += outcome.reward.double() * running
-        crashed |= scene.crashed[:, 0] & running
-        running &= ~(outcome.terminated | outcome.truncated)
         steps += 1
-    time_s = scorer.instants * world.substep_dt_s
-    plain = {"return": total, "crashed": crashed.double(), "progress_m": scorer.progress_m, "time_s": time_s}
-    parts = {("progress_share" if part == "progress" else part): values for part, values in scorer.parts().items()}
-    return {name: values.cpu() for name, values in (plain | {"speed_mps": scorer.progress_m / time_s} | parts).items()}
+    found = scores.result()
+    told = {"return": total, "crashed": found["crashed"], "time_s": found["time_s"], "speed_mps": found["distance_m"] / found["time_s"]}
+    told["score"] = found["pdms"]
+    names = ("progress_m", *PARTS, *(OTHER_SCORES + OTHER_TERMS if all_scores else ()))
+    told |= {name: found[name] for name in names if name in found}
+    versions = {name: version for name, version in scores.versions.items() if name in OTHER_SCORES}
+    return {name: values.cpu() for name, values in told.items()}, versions if all_scores else {}
 
 
 def _frames(scene: Scene, rig: Rig | None) -> Any:
@@ -179,21 +196,51 @@ def _name_of(driver: Any) -> str:
 
 def table(evaluations: Sequence[Evaluation]) -> str:
     """Evaluations side by side, as text: means with 95 % intervals."""
+    title = "no evaluations"
+    if evaluations:
+        title = f"{evaluations[0].id}, {len(evaluations[0].seeds)} seeds; score is PDMS ({evaluations[0].score_version})"
+    columns = {"progress m": ("progress_m", 0, 1.0), "speed m/s": ("speed_mps", 1, 1.0), "score": ("score", 3, 1.0)}
+    rows = [
+        [row.driver, row.mean("return").text(2), row.crash_rate.text(1, 100.0)]
+        + [row.mean(name).text(digits, scale) if name in row.per_seed else "-" for name, digits, scale in columns.values()]
+        for row in evaluations
+    ]
+    return _drawn(title, ("driver", "return", "crashed %", *columns), rows)
+
+
+def scores_table(evaluations: Sequence[Evaluation]) -> str:
+    """The other scores side by side: means and half their 95 % intervals, the versions below; a dash where an id lacks what one needs."""
+    columns = {
+        "EPDMS": ("epdms", 3, 1.0),
+        "nuPlan": ("nuplan", 3, 1.0),
+        "CARLA %": ("carla", 1, 1.0),
+        "success %": ("success", 0, 100.0),
+        "cost": ("cost", 2, 1.0),
+        "route %": ("route_completion", 0, 100.0),
+        "progress / IDM's": ("progress_vs_idm", 3, 1.0),
+    }
+
+    def cell(row: Evaluation, name: str, digits: int, scale: float) -> str:
+        if name not in row.per_seed:
+            return "-"
+        figure = row.mean(name)
+        return f"{scale * figure.value:.{digits}f} ± {scale * (figure.high - figure.low) / 2:.{digits}f}"
+
+    rows = [[row.driver, *(cell(row, *column) for column in columns.values())] for row in evaluations]
+    versions = evaluations[0].versions if evaluations else {}
+    stated = "".join(f"{heading}: {versions[name]}\n" for heading, (name, _, _) in columns.items() if name in versions)
+    return _drawn("analogues of published scores; compare within a version only", ("driver", *columns), rows) + stated
+
+
+def _drawn(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=f"{evaluations[0].id}, {len(evaluations[0].seeds)} seeds" if evaluations else "no evaluations")
-    for heading in ("driver", "return", "crashed %", "progress m", "speed m/s", "score"):
+    drawn = Table(title=title)
+    for heading in headings:
         drawn.add_column(heading, justify="left" if heading == "driver" else "right")
-    for row in evaluations:
-        drawn.add_row(
-            row.driver,
-            row.mean("return").text(2),
-            row.crash_rate.text(1, 100.0),
-            row.mean("progress_m").text(0),
-            row.mean("speed_mps").text(1),
-            row.mean("score").text(3),
-        )
+    for row in rows:
+        drawn.add_row(*row)
     console = Console(width=140, file=io.StringIO())
     console.print(drawn)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]

@@ -23,6 +23,8 @@ class EvaluateConfig:
     """Which seeds: train, validation or test; the three never meet."""
     device: str = "cpu"
     """cpu, cuda or auto."""
+    scores: bool = False
+    """Tell EPDMS, nuPlan's, CARLA's and MetaDrive's figures too, and progress relative to IDM's, in a second table."""
     json: Path | None = None
     """Write every figure, with its interval and each seed's value, here."""
 
@@ -33,14 +35,16 @@ class EvaluateConfig:
 
 def run_evaluation(config: EvaluateConfig) -> int:
     """Drive, score, print the table, write the figures."""
-    from drive_fusion.evaluation import baselines, evaluate, table
+    from drive_fusion.evaluation import baselines, evaluate, scores_table, table
     from drive_fusion.study import write_json
     from envs.seeds import seed_set
 
     seeds = seed_set(config.seed_set, config.seeds)
-    rows = [evaluate(driver, config.id, seeds, device=config.device) for driver in config.drivers]
-    rows = baselines(config.id, seeds) + rows
+    rows = [evaluate(driver, config.id, seeds, device=config.device, scores=config.scores) for driver in config.drivers]
+    rows = baselines(config.id, seeds, scores=config.scores) + rows
     print(table(rows))
+    if config.scores:
+        print(scores_table(rows))
     if config.json is not None:
         write_json(config.json, [json.loads(json.dumps(asdict(row))) | {"summary": row.summary()} for row in rows])
         print(f"wrote {config.json}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from drive_fusion.checkpoint import CheckpointError
-from drive_fusion.evaluation import Evaluation, evaluate, table
+from drive_fusion.evaluation import Evaluation, evaluate, scores_table, table
 from drive_fusion.policy_driver import driver_of
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.rule_driver import RuleDriver
@@ -22,7 +23,7 @@ SEEDS = seed_set("validation", 5)
 def test_figures_equal_an_episode_followed_by_hand():
     found = evaluate("faster", ID, SEEDS[:1])
     world = World(ID, 1)
-    scene, total, metres = world.reset(SEEDS[:1]), 0.0, 0.0
+    scene, total, metres, ahead = world.reset(SEEDS[:1]), 0.0, 0.0, 0.0
     steps, over = 0, False
     while not over:
         scene, outcome = world.step(torch.tensor([3]), substeps=True)
@@ -34,9 +35,9 @@ def test_figures_equal_an_episode_followed_by_hand():
         _, outcome = again.step(torch.tensor([3]), substeps=True)
         for instant in outcome.substeps:
             here = instant.position_m[0, 0].double()
-            metres, last = metres + float((here - last).norm()), here
+            metres, ahead, last = metres + float((here - last).norm()), ahead + float((here - last)[0]), here
     assert found["return"][0] == pytest.approx(total, rel=1e-6)
-    assert found["progress_m"][0] == pytest.approx(metres, rel=1e-6)
+    assert found["progress_m"][0] == pytest.approx(ahead, rel=1e-6)  # the highway's lanes run along x
     assert found["crashed"][0] == float(scene.crashed[0, 0])
     assert found["time_s"][0] == pytest.approx(steps * world.policy_dt_s)
     assert found["speed_mps"][0] == pytest.approx(metres / (steps * world.policy_dt_s), rel=1e-6)
@@ -46,6 +47,18 @@ def test_figures_do_not_depend_on_the_batch():
     together, apart = evaluate("random", ID, SEEDS), evaluate("random", ID, SEEDS, num_worlds=2)
     assert together.per_seed == apart.per_seed
     assert len(together["return"]) == len(SEEDS) and len(set(together["return"])) > 1
+
+
+def test_the_other_scores_are_told_when_asked_for():
+    idm, slower = (evaluate(name, ID, SEEDS, scores=True) for name in ("idm", "slower"))
+    assert (idm["progress_vs_idm"] == 1.0).all() and (idm["route_completion"] == 1.0).all()
+    assert np.allclose(slower["progress_vs_idm"], slower["progress_m"] / idm["progress_m"])
+    assert (slower["epdms"] > 0.0).any() and "IDM" in slower.versions["nuplan"] and slower.versions["epdms"].startswith("epdms-")
+    plain = evaluate("slower", ID, SEEDS)
+    assert "epdms" not in plain.per_seed and plain.versions == {} and (plain["score"] == slower["score"]).all()
+    text = scores_table([slower, plain])
+    assert "EPDMS" in text and slower.versions["carla"] in text and f"{slower.mean('nuplan').value:.3f}" in text and " - " in text
+    assert plain.score_version in table([plain])
 
 
 def test_idm_outlives_full_throttle():
@@ -65,7 +78,7 @@ def test_different_seeds_cannot_be_paired():
 
 
 def test_evaluations_come_back_from_files_and_fit_one_table(tmp_path):
-    row = evaluate("slower", ID, SEEDS[:2], name="slow one")
+    row = evaluate("slower", ID, SEEDS[:2], name="slow one", scores=True)
     row.save(tmp_path / "slow.json")
     assert Evaluation.load(tmp_path / "slow.json") == row
     text = table([row])
