@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +27,21 @@ class Hands:
 
     actors: NDArray[np.bool_]  # (B, A)
     controls: NDArray[np.float64]  # (substeps, B, A, 2) acceleration [m/s2], steering [rad, to the left]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is asked of the engine: one decision of B worlds."""
+
+    actions: NDArray[Any]  # (B,) whole numbers or (B, C) floats, checked
+    autopilot: NDArray[np.bool_]  # (B,) where IDM and MOBIL drive the ego
+    hands: Hands | Callable[[int], Hands] | None = None
+    """Who else drives; a function is asked before every substep."""
+    instants: bool = False
+    """Keep a snapshot after every substep?"""
+    autoreset: bool = False
+    """Follow a finished episode by a new one, and observe?"""
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,10 @@ class Engine(Protocol):
     substeps: int
     horizon_steps: int
     has_autopilot: bool
+    may_grow: bool
+    """Can worlds make more room for actors as they go on?"""
+    config: dict[str, Any]
+    """All settings, by highway-env's keys."""
     cars: NDArray[Any]
     """(B, A) records."""
     episodes: NDArray[Any]
@@ -65,19 +85,23 @@ class Engine(Protocol):
     kept: Observations
     """An observation that cannot be made again from the records; most ids have none."""
 
+    def kept_like(self) -> Observations:
+        """Arrays of the shapes and dtypes that ``kept`` has once there is something to keep."""
+
     def renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
         """Start episodes; a seed of -1 goes on with the world's own generator."""
 
-    def step(
-        self, actions: NDArray[Any], autopilot: NDArray[np.bool_], hands: Hands | None, instants: bool, autoreset: bool, threads: int
-    ) -> Stepped:
+    def step(self, decision: Decision) -> Stepped:
         """Advance every world by one decision."""
 
     def observation(self) -> Observations:
         """Observe every world as it stands."""
 
-    def actors(self, instant: Any = None) -> dict[str, NDArray[Any]]:
-        """The actors of all worlds by fields of ``Scene``, now or at a snapshot."""
+    def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
+        """The actors of all worlds by fields of ``Scene`` in a float dtype, now or at a snapshot; never written again.
+
+        Beside them ``along_mps2``, the acceleration along the heading, and ``lane_change``, +1 to the left and -1 to the right.
+        """
 
     def last_actions(self) -> NDArray[np.float32]:
         """The last action of every world as the scene carries it, (B, C)."""

@@ -37,14 +37,17 @@ CONTINUE = -1
 """As a seed: go on with the generator of the episode before."""
 
 
+Action = int | tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Drive:
     """What to drive: episodes one after the other in one environment."""
 
     id: str
     seeds: tuple[int, ...]
-    actions: tuple[tuple[int, ...], ...]
-    """One row an episode; AUTOPILOT (-1) lets an IDMVehicle drive for that decision."""
+    actions: tuple[tuple[Action, ...], ...]
+    """One row an episode: numbers, or float32 values of continuous actions; AUTOPILOT (-1) lets an IDMVehicle drive (highway only)."""
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -53,11 +56,12 @@ AUTOPILOT = -1
 
 @dataclass(frozen=True)
 class Course:
-    """What highway-env did in one episode of T decisions with A cars: at the start and after every decision."""
+    """What highway-env did in one episode of T decisions with at most A cars: at the start and after every decision."""
 
-    cars: NDArray[np.float64]  # (T + 1, A, 4) CAR_FIELDS
-    decisions: NDArray[np.int64]  # (T + 1, A, 3) DECISION_FIELDS
-    observations: NDArray[np.float32]  # (T + 1, rows, features)
+    counts: NDArray[np.int64]  # (T + 1,) cars on the road
+    cars: NDArray[np.float64]  # (T + 1, A, 4) CAR_FIELDS in the order of highway-env's list, zero beyond the count
+    decisions: NDArray[np.int64]  # (T + 1, A, 3) DECISION_FIELDS, lanes by their place in the network
+    observations: NDArray[np.float64]  # (T + 1, N) all parts, flat
     rewards: NDArray[np.float64]  # (T,)
     ends: NDArray[np.bool_]  # (T, 2) terminated, truncated
 
@@ -93,37 +97,69 @@ def drive(drives: Sequence[Drive], pinned: bool = True) -> list[list[Course]]:
 
 
 def _run(one: Drive) -> list[Course]:
-    """Drive highway-env in this very process."""
-    from envs.reference_episode import environment_class
+    """Drive highway-env in this very process, with driver parameters as its source has them."""
+    from envs.class_constants import in_place, pristine
+    from envs.reference_episode import environment_class, made
 
-    env: Any = environment_class(one.id)[0](config=one.config)
-    courses = []
-    for seed, actions in zip(one.seeds, one.actions, strict=True):
-        observation, _ = env.reset(seed=None if seed == CONTINUE else seed)
-        instants, observations, rewards, ends = [_instant(env)], [observation], [], []
-        for action in actions:
+    cls, limit = environment_class(one.id)
+    with in_place(pristine()):
+        env: Any = made(cls, one.config)
+        return [_episode(env, seed, actions, limit) for seed, actions in zip(one.seeds, one.actions, strict=True)]
+
+
+def _episode(env: Any, seed: int, actions: Sequence[Action], limit: int | None) -> Course:
+    observation, _ = env.reset(seed=None if seed == CONTINUE else seed)
+    instants, observations, rewards, ends = [_instant(env)], [flat(observation)], [], []
+    for number, action in enumerate(actions):
+        if env.vehicle is not None and isinstance(action, int):
             _hand_over(env, action == AUTOPILOT)
-            observation, reward, terminated, truncated, _ = env.step(None if action == AUTOPILOT else action)
-            instants.append(_instant(env))
-            observations.append(observation)
-            rewards.append(reward)
-            ends.append((terminated, truncated))
-        courses.append(
-            Course(
-                np.array([instant[0] for instant in instants]),
-                np.array([instant[1] for instant in instants]),
-                np.array(observations),
-                np.array(rewards, np.float64),
-                np.array(ends, np.bool_).reshape(-1, 2),
-            )
-        )
-    return courses
+        given = action if isinstance(action, int) else np.asarray(action, np.float32)
+        observation, reward, terminated, truncated, _ = env.step(None if isinstance(action, int) and action == AUTOPILOT else given)
+        instants.append(_instant(env))
+        observations.append(flat(observation))
+        rewards.append(reward)
+        ends.append((terminated, truncated or (limit is not None and number + 1 >= limit)))
+    return course_of(instants, observations, rewards, ends)
 
 
-def _instant(env: Any) -> tuple[list[list[float]], list[list[int]]]:
-    vehicles = env.road.vehicles
+Instant = tuple[list[list[float]], list[list[int]]]
+"""CAR_FIELDS and DECISION_FIELDS of every car."""
+
+
+def course_of(instants: Sequence[Instant], observations: Sequence[Any], rewards: Sequence[Any], ends: Sequence[Any]) -> Course:
+    """Stack an episode's instants; where fewer cars are on the road than at most, zeros stand."""
+    counts = np.array([len(cars) for cars, _ in instants])
+    cars = np.zeros((len(instants), counts.max(), len(CAR_FIELDS)))
+    decisions = np.zeros((len(instants), counts.max(), len(DECISION_FIELDS)), np.int64)
+    for row, (numbers, choices) in enumerate(instants):
+        cars[row, : counts[row]], decisions[row, : counts[row]] = numbers, choices
+    return Course(
+        counts,
+        cars,
+        decisions,
+        np.array(observations, np.float64),
+        np.array(rewards, np.float64),
+        np.array(ends, np.bool_).reshape(-1, 2),
+    )
+
+
+def flat(observation: Any) -> NDArray[np.float64]:
+    """All numbers of an observation in one row, the parts of a dict by their names."""
+    parts = [observation[name] for name in sorted(observation)] if isinstance(observation, dict) else [observation]
+    return np.concatenate([np.asarray(part, np.float64).ravel() for part in parts])
+
+
+def _instant(env: Any) -> Instant:
+    vehicles, lanes = env.road.vehicles, {index: number for number, index in enumerate(env.road.network.lanes_dict())}
     cars = [[*vehicle.position, vehicle.heading, vehicle.speed] for vehicle in vehicles]
-    return cars, [[vehicle.lane_index[2], vehicle.target_lane_index[2], vehicle.crashed] for vehicle in vehicles]
+    return cars, [_choices(vehicle, lanes) for vehicle in vehicles]
+
+
+def _choices(vehicle: Any, lanes: dict[Any, int]) -> list[int]:
+    """A car's lane, target lane (the same for one that is steered) and crash flag."""
+    lane = lanes[vehicle.lane_index]
+    target = getattr(vehicle, "target_lane_index", None)
+    return [lane, lane if target is None else lanes[target], vehicle.crashed]
 
 
 def _hand_over(env: Any, autopilot: bool) -> None:

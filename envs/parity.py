@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from envs.config import META_ACTIONS
-from envs.oracle import AUTOPILOT, CAR_FIELDS, CONTINUE, DECISION_FIELDS, Course, Drive
+from envs.network.layout import BY_COMMAND
+from envs.oracle import AUTOPILOT, CAR_FIELDS, CONTINUE, Action, Course, Drive, Instant, course_of, flat
 from envs.world import World
 
 IDLE_ACTION = META_ACTIONS.index("IDLE")
@@ -44,7 +45,6 @@ def random_drive(
     slower: float = 0.0,
     autopilot: float = 0.0,
     key: int = 0,
-    num_actions: int = len(META_ACTIONS),
 ) -> Drive:
     """Draw actions for some episodes.
 
@@ -53,16 +53,20 @@ def random_drive(
         seeds: One for each episode, or ``CONTINUE``.
         decisions: Length of each episode; it goes on past crashes and the end.
         config: Settings that differ from the defaults.
-        slower: Share of decisions that are SLOWER beside the uniform ones.
+        slower: Share of decisions that are the last action (SLOWER among meta-actions) beside the uniform ones.
         autopilot: Share of decisions that the autopilot takes.
         key: Chooses among drives.
-        num_actions: How many actions the settings offer.
     """
-    rows = []
+    world = World(id, 1, config=config)
+    rows: list[tuple[Action, ...]] = []
     for place, seed in enumerate(seeds):
         draws = np.random.default_rng((key, place, seed + 1))
-        actions = draws.integers(num_actions, size=decisions)
-        actions[draws.random(decisions) < slower] = num_actions - 1
+        if world.num_actions is None:
+            values = draws.uniform(-1.0, 1.0, (decisions, world.action_width)).astype(np.float32)
+            rows.append(tuple(tuple(float(value) for value in row) for row in values))
+            continue
+        actions = draws.integers(world.num_actions, size=decisions)
+        actions[draws.random(decisions) < slower] = world.num_actions - 1
         actions[draws.random(decisions) < autopilot] = AUTOPILOT
         rows.append(tuple(int(action) for action in actions))
     return Drive(id, tuple(int(seed) for seed in seeds), tuple(rows), dict(config or {}))
@@ -81,33 +85,49 @@ def follow(one: Drive) -> list[Course]:
     return courses
 
 
-def _course(world: World, actions: Sequence[int]) -> Course:
-    cars, observations, rewards, ends = [world.state().cars[0]], [world.observation()[0].numpy()], [], []
+def _course(world: World, actions: Sequence[Action]) -> Course:
+    instants, observations, rewards, ends = [_instant(world)], [_seen(world)], [], []
     for action in actions:
-        piloted = action == AUTOPILOT
-        _, outcome = world.step([IDLE_ACTION if piloted else action], autopilot=torch.tensor([piloted]))
-        cars.append(world.state().cars[0])
-        observations.append(world.observation()[0].numpy())
+        if isinstance(action, int):
+            piloted = action == AUTOPILOT
+            _, outcome = world.step([IDLE_ACTION if piloted else action], autopilot=torch.tensor([True]) if piloted else None)
+        else:
+            _, outcome = world.step(torch.tensor([action], dtype=torch.float32))
+        instants.append(_instant(world))
+        observations.append(_seen(world))
         rewards.append(float(outcome.reward))
         ends.append((bool(outcome.terminated), bool(outcome.truncated)))
-    records = np.stack(cars)
-    return Course(
-        np.stack([records[name] for name in CAR_FIELDS], -1),
-        np.stack([records[name].astype(np.int64) for name in DECISION_FIELDS], -1),
-        np.stack(observations),
-        np.array(rewards),
-        np.array(ends, np.bool_).reshape(-1, 2),
-    )
+    return course_of(instants, observations, rewards, ends)
+
+
+def _seen(world: World) -> Any:
+    """The only world's observation, flat."""
+    observation = world.observation()
+    return flat({key: value[0] for key, value in observation.items()} if isinstance(observation, dict) else observation[0])
+
+
+def _instant(world: World) -> Instant:
+    """The only world's cars in the order of highway-env's list."""
+    state = world.state()
+    records = state.cars[0]
+    if "vehicles" in (state.episodes.dtype.names or ()):
+        records = records[: int(state.episodes["vehicles"][0])]
+    target = records["target_lane"]
+    if "driver" in (records.dtype.names or ()):
+        target = np.where(records["driver"] <= BY_COMMAND, target, records["lane"])
+    decisions = np.stack((records["lane"], target, records["crashed"]), -1).astype(np.int64)
+    return np.stack([records[name] for name in CAR_FIELDS], -1).tolist(), decisions.tolist()
 
 
 def difference(native: Course, oracle: Course) -> Difference:
-    """Compare an episode's two courses."""
-    cars = np.abs(native.cars - oracle.cars)
+    """Compare an episode's two courses; with other numbers of cars they are infinitely far apart."""
+    counted = np.array_equal(native.counts, oracle.counts)
+    cars = np.abs(native.cars - oracle.cars) if counted else np.full((1, 1, 4), np.inf)
     return Difference(
         position_m=float(cars[..., :2].max()),
         heading_rad=float(cars[..., 2].max()),
         speed_mps=float(cars[..., 3].max()),
-        decisions=int((native.decisions != oracle.decisions).sum()),
+        decisions=int((native.decisions != oracle.decisions).sum()) if counted else int((native.counts != oracle.counts).sum()),
         observation=float(np.abs(native.observations - oracle.observations).max()),
         reward=float(np.abs(native.rewards - oracle.rewards).max(initial=0.0)),
         ends=int((native.ends != oracle.ends).any(-1).sum()),

@@ -67,7 +67,7 @@ def environment_class(id: str) -> tuple[Any, int | None]:
     return load_env_creator(str(spec.entry_point)), spec.max_episode_steps
 
 
-def _made(cls: type, config: dict[str, Any]) -> Any:
+def made(cls: type, config: dict[str, Any]) -> Any:
     """Build an environment; two classes take no configuration, and three refuse ``render_mode``, which is never passed."""
     if "config" in inspect.signature(cls).parameters:
         return cls(config=copy.deepcopy(config))
@@ -82,7 +82,7 @@ class Episode:
 
     def __init__(self, id: str, config: dict[str, Any]) -> None:
         cls, self.limit = environment_class(id)
-        self.env = _made(cls, config)
+        self.env = made(cls, config)
         self.observation: Any = None
         self.seed = 0
         self.substeps = 0

@@ -1,7 +1,7 @@
-"""The world: B highways at once, exactly highway-env's, stepped natively.
+"""The world: B episodes of a highway-env id at once, stepped natively and exactly as highway-env steps them.
 
-Arithmetic is float64 in highway-env's frame; what is handed out has the world's dtype and the frame of ``Scene``. Every id and
-setting that the native kernels lack is served by ``ReferenceWorld`` through the same call, ``World(id, ...)``.
+Arithmetic is float64 in highway-env's frame; what is handed out has the world's dtype and the frame of ``Scene``. Settings that the
+kernels lack are served by ``ReferenceWorld`` through the same call, ``World(id, ...)``.
 """
 
 from __future__ import annotations
@@ -11,43 +11,63 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.arguments import as_array, checked_threads, checked_worlds, resolve_device
-from envs.config import META_ACTIONS, NATIVE_DEFAULTS, complete_config, why_not_native
+from envs.engine import Decision, Engine, NotNative, Observations
 from envs.ids import checked_id
-from envs.native import Highway, highway_of, horizon_steps
-from envs.native_scene import View
 from envs.outcome import Outcome
-from envs.road_maps import straight_highway
-from envs.traffic.batch import observe_worlds, reset_worlds, step_worlds
-from envs.traffic.layout import CAR, EPISODE, IDLE, NOBODY, OUTCOME, TERMS
-from envs.traffic.observation import FEATURES
+from envs.override import Drivers, hands_of
 from envs.world_state import WorldState, check_state
 from sensors.errors import ConfigError
-from sensors.launch import over_worlds
-from sensors.scene import Faults, Scene, Weather
+from sensors.scene import Faults, Scene, Weather, lights_of
 
 __all__ = ["FastStep", "Outcome", "World", "WorldState"]
+
+NOBODY = -1
+FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m", "kind", "crashed", "valid")
 
 
 @dataclass(frozen=True)
 class FastStep:
     """What ``World.step_autoreset`` gives: observations and outcomes, no scene."""
 
-    observation: Tensor  # (B, rows, 5) float32; of the new episode where one ended
+    observation: Any  # (B, ...), or a dict of such; of the new episode where one ended
     reward: Tensor  # (B,) the world's dtype
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
-    final_observation: Tensor  # (B, rows, 5) float32; of the episode that ended, zero elsewhere
+    final_observation: Any  # the same shapes; of the episode that ended, zero elsewhere
+
+
+def engine_for(id: str, num_worlds: int, config: Mapping[str, Any] | None) -> Engine:
+    """Make the kernels' side of a world.
+
+    Raises:
+        NotNative: A setting that no kernels have.
+        ConfigError: An unknown setting, or a value that cannot be used.
+    """
+    from envs.config import NATIVE_DEFAULTS
+
+    if id in NATIVE_DEFAULTS:
+        from envs.highway_engine import HighwayEngine
+
+        try:
+            return HighwayEngine(id, num_worlds, config)
+        except NotNative:
+            pass  # the general kernels have more actions and observations
+    from envs.network.engine import NetworkEngine
+
+    return NetworkEngine(id, num_worlds, config)
 
 
 class World:
-    """B native worlds of highway-v0 or highway-fast-v0."""
+    """B native worlds."""
+
+    _engine: Engine
 
     def __new__(
         cls,
@@ -59,16 +79,19 @@ class World:
         num_threads: int | None = None,
     ) -> World:
         """Choose between this class and ``ReferenceWorld``; arguments as for ``__init__``."""
-        checked_worlds(num_worlds)
-        bare, place = checked_id(id), resolve_device(device, id)
-        if bare in NATIVE_DEFAULTS:
-            reason = why_not_native(complete_config(bare, config))
-            if reason is None:
-                return super().__new__(cls)
+        worlds, bare, place = checked_worlds(num_worlds), checked_id(id), resolve_device(device, id)
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigError(f"config of {bare} is a {type(config).__name__}, expected a dict of highway-env's settings")
+        try:
+            engine = engine_for(bare, worlds, config)
+        except NotNative as reason:
             logging.getLogger(__name__).warning("%s: %s is not native; highway-env itself is stepped, which is slow", bare, reason)
-        from envs.reference import ReferenceWorld
+            from envs.reference import ReferenceWorld
 
-        return ReferenceWorld(bare, num_worlds, place, dtype, config, num_threads)  # type: ignore[return-value]
+            return ReferenceWorld(bare, worlds, place, dtype, config, num_threads)  # type: ignore[return-value]
+        world = super().__new__(cls)
+        world._engine = engine
+        return world
 
     def __init__(
         self,
@@ -96,26 +119,21 @@ class World:
             raise ConfigError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
         self.id = checked_id(id)
         self.num_worlds, self.device, self.dtype = num_worlds, resolve_device(device, None), dtype
-        self.config: dict[str, Any] = complete_config(self.id, config)
         self.num_threads = checked_threads(num_threads)
-        self._highway: Highway = highway_of(self.id, self.config)
-        rules = self._highway.rules
-        self.road = straight_highway(rules.lanes)
-        self.action_names = self._highway.action_names
-        self.num_actions: int | None = len(self.action_names)
-        self.action_width = len(self.action_names)
-        self.policy_dt_s, self.substep_dt_s, self.substeps_per_step = rules.decision_s, rules.substep_s, rules.substeps
-        self.horizon_steps = horizon_steps(rules)
+        engine = self._engine
+        self.config: dict[str, Any] = engine.config
+        self.road, self.action_names = engine.road, engine.action_names
+        self.num_actions, self.action_width = engine.num_actions, engine.action_width
+        self.action_space: spaces.Space[Any] = engine.action_space
+        self.observation_space: spaces.Space[Any] = engine.observation_space
+        self.policy_dt_s, self.substep_dt_s, self.substeps_per_step = engine.decision_s, engine.substep_s, engine.substeps
+        self.horizon_steps = engine.horizon_steps
         self.weather = Weather.clear(num_worlds, self.device)
         self.faults = Faults.none(num_worlds, self.device)
-        self._cars = np.zeros((num_worlds, self._highway.cars), CAR)
-        self._episodes = np.zeros(num_worlds, EPISODE)
+        self._float = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
         self._nobody_piloted = np.zeros(num_worlds, np.bool_)
-        self._no_trace = np.zeros((0, num_worlds, self._highway.cars), CAR)
-        self._no_observation = np.zeros((0, self._highway.observed_cars, FEATURES), np.float32)
         self._started = False
         self._scene: Scene | None = None
-        self._view = View(self._cars.shape, self.action_width, rules.substep_s, self.device, dtype)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What ``__new__`` needs when a world is copied or unpickled."""
@@ -126,8 +144,12 @@ class World:
         """What is there now. Its tensors are never written again."""
         self._check_started()
         if self._scene is None:
-            self._scene = self._scene_of(self._cars, self._episodes["substeps"])
+            self._scene = self._scene_of(None, self._engine.episodes["substeps"])
         return self._scene
+
+    def present_scene(self) -> Scene:
+        """What is there at this very substep; within a decision, for who drives by hand."""
+        return self._scene_of(None, self._engine.episodes["substeps"])
 
     def reset(self, seeds: Tensor | Sequence[int], where: Tensor | None = None) -> Scene:
         """Start episodes: the same seed gives the same traffic as highway-env's ``reset(seed=...)``.
@@ -164,26 +186,47 @@ class World:
         self._check_started()
         return self._renew(np.full(self.num_worlds, NOBODY, np.int64), self._mask(where, "where"))
 
-    def step(self, actions: Tensor | Sequence[int], *, autopilot: Tensor | None = None, substeps: bool = False) -> tuple[Scene, Outcome]:
+    def step(
+        self,
+        actions: Tensor | Sequence[int],
+        *,
+        autopilot: Tensor | None = None,
+        override: Drivers = None,
+        substeps: bool = False,
+    ) -> tuple[Scene, Outcome]:
         """Advance every world by one decision; never resets, and goes on past an end.
 
         Args:
-            actions: int64 (B,), numbers of ``action_names``.
+            actions: int64 (B,), numbers of ``action_names`` or of discrete actions without names; floats (B, C) for continuous ones.
             autopilot: Worlds whose ego IDM and MOBIL drive, bool (B,); their actions are ignored.
+            override: Who drives some actors by acceleration and steering instead: an ``Override``, or a function that is given the
+                scene before every substep and gives one (or None).
             substeps: Keep the scene after every simulation substep too.
 
         Returns:
             The scene, and the outcome of the decision.
 
         Raises:
-            ConfigError: Actions of another shape or type or out of range, or no reset yet.
+            ConfigError: Actions of another shape or type, out of range or not finite, or no reset yet.
         """
-        trace = np.empty((self.substeps_per_step, *self._cars.shape), CAR) if substeps else self._no_trace
-        outcomes = self._advance(actions, autopilot, trace, self._no_observation, self._no_observation)
-        before = self._episodes["substeps"] - self.substeps_per_step
-        scenes = tuple(self._scene_of(cars, before + 1 + number) for number, cars in enumerate(trace[:-1]))
+        self._check_started()
+        hands = hands_of(override, self)
+        stepped = self._engine.step(
+            Decision(self._checked_actions(actions), self._piloted(autopilot), hands, substeps, threads=self.num_threads)
+        )
+        self._scene = None
+        substep = self._engine.episodes["substeps"]
+        last = len(stepped.instants) - 1
+        scenes = tuple(self._scene_of(instant, substep - last + number) for number, instant in enumerate(stepped.instants[:-1]))
         scene = self.scene
-        return scene, self._outcome(outcomes, (*scenes, scene) if substeps else ())
+        outcome = Outcome(
+            reward=self._floats(stepped.reward),
+            terminated=self._tensor(stepped.terminated),
+            truncated=self._tensor(stepped.truncated),
+            terms={name: self._floats(values) for name, values in stepped.terms.items()},
+            substeps=(*scenes, scene) if substeps else (),
+        )
+        return scene, outcome
 
     def step_autoreset(self, actions: Tensor | Sequence[int]) -> FastStep:
         """Advance every world by one decision and follow every finished episode by a new one, as ``reset_continue`` does.
@@ -191,33 +234,34 @@ class World:
         The fast path: no scene is made unless ``scene`` is asked for.
 
         Args:
-            actions: int64 (B,), numbers of ``action_names``.
+            actions: As for ``step``.
 
         Raises:
             ConfigError: As ``step``.
         """
-        shape = (self.num_worlds, self._highway.observed_cars, FEATURES)
-        observations, finals = np.empty(shape, np.float32), np.zeros(shape, np.float32)
-        outcomes = self._advance(actions, None, self._no_trace, observations, finals)
+        self._check_started()
+        decision = Decision(self._checked_actions(actions), self._nobody_piloted, autoreset=True, threads=self.num_threads)
+        stepped = self._engine.step(decision)
+        self._scene = None
         return FastStep(
-            self._view.tensor(observations),
-            self._view.floats(outcomes["reward"]),
-            self._view.tensor(outcomes["terminated"].copy()),
-            self._view.tensor(outcomes["truncated"].copy()),
-            self._view.tensor(finals),
+            self._observed(stepped.observations),
+            self._floats(stepped.reward),
+            self._tensor(stepped.terminated),
+            self._tensor(stepped.truncated),
+            self._observed(stepped.finals),
         )
 
-    def observation(self) -> Tensor:
-        """highway-env's own Kinematics observation, (B, rows, 5) float32."""  # noqa: D403
+    def observation(self) -> Any:
+        """highway-env's own observation as the last reset or step left it: a tensor (B, ...), or a dict of them."""  # noqa: D403
         self._check_started()
-        observations = np.empty((self.num_worlds, self._highway.observed_cars, FEATURES), np.float32)
-        observe_worlds(self._cars, self._highway.rules.lanes, observations)
-        return self._view.tensor(observations)
+        return self._observed(self._engine.observation())
 
     def state(self) -> WorldState:
         """Everything needed to go on identically later."""
         self._check_started()
-        return WorldState(self.id, self.config, self._cars.copy(), self._episodes.copy())
+        engine = self._engine
+        kept = {name: values.copy() for name, values in engine.kept.items()}
+        return WorldState(self.id, self.config, engine.cars.copy(), engine.episodes.copy(), kept)
 
     def load(self, state: WorldState) -> Scene:
         """Go back to a state of as many worlds; what is wrong with it is said before anything changes.
@@ -225,10 +269,10 @@ class World:
         Raises:
             ConfigError: The state is foreign, truncated, or of another number of worlds.
         """
-        checked = check_state(state, self.id, self.config, self._highway.cars, self._highway.rules)
+        checked = check_state(state, self.id, self.config, self._engine)
         if checked.num_worlds != self.num_worlds:
             raise ConfigError(f"load: the state holds {checked.num_worlds} worlds, expected {self.num_worlds}")
-        self._cars, self._episodes = checked.cars.copy(), checked.episodes.copy()
+        self._engine.take(checked.cars, checked.episodes, checked.kept)
         self._started, self._scene = True, None
         return self.scene
 
@@ -242,56 +286,67 @@ class World:
         if not 0 <= index < self.num_worlds:
             raise ConfigError(f"fork: there is no world {index}, expected 0 to {self.num_worlds - 1}")
         checked_worlds(n)
-        return WorldState(self.id, self.config, np.repeat(self._cars[index : index + 1], n, 0), np.repeat(self._episodes[index], n))
+        engine = self._engine
+        kept = {name: np.repeat(values[index : index + 1], n, 0) for name, values in engine.kept.items()}
+        cars, episodes = np.repeat(engine.cars[index : index + 1], n, 0), np.repeat(engine.episodes[index], n)
+        return WorldState(self.id, self.config, cars, episodes, kept)
 
     def _renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> Scene:
-        reset_worlds(self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, seeds, where)
+        self._engine.renew(seeds, where)
         self._started, self._scene = True, None
         return self.scene
 
-    def _advance(
-        self,
-        actions: Tensor | Sequence[int],
-        autopilot: Tensor | None,
-        trace: NDArray[Any],
-        observations: NDArray[np.float32],
-        finals: NDArray[np.float32],
-    ) -> NDArray[Any]:
-        """Check the arguments and run the kernel; gives the OUTCOME records."""
-        self._check_started()
+    def _piloted(self, autopilot: Tensor | None) -> NDArray[np.bool_]:
+        if autopilot is None:
+            return self._nobody_piloted
+        piloted = self._mask(autopilot, "autopilot")
+        if piloted.any() and not self._engine.has_autopilot:
+            raise ConfigError(f"{self.id} has no autopilot: IDM and MOBIL follow lanes in traffic; drive it by actions")
+        return piloted
+
+    def _checked_actions(self, actions: Tensor | Sequence[int]) -> NDArray[Any]:
+        if self.num_actions is None:
+            return self._real_actions(actions)
         chosen = self._whole_numbers(actions, "step: actions")
-        if chosen.min() < 0 or chosen.max() >= len(self.action_names):
-            raise ConfigError(f"step: actions run from {chosen.min()} to {chosen.max()}, expected 0 to {len(self.action_names) - 1}")
-        piloted = self._nobody_piloted if autopilot is None else self._mask(autopilot, "autopilot")
-        outcomes = np.empty(self.num_worlds, OUTCOME)
-        self._episodes["action"] = chosen if autopilot is None else np.where(piloted, self.action_names.index(META_ACTIONS[IDLE]), chosen)
-        self._launch(self._highway.meta_actions[chosen], piloted, outcomes, trace, observations, finals)
-        self._scene = None
-        return outcomes
+        if chosen.min() < 0 or chosen.max() >= self.num_actions:
+            raise ConfigError(f"step: actions run from {chosen.min()} to {chosen.max()}, expected 0 to {self.num_actions - 1}")
+        return chosen
 
-    def _launch(self, actions: NDArray[np.int64], piloted: NDArray[np.bool_], outcomes: NDArray[Any], *rest: NDArray[Any]) -> None:
-        arguments = (self._cars, self._episodes, self._highway.rules, self._highway.targets_mps, actions, piloted, outcomes, *rest)
-        if self.num_threads == 1 or self.num_worlds == 1:
-            step_worlds(0, self.num_worlds, *arguments)
-            return
-        usual = numba.get_num_threads()
-        numba.set_num_threads(self.num_threads)
-        try:
-            over_worlds(step_worlds, self.num_worlds, *arguments)
-        finally:
-            numba.set_num_threads(usual)
+    def _real_actions(self, actions: Any) -> NDArray[Any]:
+        array = as_array(actions, "step: actions")
+        shape = (self.num_worlds, self.action_width)
+        if array.shape != shape or array.dtype not in (np.float32, np.float64):
+            raise ConfigError(f"step: actions are {array.dtype} {array.shape}, expected floating-point numbers of shape {shape}")
+        if not np.isfinite(array).all():
+            raise ConfigError("step: actions hold NaN or infinity, expected finite numbers")
+        return array
 
-    def _outcome(self, outcomes: NDArray[Any], substeps: tuple[Scene, ...]) -> Outcome:
-        return Outcome(
-            reward=self._view.floats(outcomes["reward"]),
-            terminated=self._view.tensor(outcomes["terminated"].copy()),
-            truncated=self._view.tensor(outcomes["truncated"].copy()),
-            terms={name: self._view.floats(outcomes[name]) for name in TERMS},
-            substeps=substeps,
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        """Hand out an array that nobody will write again."""
+        tensor = torch.from_numpy(array)
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)
+
+    def _floats(self, array: NDArray[Any]) -> Tensor:
+        return self._tensor(array.astype(self._float, copy=False))
+
+    def _observed(self, observations: Observations) -> Any:
+        tensors = {name: self._tensor(values) for name, values in observations.items()}
+        return tensors[""] if "" in tensors else tensors
+
+    def _scene_of(self, instant: Any, substeps: NDArray[np.int64]) -> Scene:
+        """The scene now, or at a snapshot some simulation substeps after reset, (B,)."""
+        actors = {name: self._tensor(values) for name, values in self._engine.actors(self._float, instant).items()}
+        return Scene(
+            **{name: actors[name] for name in FIELDS},
+            lights=lights_of(actors["along_mps2"], actors["lane_change"]),
+            road=self.road,
+            weather=self.weather,
+            faults=self.faults,
+            time_s=self._floats(substeps * self.substep_dt_s),
+            episode_seed=self._tensor(self._engine.episodes["seed"].copy()),
+            step=self._tensor(substeps.copy()),
+            action=self._tensor(self._engine.last_actions()),
         )
-
-    def _scene_of(self, cars: NDArray[Any], substeps: NDArray[np.int64]) -> Scene:
-        return self._view.scene(cars, self._episodes, substeps, self.road, self.weather, self.faults)
 
     def _check_started(self) -> None:
         if not self._started:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.config import Settings
-from envs.traffic.layout import CAR, EPISODE, NOBODY, Rules
+from envs.engine import Engine, Observations
 from sensors.errors import ConfigError
 
 DERIVED = ("rank", "front")
+"""Fields that a step makes anew."""
+NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class WorldState:
 
     id: str
     config: Settings
-    cars: NDArray[Any]  # (B, A) CAR records
-    episodes: NDArray[Any]  # (B,) EPISODE records, PCG64 states included
+    cars: NDArray[Any]  # (B, A) records
+    episodes: NDArray[Any]  # (B,) records, PCG64 states included
+    kept: Observations = field(default_factory=dict)
+    """The present observation, of ids whose observation cannot be made again."""
 
     @property
     def num_worlds(self) -> int:
@@ -31,14 +35,15 @@ class WorldState:
         return len(self.cars)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """One contiguous array for every field, named ``cars.*`` (B, A) and ``episodes.*`` (B,)."""
-        tables = {"cars": (self.cars, CAR), "episodes": (self.episodes, EPISODE)}
-        return {
+        """One contiguous array for every field, named ``cars.*`` (B, A), ``episodes.*`` (B,) and ``kept.*`` (B, ...)."""
+        tables = {"cars": self.cars, "episodes": self.episodes}
+        fields = {
             f"{table}.{name}": np.ascontiguousarray(records[name])
-            for table, (records, dtype) in tables.items()
-            for name in dtype.names or ()
+            for table, records in tables.items()
+            for name in records.dtype.names or ()
             if name not in DERIVED
         }
+        return fields | {f"kept.{name}": values for name, values in self.kept.items()}
 
     @staticmethod
     def of_arrays(id: str, config: Settings, arrays: Mapping[str, NDArray[Any]]) -> WorldState:
@@ -50,12 +55,24 @@ class WorldState:
         if "cars.x_m" not in arrays or arrays["cars.x_m"].ndim != 2:
             raise ConfigError("world state: array 'cars.x_m' (B, A) is missing; was this written by WorldState.arrays()?")
         shape: tuple[int, ...] = arrays["cars.x_m"].shape
-        cars, episodes = np.zeros(shape, CAR), np.zeros(shape[0], EPISODE)
+        cars, episodes = (np.zeros(size, dtype) for size, dtype in zip((shape, shape[0]), _record_dtypes(arrays), strict=True))
         for table, records in (("cars", cars), ("episodes", episodes)):
             for name in records.dtype.names or ():
                 if name not in DERIVED:
                     records[name] = _checked(f"{table}.{name}", arrays, records[name])
-        return WorldState(id, config, cars, episodes)
+        kept = {key.removeprefix("kept."): values for key, values in arrays.items() if key.startswith("kept.")}
+        return WorldState(id, config, cars, episodes, kept)
+
+
+def _record_dtypes(arrays: Mapping[str, NDArray[Any]]) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The records of the highway's kernels, or of the general ones."""
+    if "cars.driver" in arrays:
+        from envs.network.layout import CAR, EPISODE
+
+        return CAR, EPISODE
+    from envs.traffic import layout
+
+    return layout.CAR, layout.EPISODE
 
 
 def _checked(name: str, arrays: Mapping[str, NDArray[Any]], like: NDArray[Any]) -> NDArray[Any]:
@@ -67,15 +84,14 @@ def _checked(name: str, arrays: Mapping[str, NDArray[Any]], like: NDArray[Any]) 
     return got
 
 
-def check_state(state: object, id: str, config: Settings, cars: int, rules: Rules) -> WorldState:
+def check_state(state: object, id: str, config: Settings, engine: Engine) -> WorldState:
     """Make sure that a state belongs to a world before any of it is taken over.
 
     Args:
         state: What was handed in.
         id: The world's id.
         config: Its complete settings.
-        cars: A, its actors.
-        rules: Its rules.
+        engine: What will step it.
 
     Raises:
         ConfigError: The state is of another kind, id or configuration, is truncated, or holds impossible numbers.
@@ -87,20 +103,23 @@ def check_state(state: object, id: str, config: Settings, cars: int, rules: Rule
     if state.config != config:
         keys = sorted(key for key in config.keys() | state.config.keys() if config.get(key) != state.config.get(key))
         raise ConfigError(f"load: the state was made with other settings: {', '.join(keys)}; build the world with the state's config")
-    tables = ((state.cars, CAR, (state.num_worlds, cars)), (state.episodes, EPISODE, (state.num_worlds,)))
-    for records, dtype, shape in tables:
-        if records.dtype != dtype or records.shape != shape:
-            raise ConfigError(f"load: the state holds records of shape {records.shape}, expected {shape}; it is truncated or foreign")
-    _check_numbers(state, rules)
+    _check_shapes(state, engine)
+    for name in state.cars.dtype.names or ():
+        if state.cars.dtype[name].kind == "f" and not np.isfinite(state.cars[name]).all():
+            raise ConfigError(f"load: {name} of the state holds NaN or infinity")
+    if not (state.episodes["action"] >= NOBODY).all() or not (state.episodes["increment_low"] & np.uint64(1)).all():
+        raise ConfigError("load: the state's actions or generators are not ones that a world can have")
+    engine.check(state.cars, state.episodes)
     return state
 
 
-def _check_numbers(state: WorldState, rules: Rules) -> None:
-    for name in CAR.names or ():
-        if CAR[name].kind == "f" and not np.isfinite(state.cars[name]).all():
-            raise ConfigError(f"load: {name} of the state holds NaN or infinity")
-    for name in ("lane", "target_lane"):
-        if not ((state.cars[name] >= 0) & (state.cars[name] < rules.lanes)).all():
-            raise ConfigError(f"load: {name} of the state is outside 0 to {rules.lanes - 1}")
-    if not (state.episodes["action"] >= NOBODY).all() or not (state.episodes["increment_low"] & np.uint64(1)).all():
-        raise ConfigError("load: the state's actions or generators are not ones that a world can have")
+def _check_shapes(state: WorldState, engine: Engine) -> None:
+    """Compare the arrays with the engine's own; a world may have made more room for actors since, or less."""
+    actors = state.cars.shape[1] if state.cars.ndim == 2 and engine.may_grow else engine.cars.shape[1]
+    expected = [(engine.cars.dtype, (state.num_worlds, actors)), (engine.episodes.dtype, (state.num_worlds,))]
+    for records, (dtype, shape) in zip((state.cars, state.episodes), expected, strict=True):
+        if records.dtype != dtype or records.shape != shape:
+            raise ConfigError(f"load: the state holds records of shape {records.shape}, expected {shape}; it is truncated or foreign")
+    like = {name: (values.dtype, (state.num_worlds, *values.shape[1:])) for name, values in engine.kept_like().items()}
+    if {name: (values.dtype, values.shape) for name, values in state.kept.items()} != like:
+        raise ConfigError(f"load: the state's observations are {sorted(state.kept)}, expected {sorted(like)} of its number of worlds")

@@ -72,8 +72,10 @@ def step_worlds(
     forced_controls: Any,
     trace: Any,
     vehicles: Any,
+    opening: int,
+    closing: int,
 ) -> None:
-    """One decision of the worlds from ``first`` to before ``end``.
+    """One decision of the worlds from ``first`` to before ``end``, or some of its substeps.
 
     Args:
         first: First world of the share.
@@ -90,17 +92,21 @@ def step_worlds(
         forced_controls: Those, (substeps, B, A, 2).
         trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) writes none.
         vehicles: How many vehicles there were then, (substeps, B), written with the trace.
+        opening: First substep; at 0 the action is taken.
+        closing: Substep after the last; with the decision's last one its clocks move on.
     """
     for world in range(first, end):
         mine, episode = cars[world], episodes[world]
         ego = mine[episode.ego]
-        hand_over(ego, network, rules, targets, autopilot[world])
-        if not autopilot[world]:
-            if ego.driver == BY_COMMAND:
+        if opening == 0:
+            hand_over(ego, network, rules, targets, autopilot[world])
+            if autopilot[world]:
+                pass
+            elif ego.driver == BY_COMMAND:
                 take_command(network, ego, actions[world], targets)
             else:
                 ego.acceleration_mps2, ego.steering_rad = controls[world, 0], controls[world, 1]
-        for substep in range(rules.substeps):
+        for substep in range(opening, closing):
             decide(mine, episode.vehicles, rules.room, network)
             if forced.shape[0] > 0:
                 take_controls(mine, episode, substep, forced[world], forced_controls[:, world])
@@ -109,9 +115,10 @@ def step_worlds(
                 vehicles[substep, world] = episode.vehicles
                 for number in range(len(mine)):
                     trace[substep, world, number] = mine[number]
-        episode.substeps += rules.substeps
-        episode.decisions += 1
-        episode.clock_s += rules.decision_s
+        episode.substeps += closing - opening
+        if closing == rules.substeps:
+            episode.decisions += 1
+            episode.clock_s += rules.decision_s
 
 
 @kernel()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.class_constants import in_place, pristine
-from envs.engine import Hands, NotNative, Observations, Stepped
+from envs.engine import Decision, Hands, NotNative, Observations, Stepped
 from envs.network.actions import Actions
 from envs.network.batch import hand_out, step_worlds, take_wheels
 from envs.network.choice import module_of
@@ -20,7 +20,7 @@ from envs.network.observations import observer_for
 from envs.network.scenarios.scenario import Scenario, duration_of
 from envs.network.tables import network_of
 from envs.reference_config import checked_config
-from envs.reference_episode import _made, environment_class
+from envs.reference_episode import environment_class, made
 from envs.road_maps import road_map_of
 from sensors.errors import ConfigError
 from sensors.launch import over_shares
@@ -43,7 +43,7 @@ class NetworkEngine:
         """
         cls, limit = environment_class(id)
         with in_place(pristine()):
-            env = _made(cls, checked_config(id, config or {}))
+            env = made(cls, checked_config(id, config or {}))
             self._read(env, id, limit or 0)
         self.cars = np.zeros((num_worlds, self._rules.room + len(self._fixtures)), CAR)
         self.episodes = np.zeros(num_worlds, EPISODE)
@@ -69,11 +69,17 @@ class NetworkEngine:
         self.decision_s, self.substep_s, self.substeps = self._rules.decision_s, self._rules.substep_s, self._rules.substeps
         self.horizon_steps = limit or _steps_until(float(env.config.get("duration", RECORDING_S)), self.decision_s)
         self.has_autopilot = self._scenario.has_autopilot
+        self.may_grow = self._scenario.after is not None
+        self._keeps = self._scenario.keeps_observation or self._observer.draws
+
+    def kept_like(self) -> Observations:
+        """See ``Engine.kept_like``."""
+        return self._observer.new(1) if self._keeps else {}
 
     def renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
         """See ``Engine.renew``."""
         self._renew(0, len(self.episodes), seeds, where)
-        if self._scenario.keeps_observation:
+        if self._keeps:
             self._keep(self._observed(where))
 
     def _renew(self, first: int, end: int, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
@@ -103,17 +109,18 @@ class NetworkEngine:
     def _keep(self, observations: Observations) -> None:
         self.kept = {name: values.copy() for name, values in observations.items()}
 
-    def step(
-        self, actions: NDArray[Any], autopilot: NDArray[np.bool_], hands: Hands | None, instants: bool, autoreset: bool, threads: int
-    ) -> Stepped:
+    def step(self, decision: Decision) -> Stepped:
         """See ``Engine.step``."""
         self._make_room()
-        decision = _Decision(self, actions, autopilot, hands, instants, autoreset)
-        over_shares(decision.run, len(self.episodes), threads)
-        self._note(actions, autopilot)
-        if self._scenario.keeps_observation:
-            self._keep(decision.observations)
-        return decision.stepped(self._scenario.terms)
+        running = _Running(self, decision)
+        if callable(decision.hands):
+            running.run_by_hand(decision.hands)
+        else:
+            over_shares(running.run, len(self.episodes), decision.threads)
+        self._note(decision.actions, decision.autopilot)
+        if self._keeps:
+            self._keep(running.observations)
+        return running.stepped(self._scenario.terms)
 
     def _note(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> None:
         """Write each world's last action down; a world that began anew has none."""
@@ -129,7 +136,7 @@ class NetworkEngine:
     def _make_room(self) -> None:
         """Give the records of vehicles more room before one too many is spawned; scenes then hold more actors."""
         room, most = self._rules.room, int(self.episodes["vehicles"].max())
-        if self._scenario.after is None or most < room:
+        if not self.may_grow or most < room:
             return
         wider = np.zeros((len(self.cars), self.cars.shape[1] + room), CAR)
         wider[:, :room], wider[:, 2 * room :] = self.cars[:, :room], self.cars[:, room:]
@@ -137,14 +144,14 @@ class NetworkEngine:
 
     def observation(self) -> Observations:
         """See ``Engine.observation``."""
-        return {name: values.copy() for name, values in self.kept.items()} if self._scenario.keeps_observation else self._observed()
+        return {name: values.copy() for name, values in self.kept.items()} if self._keeps else self._observed()
 
-    def actors(self, instant: Any = None) -> dict[str, NDArray[Any]]:
+    def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
         """See ``Engine.actors``."""
         cars, vehicles = (self.cars, self.episodes["vehicles"]) if instant is None else instant
         solid = int((self._fixtures["driver"] != LANDMARK).sum())
         shape = (len(cars), self._rules.room + solid)
-        floats, kinds, flags = np.zeros((12, *shape)), np.zeros(shape, np.int64), np.zeros((2, *shape), np.bool_)
+        floats, kinds, flags = np.zeros((12, *shape), kind), np.zeros(shape, np.int64), np.zeros((2, *shape), np.bool_)
         hand_out(cars, vehicles.copy(), self.episodes, self._rules.room, floats, kinds, flags, self._network.lanes)
         return {
             "position_m": np.stack((floats[0], floats[1]), -1),
@@ -152,7 +159,7 @@ class NetworkEngine:
             "velocity_mps": np.stack((floats[3], floats[4]), -1),
             "acceleration_mps2": np.stack((floats[5], floats[6]), -1),
             "yaw_rate_radps": floats[7],
-            "size_m": np.stack((floats[8], floats[9], VEHICLE_HEIGHT_M * flags[1]), -1),
+            "size_m": np.stack((floats[8], floats[9], floats.dtype.type(VEHICLE_HEIGHT_M) * flags[1]), -1),
             "along_mps2": floats[10],
             "lane_change": floats[11],
             "kind": np.where(kinds > 0, int(Kind.OBSTACLE), int(Kind.CAR)),
@@ -186,59 +193,75 @@ class NetworkEngine:
         self._rules = self._rules._replace(room=cars.shape[1] - len(self._fixtures))
 
 
-class _Decision:
-    """One decision of all worlds, run in shares on several threads."""
+NOBODY_FORCED = np.zeros((0, 0), np.bool_)
+NO_CONTROLS = np.zeros((0, 0, 0, 2))
 
-    def __init__(
-        self,
-        engine: NetworkEngine,
-        actions: NDArray[Any],
-        autopilot: NDArray[np.bool_],
-        hands: Hands | None,
-        instants: bool,
-        autoreset: bool,
-    ) -> None:
-        self._engine, self._autopilot, self._autoreset = engine, autopilot, autoreset
-        chosen, rules = engine._actions, engine._rules
+
+class _Running:
+    """One decision of all worlds on its way, in shares on several threads."""
+
+    def __init__(self, engine: NetworkEngine, decision: Decision) -> None:
+        self._engine, self._autopilot, self._autoreset = engine, decision.autopilot, decision.autoreset
+        chosen, rules, actions = engine._actions, engine._rules, decision.actions
         worlds, records = engine.cars.shape
         self._meta = chosen.meta[actions] if chosen.names else np.zeros(worlds, np.int64)
         self._controls = chosen.controls(actions)
-        self._numbers, self._efforts = chosen.numbers(actions, autopilot), chosen.efforts(actions, autopilot)
-        self._forced = np.zeros((0, 0), np.bool_) if hands is None else hands.actors
-        self._forced_controls = np.zeros((0, 0, 0, 2)) if hands is None else hands.controls * (1.0, -1.0)
-        kept = rules.substeps if instants else 0
+        self._numbers, self._efforts = chosen.numbers(actions, decision.autopilot), chosen.efforts(actions, decision.autopilot)
+        self._hands = None if callable(decision.hands) else decision.hands
+        kept = rules.substeps if decision.instants else 0
         self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)
         self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._scenario.terms), 1)))
-        watched = autoreset or engine._scenario.keeps_observation
-        self.observations = engine._observer.new(worlds) if watched else {}
-        self.finals = engine._observer.new(worlds) if autoreset else {}
+        self.observations = engine._observer.new(worlds) if decision.autoreset or engine._keeps else {}
+        self.finals = engine._observer.new(worlds) if decision.autoreset else {}
 
     def run(self, first: int, end: int) -> None:
         """Step, judge, observe and renew the worlds of a share."""
-        engine = self._engine
-        scenario, rules, network, observe = engine._scenario, engine._rules, engine._network, engine._observer.write
-        cars, episodes, targets = engine.cars, engine.episodes, engine._actions.targets_mps
+        self._prepare(first, end)
+        self._move(first, end, self._hands, 0, self._engine._rules.substeps)
+        self._conclude(first, end)
+
+    def run_by_hand(self, hands: Callable[[int], Hands]) -> None:
+        """The same for all worlds, asking before every substep who drives."""
+        worlds = len(self._engine.episodes)
+        self._prepare(0, worlds)
+        for substep in range(self._engine._rules.substeps):
+            self._move(0, worlds, hands(substep), substep, substep + 1)
+        self._conclude(0, worlds)
+
+    def _prepare(self, first: int, end: int) -> None:
+        engine, scenario = self._engine, self._engine._scenario
         if scenario.before is not None:
-            scenario.before(first, end, cars, episodes, network)
+            scenario.before(first, end, engine.cars, engine.episodes, engine._network)
         if scenario.observes_first:
-            take_wheels(first, end, cars, episodes, self._controls)
-            observe(first, end, None, cars, episodes, self.observations)
+            take_wheels(first, end, engine.cars, engine.episodes, self._controls)
+            if self.observations:
+                engine._observer.write(first, end, None, engine.cars, engine.episodes, self.observations)
+
+    def _move(self, first: int, end: int, hands: Hands | None, opening: int, closing: int) -> None:
+        engine = self._engine
         step_worlds(
             first,
             end,
-            cars,
-            episodes,
-            network,
-            rules,
-            targets,
+            engine.cars,
+            engine.episodes,
+            engine._network,
+            engine._rules,
+            engine._actions.targets_mps,
             self._meta,
             self._controls,
             self._autopilot,
-            self._forced,
-            self._forced_controls,
+            NOBODY_FORCED if hands is None else hands.actors,
+            NO_CONTROLS if hands is None else hands.controls * (1.0, -1.0),
             self.trace,
             self.vehicles,
+            opening,
+            closing,
         )
+
+    def _conclude(self, first: int, end: int) -> None:
+        engine = self._engine
+        scenario, rules, network, observe = engine._scenario, engine._rules, engine._network, engine._observer.write
+        cars, episodes, targets = engine.cars, engine.episodes, engine._actions.targets_mps
         scenario.judge(
             first, end, cars, episodes, network, rules, targets, scenario.params, self._numbers, self._efforts, self.outcomes, self.terms
         )

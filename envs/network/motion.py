@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.network.geometry import closest_lane
 from envs.network.layout import BY_IDM, BY_TYRES
-from envs.traffic.elementary import PI, clip, dot2, leaf
+from envs.traffic.elementary import PI, clip, leaf
 
 MASS_KG = 1.0
 TO_AXLE_M = 2.5
@@ -75,8 +75,8 @@ def tyre_rates(motion: Motion, steering: float, acceleration: float) -> Motion:
         rear = -MASS_KG * across + INERTIA_KGM2 / TO_AXLE_M * yaw_rate
     cos, sin = math.cos(heading), math.sin(heading)
     return (
-        dot2(cos, -sin, speed, across),
-        dot2(sin, cos, speed, across),
+        cos * speed - sin * across,
+        sin * speed + cos * across,
         yaw_rate,
         acceleration,
         1.0 / MASS_KG * (front + rear) - yaw_rate * speed,

@@ -37,7 +37,7 @@ class Exit(NamedTuple):
     """exp(-5 / 40 lanes): cars stand closer on wider roads."""
     ego_spacing: float
     spacing: float
-    count: int
+    others: int
     cumulated: NDArray[np.float64]
     """Share of cars up to each lane: the further right the more."""
 
@@ -55,10 +55,10 @@ def scenario_of(env: Any) -> Scenario:
         crowding=math.exp(-5 / 40 * config["lanes_count"]),
         ego_spacing=float(config["ego_spacing"]),
         spacing=1 / float(config["vehicles_density"]),
-        count=int(config["vehicles_count"]),
+        others=int(config["vehicles_count"]),
         cumulated=cumulated / cumulated[-1],
     )
-    return Scenario(TERMS, params, 1 + params.count, spawn_worlds, judge_worlds)
+    return Scenario(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
 
 
 @kernel()
@@ -96,7 +96,7 @@ def spawn_worlds(
         x, y = place_on_lane(lane, run, 0.0)
         place_ego(mine[0], network, rules, targets, x, y, lane_heading(lane, run), EGO_SPEED_MPS)
         episode.vehicles = 1
-        for _ in range(params.count):
+        for _ in range(params.others):
             number = params.first_lane + draw_weighted(episode, params.cumulated)
             speed = network.lanes[number].speed_limit_mps
             run = foremost(mine, episode.vehicles, network, number)

@@ -39,7 +39,7 @@ class Highway(NamedTuple):
     crowding: float
     ego_spacing: float
     spacing: float
-    count: int
+    others: int
     all_look_out: bool
     """False: only the ego's collisions are looked for (highway-fast-v0)."""
 
@@ -56,10 +56,10 @@ def scenario_of(env: Any) -> Scenario:
         crowding=math.exp(-5 / 40 * config["lanes_count"]),
         ego_spacing=float(config["ego_spacing"]),
         spacing=1 / float(config["vehicles_density"]),
-        count=int(config["vehicles_count"]),
+        others=int(config["vehicles_count"]),
         all_look_out=type(env).__name__ != "HighwayEnvFast",
     )
-    return Scenario(TERMS, params, 1 + params.count, spawn_worlds, judge_worlds)
+    return Scenario(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
 
 
 @kernel(nogil=True)
@@ -88,7 +88,7 @@ def spawn_worlds(
         x, y = place_on_lane(network.lanes[lane], run, 0.0)
         place_ego(mine[0], network, rules, targets, x, y, lane_heading(network.lanes[lane], run), EGO_SPEED_MPS)
         episode.vehicles = 1
-        for number in range(1, 1 + params.count):
+        for number in range(1, 1 + params.others):
             lane = draw_choice(episode, params.lanes)
             limit = network.lanes[lane].speed_limit_mps
             speed = draw_uniform(episode, 0.7 * limit, 0.8 * limit)

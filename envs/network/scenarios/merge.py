@@ -40,7 +40,7 @@ class Merge(NamedTuple):
     slow_lane: int
     """Cars on it that are slower than they want cost; NOBODY if there is no such lane."""
     end_m: float
-    count: int
+    others: int
     """Other cars of the generic merge; NOBODY for the fixed three."""
     spread_m: float
     """Where those begin at most."""
@@ -68,7 +68,7 @@ def scenario_of(env: Any) -> Scenario:
         ramp=lane_number(network, "j", "k", 0),
         slow_lane=lane_number(network, "b", "c", 2) if ("b", "c", 2) in network.lanes_dict() else NOBODY,
         end_m=float(env.end_position) if generic else END_M,
-        count=config["vehicles_count"] if generic else NOBODY,
+        others=config["vehicles_count"] if generic else NOBODY,
         spread_m=float(sum(before)),
         ramp_run_m=EGO_RUN_M + 30.0 if generic else 110.0,
     )
@@ -96,9 +96,9 @@ def spawn_three(cars: Any, episode: Any, network: Network, rules: Rules, merge: 
 @kernel()
 def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, merge: Merge) -> None:
     """The cars of merge-generic: each tries ten places, and is left out if all are too near to another on the same lane."""
-    lanes, runs = np.empty(merge.count + 1, np.int64), np.empty(merge.count + 1)
+    lanes, runs = np.empty(merge.others + 1, np.int64), np.empty(merge.others + 1)
     lanes[0], runs[0] = merge.lanes - 1, EGO_RUN_M
-    for _ in range(merge.count):
+    for _ in range(merge.others):
         for _try in range(TRIES):
             lane = draw_choice(episode, merge.lanes)
             run = draw_uniform(episode, 0.0, merge.spread_m)
@@ -142,7 +142,7 @@ def spawn_worlds(
         x, y = place_on_lane(network.lanes[merge.ego_lane], EGO_RUN_M, 0.0)
         place_ego(mine[0], network, rules, targets, x, y, 0.0, EGO_SPEED_MPS)
         episode.vehicles = 1
-        if merge.count == NOBODY:
+        if merge.others == NOBODY:
             spawn_three(mine, episode, network, rules, merge)
         else:
             spawn_many(mine, episode, network, rules, merge)

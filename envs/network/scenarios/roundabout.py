@@ -56,7 +56,7 @@ class Roundabout(NamedTuple):
     """Lane from the east."""
     destination: int
     """Of the incoming car, or of all in the generic roundabout; NOBODY draws it."""
-    count: int
+    others: int
     """Other cars of the generic roundabout; NOBODY for the fixed four."""
     roads: NDArray[np.int32]
     """Where those begin."""
@@ -78,7 +78,7 @@ def scenario_of(env: Any) -> Scenario:
         circle=lane_number(network, "we", "sx", 0),
         entry=lane_number(network, "eer", "ees", 0),
         destination=NOBODY if chosen is None else min(int(chosen), last),
-        count=config["vehicles_count"] if generic else NOBODY,
+        others=config["vehicles_count"] if generic else NOBODY,
         roads=np.asarray([road_number(network, *road) for road in GENERIC_ROADS], np.int32),
     )
     return Scenario(TERMS, params, 1 + (config["vehicles_count"] if generic else 4), spawn_worlds, judge_worlds)
@@ -110,7 +110,7 @@ def spawn_four(cars: Any, episode: Any, network: Network, rules: Rules, params: 
 @kernel()
 def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, params: Roundabout) -> None:
     """The cars of roundabout-generic: each tries ten places, and is left out if all are too near to where another began."""
-    for _ in range(params.count):
+    for _ in range(params.others):
         for _try in range(TRIES):
             road = network.roads[params.roads[draw_choice(episode, len(params.roads))]]
             lane = road.first_lane + draw_choice(episode, road.lanes)
@@ -159,7 +159,7 @@ def spawn_worlds(
         if mine[0].driver == BY_COMMAND:
             plan_route(mine[0], network, rules, EGO_DESTINATION)
         episode.vehicles = 1
-        if params.count == NOBODY:
+        if params.others == NOBODY:
             spawn_four(mine, episode, network, rules, params)
         else:
             spawn_many(mine, episode, network, rules, params)

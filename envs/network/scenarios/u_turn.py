@@ -50,7 +50,7 @@ def scenario_of(env: Any) -> Scenario:
     params = UTurn(
         reward=reward_of(config, TERMS, config["collision_reward"], best, config["normalize_reward"]),
         ego_lane=lane_number(network, "a", "b", 0),
-        beginnings=np.array([(lane_number(network, *lane), run, speed) for *lane, run, speed in BEGINNINGS]),
+        beginnings=np.array([(lane_number(network, start, end, lane), run, speed) for start, end, lane, run, speed in BEGINNINGS]),
     )
     return Scenario(TERMS, params, 1 + len(BEGINNINGS), spawn_worlds, judge_worlds)
 

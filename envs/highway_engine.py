@@ -1,0 +1,148 @@
+"""The engine of the straight highway: kernels of their own, which know that lanes are parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numba
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.config import META_ACTIONS, complete_config, why_not_native
+from envs.engine import Decision, NotNative, Observations, Stepped
+from envs.native import highway_of, horizon_steps
+from envs.road_maps import straight_highway
+from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_worlds
+from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, OUTCOME, TERMS, WIDTH_M
+from envs.traffic.observation import FEATURES
+from sensors.errors import ConfigError
+from sensors.launch import over_worlds
+from sensors.scene import VEHICLE_HEIGHT_M, Kind
+
+
+class HighwayEngine:
+    """See ``envs.engine.Engine``; for highway-v0 and highway-fast-v0 with meta-actions and their default observation."""
+
+    has_autopilot = True
+    may_grow = False
+
+    def __init__(self, id: str, num_worlds: int, config: Mapping[str, Any] | None) -> None:
+        """Read an id's settings and make room for its worlds.
+
+        Raises:
+            NotNative: A setting that these kernels lack.
+            ConfigError: An unknown setting, or a value that cannot be used.
+        """
+        self.config = complete_config(id, config)
+        reason = why_not_native(self.config)
+        if reason is not None:
+            raise NotNative(reason)
+        self._highway = highway_of(id, self.config)
+        rules = self._highway.rules
+        self.road = straight_highway(rules.lanes)
+        self.action_names = self._highway.action_names
+        self.num_actions: int | None = len(self.action_names)
+        self.action_width = len(self.action_names)
+        self.action_space: spaces.Space[Any] = spaces.Discrete(self.num_actions)
+        self.observation_space: spaces.Space[Any] = spaces.Box(-np.inf, np.inf, (self._highway.observed_cars, FEATURES), np.float32)
+        self.decision_s, self.substep_s, self.substeps = rules.decision_s, rules.substep_s, rules.substeps
+        self.horizon_steps = horizon_steps(rules)
+        self.cars = np.zeros((num_worlds, self._highway.cars), CAR)
+        self.episodes = np.zeros(num_worlds, EPISODE)
+        self.kept: Observations = {}
+        self._no_trace = np.zeros((0, num_worlds, self._highway.cars), CAR)
+        self._no_observation = np.zeros((0, self._highway.observed_cars, FEATURES), np.float32)
+        self._still: dict[np.dtype[Any], dict[str, NDArray[Any]]] = {}
+
+    def kept_like(self) -> Observations:
+        """See ``Engine.kept_like``."""
+        return {}
+
+    def renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+        """See ``Engine.renew``."""
+        reset_worlds(self.cars, self.episodes, self._highway.rules, self._highway.targets_mps, seeds, where)
+
+    def step(self, decision: Decision) -> Stepped:
+        """See ``Engine.step``."""
+        if decision.hands is not None:
+            raise NotNative("override")
+        worlds = len(self.cars)
+        trace = np.empty((self.substeps, *self.cars.shape), CAR) if decision.instants else self._no_trace
+        watched = (worlds, *self._no_observation.shape[1:])
+        observations = np.empty(watched, np.float32) if decision.autoreset else self._no_observation
+        finals = np.zeros(watched, np.float32) if decision.autoreset else self._no_observation
+        outcomes = np.empty(worlds, OUTCOME)
+        idle = self.action_names.index(META_ACTIONS[IDLE])
+        self.episodes["action"] = np.where(decision.autopilot, idle, decision.actions)
+        self._launch(decision, outcomes, trace, observations, finals)
+        return Stepped(
+            outcomes["reward"].copy(),
+            outcomes["terminated"].copy(),
+            outcomes["truncated"].copy(),
+            {name: outcomes[name].copy() for name in TERMS},
+            tuple(trace),
+            {"": observations} if decision.autoreset else {},
+            {"": finals} if decision.autoreset else {},
+        )
+
+    def _launch(self, decision: Decision, *written: NDArray[Any]) -> None:
+        highway = self._highway
+        actions = highway.meta_actions[decision.actions]
+        arguments = (self.cars, self.episodes, highway.rules, highway.targets_mps, actions, decision.autopilot, *written)
+        if decision.threads == 1 or len(self.cars) == 1:
+            step_worlds(0, len(self.cars), *arguments)
+            return
+        usual = numba.get_num_threads()
+        numba.set_num_threads(decision.threads)
+        try:
+            over_worlds(step_worlds, len(self.cars), *arguments)
+        finally:
+            numba.set_num_threads(usual)
+
+    def observation(self) -> Observations:
+        """See ``Engine.observation``."""
+        observations = np.empty((len(self.cars), *self._no_observation.shape[1:]), np.float32)
+        observe_worlds(self.cars, self._highway.rules.lanes, observations)
+        return {"": observations}
+
+    def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
+        """See ``Engine.actors``."""
+        cars = self.cars if instant is None else instant
+        position, velocity, acceleration = (np.empty((*cars.shape, 2), kind) for _ in range(3))
+        heading, yaw_rate, along, change = (np.empty(cars.shape, kind) for _ in range(4))
+        hand_out(cars, position, heading, velocity, acceleration, yaw_rate, along, change)
+        return {
+            "position_m": position,
+            "heading_rad": heading,
+            "velocity_mps": velocity,
+            "acceleration_mps2": acceleration,
+            "yaw_rate_radps": yaw_rate,
+            "along_mps2": along,
+            "lane_change": change,
+            "crashed": cars["crashed"].copy(),
+        } | self._never_changing(kind)
+
+    def _never_changing(self, kind: np.dtype[Any]) -> dict[str, NDArray[Any]]:
+        """What is always the same about the cars, made once."""
+        if kind not in self._still:
+            shape = self.cars.shape
+            size = np.tile(np.asarray((LENGTH_M, WIDTH_M, VEHICLE_HEIGHT_M), kind), (*shape, 1))
+            self._still[kind] = {"size_m": size, "kind": np.full(shape, int(Kind.CAR)), "valid": np.ones(shape, np.bool_)}
+        return self._still[kind]
+
+    def last_actions(self) -> NDArray[np.float32]:
+        """See ``Engine.last_actions``."""
+        return np.asarray(np.arange(self.action_width) == self.episodes["action"][:, None], np.float32)
+
+    def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
+        """See ``Engine.check``."""
+        lanes = self._highway.rules.lanes
+        for name in ("lane", "target_lane"):
+            if not ((cars[name] >= 0) & (cars[name] < lanes)).all():
+                raise ConfigError(f"load: {name} of the state is outside 0 to {lanes - 1}")
+
+    def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
+        """See ``Engine.take``."""
+        self.cars, self.episodes = cars.copy(), episodes.copy()
