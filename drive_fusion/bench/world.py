@@ -1,7 +1,9 @@
 """Speed of the native highway beside EnvPool's, in turns in one process, so that both meet the same machine.
 
 A policy step is one decision of one world: random actions, the Kinematics observation, and a new episode with its random draws where
-one ended. EnvPool is told the same cars, lanes, substeps and horizon. Run alone: ``python -m drive_fusion.bench.world``.
+one ended. EnvPool is told the same cars, lanes, substeps and horizon. ``exact`` and ``fast`` are the two modes with arrays handed out,
+as EnvPool does; ``world`` is ``World.step_autoreset`` with tensors, ``scenes`` also makes the scene of every step. Fast mode's
+mismatching episodes are counted too. Run alone: ``python -m drive_fusion.bench.world``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from typing import Any
 from drive_fusion.bench.results import Result
 from sensors.errors import ConfigError
 
+CURVE_VEHICLES = (10, 20, 50, 100, 200, 500, 1000)
+CURVE_WORLDS = (1, 16, 64, 256, 1024, 4096, 16384)
 PEERS = {"highway-v0": "Highway-v0", "highway-fast-v0": "HighwayFast-v0"}
 
 
@@ -36,6 +40,12 @@ class WorldBench:
     """Of the actions and the first episodes."""
     peer: bool = True
     """Measure EnvPool too (extra 'bench'); without it there are no ratios."""
+    episodes: int = 1000
+    """Episodes of each id in which fast mode's decisions are compared with exact mode's; 0 compares none."""
+    first_seed: int = 3_300_000_000
+    """Those episodes count up from this seed."""
+    curve: bool = False
+    """Measure the cost over cars and worlds instead, of the first id."""
 
     def __post_init__(self) -> None:
         for name in ("worlds", "threads", "rounds"):
@@ -48,7 +58,18 @@ class WorldBench:
 Step = Callable[[Any], Any]
 
 
-def native(id: str, config: WorldBench) -> Step:
+def native(id: str, config: WorldBench, mode: str) -> Step:
+    """The kernels' step in one mode, with observation and auto-reset."""
+    import numpy as np
+
+    from envs.native import Highways
+
+    highways = Highways(id, config.worlds, mode=mode, threads=config.threads)
+    highways.reset(np.arange(config.worlds) + config.seed)
+    return highways.step_and_renew
+
+
+def native_world(id: str, config: WorldBench) -> Step:
     """A native world's step with observation and auto-reset."""
     import torch
 
@@ -118,7 +139,8 @@ def bench_id(id: str, config: WorldBench) -> dict[str, float]:
     """Measure one id: all systems once a round, ratios within rounds."""
     import numpy as np
 
-    systems = {"native": native(id, config), "native_scenes": native_scenes(id, config)}
+    systems = {mode: native(id, config, mode) for mode in ("exact", "fast")}
+    systems |= {"world": native_world(id, config), "scenes": native_scenes(id, config)}
     if config.peer:
         systems["envpool"] = peer(id, config)
     actions = np.random.default_rng(config.seed).integers(0, 5, (512, config.worlds))
@@ -127,10 +149,67 @@ def bench_id(id: str, config: WorldBench) -> dict[str, float]:
             step(row)
     rounds = [{name: steps_per_second(step, actions, config.seconds) for name, step in systems.items()} for _ in range(config.rounds)]
     figures = {f"{id}.{name}_steps_per_s": statistics.median(row[name] for row in rounds) for name in systems}
-    if config.peer:
-        ratios = sorted(row["native"] / row["envpool"] for row in rounds)
-        figures |= {f"{id}.ratio_to_envpool": statistics.median(ratios), f"{id}.ratio_least": ratios[0], f"{id}.ratio_most": ratios[-1]}
-        figures[f"{id}.scenes_ratio_to_envpool"] = statistics.median(row["native_scenes"] / row["envpool"] for row in rounds)
+    for name in systems if config.peer else ():
+        if name != "envpool":
+            ratios = sorted(row[name] / row["envpool"] for row in rounds)
+            figures[f"{id}.{name}_ratio_to_envpool"] = statistics.median(ratios)
+            figures |= {f"{id}.{name}_ratio_least": ratios[0], f"{id}.{name}_ratio_most": ratios[-1]}
+    return figures
+
+
+def mismatches(id: str, episodes: int, first_seed: int, worlds: int = 250) -> int:
+    """Count episodes of random actions whose decisions differ between the modes before exact mode's episode is over.
+
+    Decisions are every car's lane, target lane and crash, and whether the episode ended or was cut.
+
+    Args:
+        id: A native id.
+        episodes: How many.
+        first_seed: Seeds count up from here.
+        worlds: How many at once, at most.
+    """
+    import numpy as np
+
+    from envs.native import Highways
+
+    count = 0
+    for start in range(0, episodes, worlds):
+        seeds = first_seed + np.arange(start, min(start + worlds, episodes))
+        exact, fast = (Highways(id, len(seeds), mode=mode) for mode in ("exact", "fast"))
+        exact.reset(seeds)
+        fast.reset(seeds)
+        draws = np.random.default_rng(seeds[0])
+        runs, differs = np.ones(len(seeds), np.bool_), np.zeros(len(seeds), np.bool_)
+        while runs.any():
+            actions = draws.integers(0, 5, len(seeds))
+            one, other = exact.step(actions), fast.step(actions)
+            for name in ("lane", "target_lane", "crashed"):
+                differs |= runs & (exact.cars[name] != fast.cars[name]).any(1)
+            for name in ("terminated", "truncated"):
+                differs |= runs & (one[name] != other[name])
+            runs &= ~(one["terminated"] | one["truncated"])
+        count += int(differs.sum())
+    return count
+
+
+def bench_curve(id: str, config: WorldBench) -> dict[str, float]:
+    """Measure decisions of all worlds a second in both modes, over cars in a world and over worlds."""
+    import numpy as np
+
+    from envs.native import Highways
+
+    figures = {}
+    for vehicles, worlds in [*((count, 1) for count in CURVE_VEHICLES), *((None, count) for count in CURVE_WORLDS)]:
+        for mode in ("exact", "fast"):
+            settings = {} if vehicles is None else {"vehicles_count": vehicles}
+            highways = Highways(id, worlds, settings, mode, config.threads)
+            highways.reset(np.arange(worlds) + config.seed)
+            actions = np.random.default_rng(config.seed).integers(0, 5, (64, worlds))
+            highways.step_and_renew(actions[0])
+            speed = steps_per_second(highways.step_and_renew, actions, config.seconds)
+            what = f"worlds_{worlds}" if vehicles is None else f"vehicles_{vehicles}"
+            figures[f"{id}.{what}.{mode}_steps_per_s"] = speed
+            figures[f"{id}.{what}.{mode}_ns_per_car_substep"] = 1e9 / speed / highways.cars.shape[1] / highways.highway.rules.substeps
     return figures
 
 
@@ -138,7 +217,8 @@ def bench_world(config: WorldBench) -> dict[str, float]:
     """Measure every id.
 
     Returns:
-        ``{id}.{system}_steps_per_s`` (median) and ``{id}.ratio_to_envpool`` (median of the rounds' ratios) with its least and most.
+        ``{id}.{system}_steps_per_s`` (median) and ``{id}.{system}_ratio_to_envpool`` (median of the rounds' ratios) with its least and
+        most, and ``{id}.mismatching_episodes_per_1000``; with ``curve`` the cost over cars and worlds.
 
     Raises:
         ConfigError: An id that is not native.
@@ -148,7 +228,15 @@ def bench_world(config: WorldBench) -> dict[str, float]:
     for id in config.ids:
         if id not in PEERS:
             raise unknown_name("native id", id, PEERS)
-    return {name: value for id in config.ids for name, value in bench_id(id, config).items()}
+    if config.curve:
+        return bench_curve(config.ids[0], config)
+    figures: dict[str, float] = {}
+    for id in config.ids:
+        figures |= bench_id(id, config)
+        if config.episodes > 0:
+            found = mismatches(id, config.episodes, config.first_seed)
+            figures[f"{id}.mismatching_episodes_per_1000"] = 1000.0 * found / config.episodes
+    return figures
 
 
 def run(config: WorldBench | None = None) -> Result:

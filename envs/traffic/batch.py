@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.traffic.atomics import DONE, END, fetch_add, read, share_of, take
 from envs.traffic.collisions import collide_all, collide_with_ego
 from envs.traffic.decisions import accelerate, take_command, think
 from envs.traffic.elementary import leaf
@@ -20,6 +21,7 @@ from envs.traffic.neighbours import line_up, look_ahead, sort_along_road
 from envs.traffic.observation import observe
 from envs.traffic.reward import judge
 from envs.traffic.spawn import hand_over, spawn, spawn_next
+from envs.traffic.team import SILENT, team_of
 from sensors.jit import kernel
 
 
@@ -81,9 +83,9 @@ def step_world(
 
 
 @kernel(nogil=True)
-def step_worlds(
-    first: int,
-    end: int,
+def step_share(
+    share: Any,
+    bell: Any,
     cars: Any,
     episodes: Any,
     rules: Rules,
@@ -98,8 +100,8 @@ def step_worlds(
     """One decision of some worlds; where ``observations`` has room they are observed, and a finished episode is followed by a new one.
 
     Args:
-        first: The first world.
-        end: The one after the last.
+        share: Which worlds, shared with other threads; see ``envs.traffic.atomics``.
+        bell: Rung at the start, (1,) int64; (0,) calls nobody.
         cars: As in ``step_world``, with ``episodes`` to ``trace``.
         episodes: See there.
         rules: See there.
@@ -111,15 +113,35 @@ def step_worlds(
         observations: Of the world as it then stands, (B, rows, 5) float32, or (0, rows, 5) to leave finished episodes alone.
         finals: Of the world as the episode ended, written only there, same shape.
     """
+    if len(bell) > 0:
+        fetch_add(bell, 0, 1)
     room = room_for(cars.shape[1], rules.lanes)
-    for world in range(first, end):
-        step_world(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, room)
-        if observations.shape[0] == 0:
-            continue
-        if outcomes[world].terminated or outcomes[world].truncated:
-            observe(cars[world], rules.lanes, finals[world])
-            spawn_next(cars[world], episodes[world], rules, targets)
-        observe(cars[world], rules.lanes, observations[world])
+    first, end = take(share)
+    while first < end:
+        for world in range(first, end):
+            step_world(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, room)
+            if observations.shape[0] > 0:
+                if outcomes[world].terminated or outcomes[world].truncated:
+                    observe(cars[world], rules.lanes, finals[world])
+                    spawn_next(cars[world], episodes[world], rules, targets)
+                observe(cars[world], rules.lanes, observations[world])
+        fetch_add(share, DONE, end - first)
+        first, end = take(share)
+    while len(bell) > 0 and read(share, DONE) < share[END]:
+        pass
+
+
+def step_worlds(first: int, end: int, *arguments: Any) -> None:
+    """``step_share`` for the worlds from ``first`` to before ``end`` on this thread; for ``sensors.launch.over_worlds``."""
+    step_share(share_of(first, end, 1), SILENT, *arguments)
+
+
+def step_together(threads: int, cars: Any, *arguments: Any) -> None:
+    """``step_share`` for all worlds on some threads."""
+    if threads == 1 or len(cars) == 1:
+        step_worlds(0, len(cars), cars, *arguments)
+    else:
+        team_of(threads).run(step_share, 0, len(cars), cars, *arguments)
 
 
 @kernel(nogil=True)

@@ -80,7 +80,7 @@ def power(base: float, exponent: float) -> float:
 
 @leaf(forceinline=True)
 def power_of_two(exponent: float) -> float:
-    """``2 ** exponent`` for |exponent| <= 1000; relative error below 2e-12."""
+    """``2 ** exponent`` for |exponent| <= 1000; relative error below 3e-12."""
     whole = floor(exponent + 0.5)
     f = exponent - whole
     f2 = f * f
