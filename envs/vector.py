@@ -154,8 +154,8 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         done = terminated | truncated
         infos: dict[str, Any] = {}
         if done.any():
-            infos = self._final(_array(step.final_observation), done, {})
-        return _array(step.observation), _array(step.reward).astype(np.float64), terminated, truncated, infos
+            infos = self._final(as_numpy(step.final_observation), done, {})
+        return as_numpy(step.observation), _array(step.reward).astype(np.float64), terminated, truncated, infos
 
     def _step_same(self, actions: Tensor) -> Step:
         """Finished worlds start again at once; what they last saw goes into ``final_obs``."""

@@ -100,13 +100,15 @@ def joined_states(state: Any, other: Any, where: Bools) -> Any:
     """A world's state that is ``other``'s in the masked worlds and ``state``'s elsewhere.
 
     Args:
-        state: A dataclass whose arrays, tensors and tuples of B entries hold one entry a world.
+        state: A dataclass or mapping whose arrays, tensors and tuples of B entries hold one entry a world.
         other: Another of the same worlds.
         where: Which worlds come from ``other``, (B,).
     """
     if is_dataclass(state) and not isinstance(state, type):
         changed = {field.name: joined_states(getattr(state, field.name), getattr(other, field.name), where) for field in fields(state)}
         return replace(state, **changed)
+    if isinstance(state, Mapping):
+        return {name: joined_states(value, other[name], where) for name, value in state.items()}
     if isinstance(state, Tensor) and state.ndim and len(state) == len(where):
         chosen = torch.from_numpy(where).to(state.device)
         joined = state.clone()

@@ -210,6 +210,15 @@ def test_states_are_joined_world_by_world():
     assert world.scene.step.tolist() == [int(after.episodes["substeps"][0]), 0, int(after.episodes["substeps"][2])]
 
 
+def test_whatever_holds_an_entry_a_world_is_joined():
+    where, shared = np.array([True, False]), object()
+    state = {"array": np.array([[1], [2]]), "tensor": torch.tensor([1, 2]), "tuple": ("a", "b"), "shared": shared}
+    other = {"array": np.array([[3], [4]]), "tensor": torch.tensor([3, 4]), "tuple": ("c", "d"), "shared": shared}
+    found = joined_states(state, other, where)
+    assert found["array"].tolist() == [[3], [2]] and found["tensor"].tolist() == [3, 2] and found["tuple"] == ("c", "b")
+    assert found["shared"] is shared and state["array"].tolist() == [[1], [2]]
+
+
 def test_a_world_is_stepped_without_numpy_between(monkeypatch):
     """Policy, world and learner pass torch tensors: as one would on a GPU."""
     world = envs.World(FAST, 8)
