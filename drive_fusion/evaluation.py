@@ -173,7 +173,8 @@ def _drive(
         steps += 1
     found = scores.result()
     told = {"return": total, "crashed": found["crashed"], "time_s": found["time_s"], "speed_mps": found["distance_m"] / found["time_s"]}
-    told["score"] = found["pdms"]
+    if "pdms" in found:  # parking has no lanes, and so no score
+        told["score"] = found["pdms"]
     names = ("progress_m", *PARTS, *(OTHER_SCORES + OTHER_TERMS if all_scores else ()))
     told |= {name: found[name] for name in names if name in found}
     versions = {name: version for name, version in scores.versions.items() if name in OTHER_SCORES}

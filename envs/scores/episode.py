@@ -69,7 +69,8 @@ class EpisodeScores:
       route's end; never after a crash. ``cost``: 1 for a crash, 1 for each time the ego's middle leaves the lanes. ``route_completion``.
 
     The route is as long as IDM's progress on the same seed, where ``idm_progress_m`` is given; else as progress at the speed limit.
-    ``versions`` says which. Where ``lanes`` is False (parking), every term and score that needs lanes is absent: they are not 1.
+    ``versions`` says which. Where ``lanes`` is False (parking), every term that needs lanes is absent, and so is every score that needs
+    such a term: without progress, who stands still would score 1. Left are the other terms, ``success`` and ``cost``.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class EpisodeScores:
         self._horizon_s = horizon_s
         at_limit = torch.full_like(self.tally.time_s, self._limit_mps * horizon_s)
         self._idm_m = None if idm_progress_m is None else idm_progress_m.to(at_limit)
-        self._span = Span(self.lanes, at_limit, *[at_limit if self._idm_m is None else self._idm_m] * 2)
+        self._span = Span(at_limit, *[at_limit if self._idm_m is None else self._idm_m] * 2)
         self._watcher = Watcher(start, self.constants.limits, (self.constants.pdm.ttc_s, self.constants.nuplan.ttc_s))
         self._arrived = torch.zeros_like(self.running)
         self._has_goal = False
@@ -121,13 +122,12 @@ class EpisodeScores:
     @property
     def versions(self) -> dict[str, str]:
         """The version of each score, to be stated with its figures."""
-        constants, route = self.constants, "speed limit" if self._idm_m is None else "IDM"
-        found = {"pdms": constants.pdm.version, "epdms": constants.epdm.version, "nuplan": constants.nuplan.version}
+        constants = self.constants
+        route = "" if not self.lanes else ", route by IDM" if self._idm_m is not None else ", route by the speed limit"
+        found = {"success": constants.metadrive.version + route, "cost": constants.metadrive.version}
         if self.lanes:
-            found["carla"] = found["route_completion"] = f"{constants.carla.version}, route by {route}"
-            found["nuplan"] += f", route by {route}"
-        found["success"] = constants.metadrive.version + (f", route by {route}" if self.lanes else "")
-        found["cost"] = constants.metadrive.version
+            found |= {"pdms": constants.pdm.version, "epdms": constants.epdm.version, "nuplan": constants.nuplan.version + route}
+            found |= dict.fromkeys(("carla", "route_completion"), constants.carla.version + route)
         limits = constants.limits.version
         return {name: f"{version}, {limits}" for name, version in found.items()}
 
@@ -178,21 +178,23 @@ class EpisodeScores:
         constants = self.constants
         terms = tally.terms(constants)
         found = {
-            "pdms": formulas.pdms(tally, terms, span, constants),
-            "epdms": formulas.epdms(tally, terms, span, constants),
-            "nuplan": formulas.nuplan(tally, terms, span, constants),
-            "cost": formulas.cost(tally, span, constants),
+            "cost": formulas.cost(tally, self.lanes, constants),
             "distance_m": tally.distance_m,
             "time_s": tally.time_s,
             "crashed": tally.crashed.double(),
         }
         if not self.lanes:
             return {name: term for name, term in terms.items() if name not in NEEDS_LANES} | found
-        found["carla"] = formulas.carla(tally, span, constants)
-        found["route_completion"] = formulas.completion(tally, span)
-        found["progress_share"] = formulas.progress_share(tally, span, constants)
-        found["progress_m"] = tally.progress_m
-        return terms | found
+        scores = {
+            "pdms": formulas.pdms(tally, terms, span, constants),
+            "epdms": formulas.epdms(tally, terms, span, constants),
+            "nuplan": formulas.nuplan(tally, terms, span, constants),
+            "carla": formulas.carla(tally, span, constants),
+            "route_completion": formulas.completion(tally, span),
+            "progress_share": formulas.progress_share(tally, span, constants),
+            "progress_m": tally.progress_m,
+        }
+        return terms | found | scores
 
     def _end(self, outcome: Outcome, counted: Tensor) -> None:
         """See which episodes are over, and whether their egos arrived."""

@@ -16,8 +16,6 @@ from envs.scores.tally import Tally, Terms
 class Span:
     """What a decision or an episode is measured against."""
 
-    lanes: bool
-    """Whether the map's lanes say where one may drive; if not, every term that needs them is left out."""
     limit_m: Tensor  # (B,) progress at the speed limit in this time
     expected_m: Tensor  # (B,) the route's share that belongs to this time
     route_m: Tensor  # (B,) the whole route
@@ -46,10 +44,11 @@ def progress_share(tally: Tally, span: Span, constants: ScoreConstants) -> Tenso
 def pdms(tally: Tally, terms: Terms, span: Span, constants: ScoreConstants) -> Tensor:
     """NC * DAC * (5 TTC + 5 EP + 2 C) / 12, (B,)."""
     weights = constants.pdm
-    parts = [(weights.ttc_weight, terms["time_to_collision"], None), (weights.comfort_weight, terms["comfort"], None)]
-    if not span.lanes:
-        return terms["no_collision"] * weighted(parts)
-    parts.append((weights.progress_weight, progress_share(tally, span, constants), None))
+    parts = [
+        (weights.ttc_weight, terms["time_to_collision"], None),
+        (weights.progress_weight, progress_share(tally, span, constants), None),
+        (weights.comfort_weight, terms["comfort"], None),
+    ]
     return terms["no_collision"] * terms["on_road"] * weighted(parts)
 
 
@@ -57,26 +56,26 @@ def epdms(tally: Tally, terms: Terms, span: Span, constants: ScoreConstants) -> 
     """NC * DAC * DDC * (5 EP + 5 TTC + 2 LK + 2 HC + 2 EC) / 16, (B,)."""
     weights = constants.epdm
     parts = [
+        (weights.progress_weight, progress_share(tally, span, constants), None),
         (weights.ttc_weight, terms["time_to_collision"], None),
+        (weights.lane_keeping_weight, terms["lane_keeping"], None),
         (weights.comfort_weight, terms["comfort"], None),
         (weights.extended_comfort_weight, terms["extended_comfort"], tally.compared > 0),
     ]
-    if not span.lanes:
-        return terms["no_collision"] * weighted(parts)
-    parts.append((weights.progress_weight, progress_share(tally, span, constants), None))
-    parts.append((weights.lane_keeping_weight, terms["lane_keeping"], None))
     return terms["no_collision"] * terms["on_road"] * terms["direction"] * weighted(parts)
 
 
 def nuplan(tally: Tally, terms: Terms, span: Span, constants: ScoreConstants) -> Tensor:
     """NC * DAC * MP * DDC * (5 EP + 5 TTC + 4 speed + 2 comfort) / 16, (B,)."""
     rules = constants.nuplan
-    parts = [(rules.ttc_weight, terms["never_close"], None), (rules.comfort_weight, terms["always_comfortable"], None)]
-    if not span.lanes:
-        return terms["no_collision"] * weighted(parts)
     made = tally.progress_m.clamp(min=rules.noise_m) / span.expected_m.clamp(min=rules.noise_m)
     ratio = torch.where(tally.progress_m < -rules.noise_m, 0.0, made.clamp(max=1.0))
-    parts += [(rules.progress_weight, ratio, None), (rules.speed_weight, terms["speed"], None)]
+    parts = [
+        (rules.progress_weight, ratio, None),
+        (rules.ttc_weight, terms["never_close"], None),
+        (rules.speed_weight, terms["speed"], None),
+        (rules.comfort_weight, terms["always_comfortable"], None),
+    ]
     moving = (ratio >= rules.least_ratio).double()
     return terms["no_collision"] * terms["on_road"] * moving * terms["direction"] * weighted(parts)
 
@@ -93,8 +92,8 @@ def completion(tally: Tally, span: Span) -> Tensor:
     return (tally.progress_m / span.route_m.clamp(min=1e-9)).clamp(0.0, 1.0)
 
 
-def cost(tally: Tally, span: Span, constants: ScoreConstants) -> Tensor:
-    """MetaDrive's cost: one for the crash, one for every time the ego leaves its lanes, (B,)."""
+def cost(tally: Tally, lanes: bool, constants: ScoreConstants) -> Tensor:
+    """MetaDrive's cost: one for the crash, one for every time the ego leaves its lanes, if there are any, (B,)."""
     rules = constants.metadrive
     crashed = tally.crashed * rules.crash_cost
-    return crashed + tally.excursions * rules.off_road_cost if span.lanes else crashed
+    return crashed + tally.excursions * rules.off_road_cost if lanes else crashed

@@ -13,7 +13,7 @@ import torch
 
 from envs.outcome import Outcome
 from envs.road_maps import straight_highway
-from envs.scores import EpisodeScores, ScoreConstants
+from envs.scores import EpisodeScores
 from envs.scores.boxes import boxes_overlap
 from sensors.errors import ConfigError
 from sensors.scene import Faults, Kind, Scene, Weather
@@ -303,13 +303,11 @@ def test_who_arrives():
 
 
 def test_without_lanes_what_needs_them_is_absent_and_not_one():
-    found = scored(*ride(20.0, 5, acceleration=(3.0, 0.0)), lanes=False)
+    found, usual = scored(*ride(0.0, 5), lanes=False), scored(*ride(0.0, 5))
     gone = {"on_road", "direction", "lane_keeping", "speed", "carla", "route_completion", "progress_share", "progress_m"}
-    assert not gone & found.keys() and found.keys() <= scored(*ride(20.0, 5)).keys()
-    assert found["pdms"] == pytest.approx(5 / 7)  # (5 TTC + 2 C) / 7 with C = 0
-    assert found["epdms"] == pytest.approx((5 + 2) / 9)  # (5 TTC + 2 HC + 2 EC) / 9
-    versions = EpisodeScores(ride(20.0, 0)[0], 10.0, lanes=False).versions
-    assert "carla" not in versions and versions["pdms"].startswith(ScoreConstants().pdm.version)
+    gone |= {"pdms", "epdms", "nuplan"}  # without progress, an ego that stands would be perfect
+    assert found.keys() == usual.keys() - gone and "time_to_collision" in found and "success" in found
+    assert set(EpisodeScores(ride(20.0, 0)[0], 10.0, lanes=False).versions) == {"success", "cost"}
 
 
 def test_every_score_has_a_version_that_says_whose_route():

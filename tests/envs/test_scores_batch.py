@@ -19,15 +19,15 @@ ID = "highway-fast-v0"
 SEEDS = seed_set("validation", 6)
 
 
-def driven(seeds, actions, device="cpu", config=None):
-    """Episodes of given actions, (T, B); scores of every step and of the whole."""
-    world = World(ID, len(seeds), config=config)
+def driven(seeds, actions, device="cpu"):
+    """Episodes of given actions, (T, B), scored on a device; scores of every step and of the whole."""
+    world = World(ID, len(seeds))
     scene = world.reset(seeds).to(device)
     scores = EpisodeScores.of_world(world, scene, torch.full((len(seeds),), 700.0))
     steps = []
     for row in actions:
         scene, outcome = world.step(row, substeps=True)
-        steps.append(scores.add(scene, outcome))
+        steps.append(scores.add(scene.to(device), outcome.to(device)))
     return scores, steps
 
 
@@ -48,6 +48,14 @@ def test_a_world_alone_scores_as_among_others_bit_for_bit(drive):
         assert all(torch.equal(values, found[name][index : index + 1]) for name, values in alone.result().items())
         for step, lonely in zip(steps, lonely_steps, strict=True):
             assert all(torch.equal(values, step[name][index : index + 1]) for name, values in lonely.items())
+
+
+@pytest.mark.gpu
+def test_a_gpu_scores_as_the_cpu(drive):
+    actions, here, _ = drive
+    there, _ = driven(SEEDS, actions, "cuda")
+    for name, values in there.result().items():
+        assert values.is_cuda and torch.allclose(values.cpu(), here.result()[name], atol=1e-9), name
 
 
 def test_every_share_is_a_share(drive):
