@@ -47,6 +47,15 @@ def advance(mine: Any, room: Room, rules: Rules) -> None:
 
 
 @leaf()
+def write_trace(mine: Any, room: Room, rules: Rules, trace: Any, substep: int, world: int) -> None:
+    """Keep a world's cars as they stand after a substep, where there is room for it."""
+    if substep < trace.shape[0]:
+        unload(room.groups, mine, rules.fast)
+        for number in range(len(mine)):
+            trace[substep, world, number] = mine[number]
+
+
+@leaf()
 def step_world(
     world: int, cars: Any, episodes: Any, rules: Rules, targets: Any, actions: Any, autopilot: Any, outcomes: Any, trace: Any, room: Room
 ) -> None:
@@ -61,7 +70,7 @@ def step_world(
         actions: Meta-actions, (B,).
         autopilot: Where an IDMVehicle drives the ego, (B,).
         outcomes: OUTCOME records, (B,), written.
-        trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) writes none.
+        trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) or None writes none.
         room: Room for a world of A cars.
     """
     mine, episode = cars[world], episodes[world]
@@ -72,10 +81,8 @@ def step_world(
     line_up(room.groups, room.line)
     for substep in range(rules.substeps):
         advance(mine, room, rules)
-        if substep < trace.shape[0]:
-            unload(room.groups, mine, rules.fast)
-            for number in range(len(mine)):
-                trace[substep, world, number] = mine[number]
+        if trace is not None:
+            write_trace(mine, room, rules, trace, substep, world)
     unload(room.groups, mine, rules.fast)
     episode.substeps += rules.substeps
     episode.clock_s += rules.decision_s

@@ -92,7 +92,7 @@ def bits_of(typing: Any, value: Any) -> Any:
     return types.int64(types.float64), generate
 
 
-@in_python(lambda bits: struct.unpack("<d", struct.pack("<q", bits))[0])
+@in_python(lambda bits: struct.unpack("<d", struct.pack("<Q", bits & 0xFFFFFFFFFFFFFFFF))[0])
 @intrinsic
 def float_of(typing: Any, bits: Any) -> Any:
     """The float64 that some 64 bits stand for."""
