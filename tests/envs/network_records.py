@@ -64,7 +64,7 @@ def snapshot_of(env: Any, network: Network | None = None, room: int | None = Non
     for record, vehicle in zip(cars[0], road.vehicles, strict=False):
         fill_vehicle(record, vehicle, network, numbers)
     for record, thing in zip(cars[0, room:], road.objects, strict=True):
-        fill_thing(record, thing, LANDMARK if isinstance(thing, Landmark) else OBSTACLE, numbers)
+        fill_thing(record, thing, LANDMARK if isinstance(thing, Landmark) else OBSTACLE)
     targets = np.array(getattr(env.vehicle, "target_speeds", [20.0, 25.0, 30.0]), np.float64)
     return Snapshot(network, rules_of(env, room), targets, cars, episodes_of(env, room))
 
@@ -112,19 +112,21 @@ def driver_of(vehicle: Any) -> int:
     return BY_TYRES if isinstance(vehicle, BicycleVehicle) else BY_WHEEL
 
 
-def fill_thing(record: Any, thing: Any, driver: int, numbers: dict[Any, int]) -> None:
+def fill_thing(record: Any, thing: Any, driver: int) -> None:
     """Write what every object on the road has."""
     record["x_m"], record["y_m"] = thing.position
     record["heading_rad"], record["speed_mps"] = thing.heading, thing.speed
     record["cos"], record["sin"] = np.cos(thing.heading), np.sin(thing.heading)
     record["length_m"], record["width_m"], record["diagonal_m"] = thing.LENGTH, thing.WIDTH, thing.diagonal
-    record["lane"] = record["target_lane"] = numbers[as_index(thing.lane_index)]
-    record["route"], record["driver"], record["crashed"] = NOBODY, driver, thing.crashed
+    record["lane"] = record["target_lane"] = record["route"] = NOBODY
+    record["driver"], record["crashed"] = driver, thing.crashed
 
 
 def fill_vehicle(record: Any, vehicle: Vehicle, network: Network, numbers: dict[Any, int]) -> None:
     """Write a vehicle."""
-    fill_thing(record, vehicle, driver_of(vehicle), numbers)
+    fill_thing(record, vehicle, driver_of(vehicle))
+    record["lane"] = record["target_lane"] = numbers[as_index(vehicle.lane_index)]
+    record["run_m"], record["offset_m"] = vehicle.lane.local_coordinates(vehicle.position)
     record["steering_rad"], record["acceleration_mps2"] = vehicle.action["steering"], vehicle.action["acceleration"]
     record["yaw_rate_radps"] = getattr(vehicle, "yaw_rate", 0.0)
     record["lateral_speed_mps"] = getattr(vehicle, "lateral_speed", 0.0)
