@@ -7,6 +7,7 @@ The road is a straight highway of four lanes of 4 m: middles at y = 0, -4, -8, -
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from envs.road_maps import straight_highway
 from envs.scores import EpisodeScores
 from envs.scores.boxes import boxes_overlap
 from sensors.errors import ConfigError
+from sensors.road import Lane, Line, RoadMap, chain
 from sensors.scene import Faults, Kind, Scene, Weather
 
 ROAD = straight_highway(4)
@@ -109,6 +111,7 @@ AHEAD, SIDE = (4.8, 0.5), (-0.5, -1.9)  # overlapping the bumper at x = 2.5, or 
         ((0.0, 0.0, 20.0), (-0.5, -3.2, 20.0), 1.0),  # the same, pushed 1.2 m apart
         ((0.0, -1.5, 20.0), (-0.5, -3.4, 20.0), 0.0),  # the same on the line: y -2.5 to -0.5, the lane ends at -2
         ((0.0, 1.5, 20.0), (-0.5, -0.4, 20.0), 0.0),  # the same, half off the road
+        ((0.0, -1.5, 20.0), (-5.2, -1.5, 30.0), 1.0),  # between lanes, but from behind
         ((0.0, 0.0, 20.0), (*SIDE, 0.04), 0.0),  # who stands is always run into
         ((0.0, 0.0, 0.04), (*AHEAD, 10.0), 1.0),  # an ego that stands runs into nobody
     ],
@@ -119,6 +122,19 @@ def test_fault(ego, other, left):
     assert found["no_collision"] == left and found["crashed"] == 1.0
     if left == 0.0:
         assert found["pdms"] == found["epdms"] == found["nuplan"] == 0.0
+
+
+def test_the_one_who_crashed_is_judged_and_not_a_nearer_bystander():
+    crash = scene_at(0.2, (0.0, 0.0, 20.0), (6.0, 0.5, 10.0), (-5.2, 0.0, 20.0), crashed=(0, 1))
+    assert scored(scene_at(0.0, (-4.0, 0.0, 20.0)), crash)["no_collision"] == 0.0
+
+
+def test_only_progress_counts_after_the_crash():
+    start, crash = scene_at(0.0, (96.0, 0.0, 20.0)), scene_at(0.2, (100.0, 0.0, 20.0), (94.8, 0.0, 30.0), crashed=(0, 1))
+    spun = scene_at(0.4, (104.0, 1.9, 20.0), (108.5, 1.9, 10.0), crashed=(0, 1), acceleration=(-20.0, 0.0))
+    found = scored(start, crash, spun)
+    assert found["no_collision"] == found["on_road"] == found["comfort"] == found["cost"] == 1.0  # as the crash from behind left them
+    assert found["progress_m"] == pytest.approx(8.0) and found["time_s"] == pytest.approx(0.4)
 
 
 def test_an_obstacle_leaves_half_and_carla_has_factors_of_its_own():
@@ -163,6 +179,25 @@ def test_driving_against_the_traffic(speed, left):
     found = scored(*scenes)  # metres within one second are the speed
     assert found["direction"] == left
     assert found["progress_m"] == pytest.approx(-2 * speed) and found["route_completion"] == 0.0 and found["nuplan"] == 0.0
+
+
+def test_each_world_counts_its_own_second():
+    def against(speed, dt):
+        return [scene_at(dt * n, (500.0 - speed * dt * n, 0.0, speed, math.pi)) for n in range(9)]
+
+    worlds = [Scene.cat(pair) for pair in zip(against(1.9, 0.2), against(3.0, 0.5), strict=True)]
+    scores = EpisodeScores(worlds[0], 10.0)
+    for scene in worlds[1:]:
+        scores.add(scene)
+    assert scores.result()["direction"].tolist() == [1.0, 0.5]  # 1.9 m, and 3 m in two steps
+
+
+def test_of_two_lanes_in_one_place_the_aligned_one_counts():
+    ways = (chain((0.0, 0.0), 0.0, [(1000.0, 0.0)]), chain((1000.0, 0.0), math.pi, [(1000.0, 0.0)]))
+    road = RoadMap.build([Lane(pieces, 4.0, Line.SOLID, Line.SOLID, 30.0, str(n), 0) for n, pieces in enumerate(ways)])
+    there = [replace(scene, road=road) for scene in ride(20.0, 5)]
+    back = [replace(scene_at(DT_S * n, (500.0 - 4.0 * n, 0.0, 20.0, math.pi)), road=road) for n in range(6)]
+    assert scored(*there)["progress_m"] == pytest.approx(20.0) == scored(*back)["progress_m"]
 
 
 def test_time_to_collision_looks_nine_tenths_of_a_second_ahead():
