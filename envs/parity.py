@@ -132,3 +132,27 @@ def difference(native: Course, oracle: Course) -> Difference:
         reward=float(np.abs(native.rewards - oracle.rewards).max(initial=0.0)),
         ends=int((native.ends != oracle.ends).any(-1).sum()),
     )
+
+
+def departure(native: Course, oracle: Course, tolerance: float) -> str | None:
+    """Say where two courses part for the first time: which decision, which car, by how much; None if they stay together.
+
+    Args:
+        native: A native world's course.
+        oracle: highway-env's.
+        tolerance: Of places [m], headings [rad] and speeds [m/s].
+    """
+    for instant in range(len(oracle.counts)):
+        if native.counts[instant] != oracle.counts[instant]:
+            return f"decision {instant}: {native.counts[instant]} cars, highway-env has {oracle.counts[instant]}"
+        count = oracle.counts[instant]
+        apart = np.abs(native.cars[instant, :count] - oracle.cars[instant, :count])
+        chosen = (native.decisions[instant, :count] != oracle.decisions[instant, :count]).any(-1)
+        if apart.max() > tolerance or chosen.any():
+            car = int(apart.max(-1).argmax()) if apart.max() > tolerance else int(chosen.argmax())
+            before = np.abs(native.cars[max(instant - 1, 0), car] - oracle.cars[max(instant - 1, 0), car]).max()
+            return (
+                f"decision {instant}, car {car}: {apart[car].max():.3g} apart (one decision before: {before:.3g}); lane, target lane, "
+                f"crashed {native.decisions[instant, car].tolist()}, highway-env {oracle.decisions[instant, car].tolist()}"
+            )
+    return None

@@ -1,4 +1,4 @@
-"""How far the native highway is from highway-env over whole episodes, and how far highway-env is from itself.
+"""How far native worlds are from highway-env over whole episodes of random actions, and how far highway-env is from itself.
 
 The oracle runs pinned (``envs.oracle.PINNED``). With ``unpinned`` it also runs as it is started on this processor: that difference is
 highway-env's own, from NumPy's AVX-512 functions. Run alone: ``python -m drive_fusion.bench.parity``.
@@ -11,25 +11,49 @@ from dataclasses import asdict, dataclass
 from drive_fusion.bench.results import Result
 from sensors.errors import ConfigError
 
+TOLERANCE = 1e-9
+EVERY_FAMILY = (
+    "highway-fast-v0",
+    "highway-v0",
+    "merge-v0",
+    "merge-generic-v1",
+    "roundabout-v0",
+    "roundabout-generic-v0",
+    "intersection-v0",
+    "intersection-v1",
+    "racetrack-v0",
+    "racetrack-large-v0",
+    "racetrack-oval-v1",
+    "exit-v0",
+    "two-way-v0",
+    "u-turn-v0",
+    "lane-keeping-v0",
+    "parking-v0",
+    "parking-parked-v0",
+)
+
 
 @dataclass(frozen=True)
 class ParityBench:
     """What to compare."""
 
-    ids: tuple[str, ...] = ("highway-fast-v0", "highway-v0")
+    ids: tuple[str, ...] = EVERY_FAMILY
     """Native ids."""
-    episodes: tuple[int, ...] = (20, 4)
-    """Episodes of each id, with full traffic, continued past crashes to the horizon."""
+    episodes: int = 2
+    """Episodes of each id, continued past crashes to the horizon."""
+    decisions: int = 100
+    """Decisions of an episode at most."""
     first_seed: int = 3_221_225_472
     """Episodes count up from this seed (the first test seed)."""
     slower: float = 0.0
-    """Share of decisions that are SLOWER beside the uniform ones."""
+    """Share of decisions that are the last action (SLOWER among meta-actions) beside the uniform ones."""
     unpinned: bool = False
     """Compare highway-env as it runs here with itself pinned, too."""
 
     def __post_init__(self) -> None:
-        if len(self.ids) != len(self.episodes) or min(self.episodes, default=1) < 1:
-            raise ConfigError(f"parity: {len(self.ids)} ids with episodes {self.episodes}, expected as many numbers from 1")
+        for name in ("episodes", "decisions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"parity: {name} is {getattr(self, name)}, expected at least 1")
 
 
 def bench_parity(config: ParityBench) -> dict[str, float]:
@@ -37,30 +61,33 @@ def bench_parity(config: ParityBench) -> dict[str, float]:
 
     Returns:
         The largest difference of each kind over all episodes of an id, how many episodes are beyond 1e-9 m, and how many equal in
-        every bit.
+        every bit. An episode that leaves the tolerance is told in a line of its own, with the instant and the actor.
 
     Raises:
-        ConfigError: An id that is not native.
+        ConfigError: An id that there is not.
         DriveFusionError: highway-env's process failed.
     """
-    from envs.config import NATIVE_DEFAULTS
-    from envs.oracle import Drive, drive
-    from envs.parity import Difference, difference, follow, random_drive
-    from sensors.errors import unknown_name
+    from envs.oracle import drive
+    from envs.parity import Difference, departure, difference, follow, random_drive
+    from envs.world import World
 
+    seeds = range(config.first_seed, config.first_seed + config.episodes)
     figures: dict[str, float] = {}
-    for id, episodes in zip(config.ids, config.episodes, strict=True):
-        if id not in NATIVE_DEFAULTS:
-            raise unknown_name("native id", id, NATIVE_DEFAULTS)
-        seeds = range(config.first_seed, config.first_seed + episodes)
-        one: Drive = random_drive(id, seeds, int(NATIVE_DEFAULTS[id]["duration"]), slower=config.slower)
-        pinned = drive([one])[0]
-        differences = [difference(*pair) for pair in zip(follow(one), pinned, strict=True)]
+    for id in config.ids:
+        decisions = min(World(id).horizon_steps, config.decisions)
+        one = random_drive(id, seeds, decisions, slower=config.slower)
+        native, pinned = follow(one), drive([one])[0]
+        differences = [difference(*pair) for pair in zip(native, pinned, strict=True)]
         figures |= {f"{id}.{name}": float(value) for name, value in asdict(Difference.worst(differences)).items()}
-        figures[f"{id}.episodes"] = float(episodes)
-        figures[f"{id}.episodes_beyond_1e-9_m"] = float(sum(each.position_m > 1e-9 for each in differences))
+        figures[f"{id}.episodes"] = float(config.episodes)
+        figures[f"{id}.decisions"] = float(decisions)
+        figures[f"{id}.episodes_beyond_1e-9_m"] = float(sum(each.position_m > TOLERANCE for each in differences))
         figures[f"{id}.episodes_bit_equal"] = float(sum(not any(asdict(each).values()) for each in differences))
         figures[f"{id}.cars_crashed"] = float(sum(course.decisions[-1, :, 2].sum() for course in pinned))
+        for seed, mine, theirs in zip(seeds, native, pinned, strict=True):
+            told = departure(mine, theirs, TOLERANCE)
+            if told is not None:
+                print(f"{id} seed {seed}: {told}")
         if config.unpinned:
             loose = [difference(*pair) for pair in zip(drive([one], pinned=False)[0], pinned, strict=True)]
             figures[f"{id}.highway_env_to_itself_m"] = Difference.worst(loose).position_m

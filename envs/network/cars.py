@@ -48,7 +48,7 @@ def place(car: Any, lanes: Any, x: float, y: float, heading: float, speed: float
     car.politeness = 0.0
     car.slowest_mps, car.fastest_mps = -TOP_SPEED_MPS, TOP_SPEED_MPS
     give_size(car, CAR_LENGTH_M, CAR_WIDTH_M)
-    car.lane = closest_lane(lanes, x, y, heading, 0)
+    car.lane, car.run_m, car.offset_m = closest_lane(lanes, x, y, heading, 0)
     car.target_lane = car.lane
     car.route = NOBODY
     car.route_place = 0

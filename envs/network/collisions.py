@@ -72,7 +72,7 @@ def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
     return (OVERLAP if overlap else 0) + (WILL_OVERLAP if will_overlap else 0), shortest * away_x, shortest * away_y
 
 
-@leaf()
+@leaf(forceinline=True)
 def push(car: Any, x: float, y: float) -> None:
     """Note a push for the next substep."""
     car.pushed = True
@@ -80,7 +80,7 @@ def push(car: Any, x: float, y: float) -> None:
     car.impact_y_m = y
 
 
-@leaf()
+@leaf(forceinline=True)
 def collide(first: Any, second: Any, dt: float) -> None:
     """Test a car and a later car or an obstacle, and write what happens to both."""
     if not (first.looks_out or second.looks_out):

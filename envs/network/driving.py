@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.network.geometry import is_reachable, lane_frame, lane_heading
+from envs.network.geometry import frame_of, is_reachable, lane_heading
 from envs.network.layout import BY_COMMAND, BY_IDM, FASTER, LANE_LEFT, LANE_RIGHT, NOBODY, OBSTACLE, SLOWER, Network
 from envs.network.neighbours import neighbours_on
 from envs.network.routes import follow_road, road_ahead, wanted_lane
@@ -31,7 +31,7 @@ MAX_STEERING_RAD = PI / 3.0
 MAX_LANE_HEADING_RAD = PI / 4.0
 
 
-@leaf()
+@leaf(forceinline=True)
 def gap_wanted(asker: Any, car: Any, front: Any) -> float:
     """Gap that a car wants to another one ahead [m], by the asker's parameters (IDMVehicle.desired_gap)."""
     closing = dot2(
@@ -40,14 +40,13 @@ def gap_wanted(asker: Any, car: Any, front: Any) -> float:
     return asker.jam_distance_m + car.speed_mps * TIME_GAP_S + car.speed_mps * closing / asker.twice_root_mps2
 
 
-@leaf()
+@leaf(forceinline=True)
 def lane_gap(network: Network, car: Any, other: Any) -> float:
     """How far another one is ahead along a car's own lane [m]."""
-    lane = network.lanes[car.lane]
-    return lane_frame(lane, other.x_m, other.y_m)[0] - lane_frame(lane, car.x_m, car.y_m)[0]
+    return frame_of(network.lanes, car.lane, other)[0] - car.run_m
 
 
-@leaf()
+@leaf(forceinline=True)
 def acceleration_behind(cars: Any, network: Network, asker: int, number: int, front: int) -> float:
     """IDM acceleration of a car behind another one [m/s2], by the asker's parameters (IDMVehicle.acceleration).
 
@@ -69,14 +68,14 @@ def acceleration_behind(cars: Any, network: Network, asker: int, number: int, fr
     return acceleration
 
 
-@leaf()
+@leaf(forceinline=True)
 def lane_steering(network: Network, car: Any) -> float:
     """Steering that brings a car to the middle of its target lane [rad] (ControlledVehicle.steering_control)."""
     lane = network.lanes[car.target_lane]
-    run, offset = lane_frame(lane, car.x_m, car.y_m)
+    run, offset = frame_of(network.lanes, car.target_lane, car)
     future_heading = lane_heading(lane, run + car.speed_mps * PURSUIT_S)
     divisor = not_zero(car.speed_mps)
-    heading_command = math.asin(clip(-LATERAL_GAIN * offset / divisor, -1.0, 1.0))
+    heading_command = math.asin(clip(-LATERAL_GAIN * offset / divisor, -1.0, 1.0)) if offset != 0.0 else 0.0
     heading_wanted = future_heading + clip(heading_command, -MAX_LANE_HEADING_RAD, MAX_LANE_HEADING_RAD)
     rate = HEADING_GAIN * wrap_to_pi(heading_wanted - car.heading_rad)
     if rate == 0.0:
@@ -142,7 +141,7 @@ def choose_lane(cars: Any, vehicles: int, room: int, network: Network, number: i
 UNASKED = -2
 
 
-@leaf()
+@leaf(forceinline=True)
 def drive_by_idm(cars: Any, vehicles: int, room: int, network: Network, number: int) -> None:
     """One decision of an IDMVehicle: lane, steering, acceleration. A crashed one decides nothing."""
     car = cars[number]

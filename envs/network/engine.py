@@ -15,7 +15,7 @@ from envs.network.actions import Actions
 from envs.network.batch import hand_out, step_worlds, take_wheels
 from envs.network.choice import module_of
 from envs.network.fixtures import fixtures_of
-from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OUTCOME, Rules
+from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, OUTCOME, Rules
 from envs.network.observations import observer_for
 from envs.network.scenarios.scenario import Scenario, duration_of
 from envs.network.tables import network_of
@@ -176,8 +176,9 @@ class NetworkEngine:
     def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
         """See ``Engine.check``."""
         lanes, routes = len(self._network.lanes), len(self._network.routes)
+        moving = cars["driver"] < OBSTACLE
         for name, low, high in (("lane", 0, lanes), ("target_lane", 0, lanes), ("route", NOBODY, routes)):
-            if not ((cars[name] >= low) & (cars[name] < high)).all():
+            if not ((cars[name] >= low) & (cars[name] < high))[moving].all():
                 raise ConfigError(f"load: {name} of the state is outside {low} to {high - 1}")
         place = (cars["route_place"] >= 0) & (cars["route_place"] < self._network.routes.shape[1])
         if not place.all() or not ((cars["driver"] >= BY_IDM) & (cars["driver"] <= LANDMARK)).all():
@@ -195,6 +196,7 @@ class NetworkEngine:
 
 NOBODY_FORCED = np.zeros((0, 0), np.bool_)
 NO_CONTROLS = np.zeros((0, 0, 0, 2))
+NO_EFFORTS = np.zeros(0)
 
 
 class _Running:
@@ -206,7 +208,8 @@ class _Running:
         worlds, records = engine.cars.shape
         self._meta = chosen.meta[actions] if chosen.names else np.zeros(worlds, np.int64)
         self._controls = chosen.controls(actions)
-        self._numbers, self._efforts = chosen.numbers(actions, decision.autopilot), chosen.efforts(actions, decision.autopilot)
+        self._numbers = chosen.numbers(actions, decision.autopilot)
+        self._efforts = chosen.efforts(actions, decision.autopilot) if engine._scenario.weighs_efforts else NO_EFFORTS
         self._hands = None if callable(decision.hands) else decision.hands
         kept = rules.substeps if decision.instants else 0
         self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)

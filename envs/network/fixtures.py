@@ -21,5 +21,5 @@ def fixtures_of(env: Any) -> NDArray[np.void]:
         record["length_m"], record["width_m"], record["diagonal_m"] = thing.LENGTH, thing.WIDTH, thing.diagonal
         record["driver"] = OBSTACLE if thing.solid else LANDMARK
         record["looks_out"] = thing.check_collisions
-        record["route"] = NOBODY
+        record["route"] = record["lane"] = record["target_lane"] = NOBODY
     return records

@@ -17,7 +17,7 @@ LANE_MARGIN_M = 1.0
 SLACK_M = 1e-6
 
 
-@leaf()
+@leaf(forceinline=True)
 def lane_frame(lane: Any, x: float, y: float) -> tuple[float, float]:
     """Run along a lane and offset to its right [m] (AbstractLane.local_coordinates)."""
     if lane.kind == ARC:
@@ -32,7 +32,15 @@ def lane_frame(lane: Any, x: float, y: float) -> tuple[float, float]:
     return run, offset
 
 
-@leaf()
+@leaf(forceinline=True)
+def frame_of(lanes: Any, number: int, car: Any) -> tuple[float, float]:
+    """Run and offset of a car in the frame of a lane [m]; those in its own lane are known."""
+    if number == car.lane:
+        return car.run_m, car.offset_m
+    return lane_frame(lanes[number], car.x_m, car.y_m)
+
+
+@leaf(forceinline=True)
 def lane_heading(lane: Any, run: float) -> float:
     """Heading of a lane at a run [rad] (AbstractLane.heading_at)."""
     if lane.kind == ARC:
@@ -56,13 +64,13 @@ def place_on_lane(lane: Any, run: float, offset: float) -> tuple[float, float]:
     return x, lane.start_y_m + run * lane.direction_y + offset * lane.aside_y
 
 
-@leaf()
+@leaf(forceinline=True)
 def is_on(lane: Any, run: float, offset: float, margin: float) -> bool:
     """Does a place in a lane's frame count as on it? (AbstractLane.on_lane)."""
     return abs(offset) <= lane.width_m / 2.0 + margin and -CAR_LENGTH_M <= run < lane.length_m + CAR_LENGTH_M
 
 
-@leaf()
+@leaf(forceinline=True)
 def may_be_on(lane: Any, x: float, y: float) -> bool:
     """Is a point in the box outside which nothing is on a lane, margin included?"""
     return lane.near_low_x_m <= x <= lane.near_high_x_m and lane.near_low_y_m <= y <= lane.near_high_y_m
@@ -77,7 +85,7 @@ def is_reachable(lane: Any, x: float, y: float) -> bool:
     return abs(offset) <= 2.0 * lane.width_m and 0.0 <= run < lane.length_m + CAR_LENGTH_M
 
 
-@leaf()
+@leaf(forceinline=True)
 def beyond_ends(run: float, length: float) -> tuple[float, float]:
     """How far a run is beyond a lane's end, and before its start [m]."""
     return max(run - length, 0.0), max(0.0 - run, 0.0)
@@ -91,7 +99,7 @@ def lane_distance(lane: Any, x: float, y: float) -> float:
     return abs(offset) + after + before
 
 
-@leaf()
+@leaf(forceinline=True)
 def box_distance2(lane: Any, x: float, y: float) -> float:
     """Squared distance of a point from the box around a lane's middle line [m2]; no point of the lane is nearer."""
     dx = max(lane.low_x_m - x, 0.0, x - lane.high_x_m)
@@ -99,7 +107,7 @@ def box_distance2(lane: Any, x: float, y: float) -> float:
     return dx * dx + dy * dy
 
 
-@leaf()
+@leaf(forceinline=True)
 def lane_fit(lane: Any, x: float, y: float, heading: float) -> tuple[float, float, float]:
     """Distance of a pose from a lane, its heading error counted in full, then run and offset (distance_with_heading)."""
     run, offset = lane_frame(lane, x, y)
@@ -108,8 +116,8 @@ def lane_fit(lane: Any, x: float, y: float, heading: float) -> tuple[float, floa
     return abs(offset) + after + before + angle, run, offset
 
 
-@leaf()
-def closest_lane(lanes: Any, x: float, y: float, heading: float, guess: int) -> int:
+@leaf(forceinline=True)
+def closest_lane(lanes: Any, x: float, y: float, heading: float, guess: int) -> tuple[int, float, float]:
     """The lane that fits a pose best, the first of equals; lanes whose box is too far away are not looked at closely.
 
     Args:
@@ -118,13 +126,17 @@ def closest_lane(lanes: Any, x: float, y: float, heading: float, guess: int) -> 
         y: See there.
         heading: Heading [rad].
         guess: Lane to begin with; the answer does not depend on it.
+
+    Returns:
+        Its number, and the run and offset there [m].
     """
-    best, chosen = lane_fit(lanes[guess], x, y, heading)[0], guess
+    best, run, offset = lane_fit(lanes[guess], x, y, heading)
+    chosen = guess
     for number in range(len(lanes)):
         reach = best + SLACK_M
         if number == guess or box_distance2(lanes[number], x, y) > reach * reach:
             continue
-        fit = lane_fit(lanes[number], x, y, heading)[0]
+        fit, its_run, its_offset = lane_fit(lanes[number], x, y, heading)
         if fit < best or (fit == best and number < chosen):
-            best, chosen = fit, number
-    return chosen
+            best, chosen, run, offset = fit, number, its_run, its_offset
+    return chosen, run, offset

@@ -98,7 +98,9 @@ CAR = np.dtype(
         ("length_m", np.float64),
         ("width_m", np.float64),
         ("diagonal_m", np.float64),
-        ("lane", np.int32),
+        ("run_m", np.float64),  # place in the frame of its lane; derived, made anew with every move
+        ("offset_m", np.float64),
+        ("lane", np.int32),  # NOBODY for obstacles
         ("target_lane", np.int32),
         ("route", np.int32),  # row of the routes table, NOBODY for none
         ("route_place", np.int32),  # how many of its roads were dropped

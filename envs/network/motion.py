@@ -11,6 +11,7 @@ from typing import Any
 
 from envs.network.geometry import closest_lane
 from envs.network.layout import BY_IDM, BY_TYRES
+from envs.network.rotation import mixed_of_one
 from envs.traffic.elementary import PI, clip, leaf
 
 MASS_KG = 1.0
@@ -24,7 +25,7 @@ Motion = tuple[float, float, float, float, float, float]
 """Place, heading, speed along and across, yaw rate; or their rates of change."""
 
 
-@leaf()
+@leaf(forceinline=True)
 def limit_controls(car: Any) -> None:
     """A crashed car lets go of the wheel and stops with a time constant of 1 s; speeds beyond its limits are pulled back."""
     if car.crashed:
@@ -36,7 +37,7 @@ def limit_controls(car: Any) -> None:
         car.acceleration_mps2 = max(car.acceleration_mps2, car.slowest_mps - car.speed_mps)
 
 
-@leaf()
+@leaf(forceinline=True)
 def turn_and_roll(car: Any, dt: float) -> None:
     """Move by the slip angle of the steered bicycle. Without steering the heading's sine and cosine are still right."""
     if car.steering_rad == 0.0:
@@ -54,7 +55,7 @@ def turn_and_roll(car: Any, dt: float) -> None:
     car.sin = math.sin(car.heading_rad)
 
 
-@leaf()
+@leaf(forceinline=True)
 def take_push(car: Any) -> None:
     """Move by the push of a collision that the last substep foresaw: now the car has crashed."""
     if car.pushed:
@@ -75,8 +76,8 @@ def tyre_rates(motion: Motion, steering: float, acceleration: float) -> Motion:
         rear = -MASS_KG * across + INERTIA_KGM2 / TO_AXLE_M * yaw_rate
     cos, sin = math.cos(heading), math.sin(heading)
     return (
-        cos * speed - sin * across,
-        sin * speed + cos * across,
+        mixed_of_one(cos, -sin, speed, across),
+        mixed_of_one(sin, cos, speed, across),
         yaw_rate,
         acceleration,
         1.0 / MASS_KG * (front + rear) - yaw_rate * speed,
@@ -124,7 +125,7 @@ def drive_on_tyres(car: Any, dt: float) -> None:
     car.sin = math.sin(car.heading_rad)
 
 
-@leaf()
+@leaf(forceinline=True)
 def move(car: Any, lanes: Any, dt: float) -> None:
     """Advance one car by a substep."""
     if car.driver == BY_IDM:
@@ -136,4 +137,4 @@ def move(car: Any, lanes: Any, dt: float) -> None:
         turn_and_roll(car, dt)
         take_push(car)
         car.speed_mps += car.acceleration_mps2 * dt
-    car.lane = closest_lane(lanes, car.x_m, car.y_m, car.heading_rad, car.lane)
+    car.lane, car.run_m, car.offset_m = closest_lane(lanes, car.x_m, car.y_m, car.heading_rad, car.lane)

@@ -9,26 +9,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from envs.network.geometry import LANE_MARGIN_M, is_on, lane_frame, may_be_on
+from envs.network.geometry import LANE_MARGIN_M, frame_of, is_on, may_be_on
 from envs.network.layout import LANDMARK, NOBODY, Network
 from envs.traffic.elementary import leaf
 
 
-@leaf()
-def run_on_links(network: Network, lane: int, x: float, y: float) -> float:
-    """Run of a point in a lane's own count [m], if it is on it or on a lane linked to it; else NaN."""
-    first = network.lanes[lane].first_link
-    for number in range(first, first + network.lanes[lane].links):
-        link = network.links[number]
-        there = network.lanes[link.lane]
-        if may_be_on(there, x, y):
-            run, offset = lane_frame(there, x, y)
+@leaf(forceinline=True)
+def run_on_links(lanes: Any, links: Any, lane: int, car: Any) -> float:
+    """Run of a car in a lane's own count [m], if it is on it or on a lane linked to it; else NaN."""
+    first = lanes[lane].first_link
+    for number in range(first, first + lanes[lane].links):
+        link = links[number]
+        there = lanes[link.lane]
+        if may_be_on(there, car.x_m, car.y_m):
+            run, offset = frame_of(lanes, link.lane, car)
             if is_on(there, run, offset, LANE_MARGIN_M):
                 return run + link.offset_m
     return math.nan
 
 
-@leaf()
+@leaf(forceinline=True)
 def neighbours_on(cars: Any, vehicles: int, room: int, network: Network, number: int, lane: int) -> tuple[int, int]:
     """The cars or obstacles ahead of and behind a car on a lane, NOBODY for none.
 
@@ -41,7 +41,8 @@ def neighbours_on(cars: Any, vehicles: int, room: int, network: Network, number:
         lane: Where; the asker need not be on it.
     """
     me = cars[number]
-    run = lane_frame(network.lanes[lane], me.x_m, me.y_m)[0]
+    lanes, links = network.lanes, network.links
+    run = frame_of(lanes, lane, me)[0]
     front, rear = NOBODY, NOBODY
     front_run, rear_run = math.inf, -math.inf
     for place in range(vehicles + len(cars) - room):
@@ -49,7 +50,7 @@ def neighbours_on(cars: Any, vehicles: int, room: int, network: Network, number:
         car = cars[other]
         if other == number or car.driver == LANDMARK:
             continue
-        its_run = run_on_links(network, lane, car.x_m, car.y_m)
+        its_run = run_on_links(lanes, links, lane, car)
         if run <= its_run <= front_run:
             front, front_run = other, its_run
         if rear_run < its_run < run:

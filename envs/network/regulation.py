@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.network.geometry import lane_frame, lane_heading, place_on_lane
+from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, BY_IDM, BY_TYRES, NOBODY, Network
 from envs.network.motion import drive_on_tyres, limit_controls, take_push, turn_and_roll
 from envs.network.routes import road_ahead
@@ -30,10 +30,8 @@ def forecast_along_route(network: Network, car: Any, poses: Any) -> None:
         car: Its record.
         poses: x, y and heading after every step, (FORECASTS, 3), written.
     """
-    own = network.lanes[car.lane]
-    run = lane_frame(own, car.x_m, car.y_m)[0]
     for step in range(FORECASTS):
-        left = run + car.speed_mps * (FORECAST_STEP_S * (step + 1))
+        left = car.run_m + car.speed_mps * (FORECAST_STEP_S * (step + 1))
         place = car.route_place
         lane = car.lane
         if road_ahead(network, car) != NOBODY:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from envs.network.geometry import CAR_LENGTH_M, lane_distance, lane_frame, place_on_lane
+from envs.network.geometry import CAR_LENGTH_M, frame_of, lane_distance, place_on_lane
 from envs.network.layout import NOBODY, Network
 from envs.traffic.elementary import leaf
 
 
-@leaf()
+@leaf(forceinline=True)
 def road_ahead(network: Network, car: Any) -> int:
     """The first road that is left of a car's route; NOBODY if there is none."""
     if car.route == NOBODY:
@@ -18,7 +18,7 @@ def road_ahead(network: Network, car: Any) -> int:
     return network.routes[car.route, car.route_place]
 
 
-@leaf()
+@leaf(forceinline=True)
 def wanted_lane(car: Any) -> int:
     """The lane that the first road of a route asks for, by its place in that road; NOBODY leaves it open."""
     return car.route_lane if car.route_place == 0 else NOBODY
@@ -58,7 +58,7 @@ def next_lane(network: Network, car: Any) -> int:
     ahead = road_ahead(network, car)
     if ahead != NOBODY and network.roads[ahead].start == own.end:
         road, wanted = ahead, wanted_lane(car)
-    x, y = place_on_lane(lane, lane_frame(lane, car.x_m, car.y_m)[0], 0.0)
+    x, y = place_on_lane(lane, frame_of(network.lanes, car.target_lane, car)[0], 0.0)
     if road != NOBODY:
         return lane_given_road(network, car.target_lane, road, wanted, x, y)[0]
     chosen, nearest = car.target_lane, math.inf
@@ -69,9 +69,9 @@ def next_lane(network: Network, car: Any) -> int:
     return chosen
 
 
-@leaf()
+@leaf(forceinline=True)
 def follow_road(network: Network, car: Any) -> None:
     """Set out for the next lane where the target lane ends."""
     lane = network.lanes[car.target_lane]
-    if lane_frame(lane, car.x_m, car.y_m)[0] > lane.length_m - CAR_LENGTH_M / 2.0:
+    if frame_of(network.lanes, car.target_lane, car)[0] > lane.length_m - CAR_LENGTH_M / 2.0:
         car.target_lane = next_lane(network, car)

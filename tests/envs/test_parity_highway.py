@@ -41,7 +41,6 @@ DRIVES = {
             "action": {"type": "DiscreteMetaAction", "lateral": False, "target_speeds": [0, 10, 20, 30, 40]},
             "observation": {"type": "Kinematics", "vehicles_count": 7},
         },
-        num_actions=3,
     ),
 }
 

@@ -17,7 +17,7 @@ from envs.network.geometry import box_distance2, lane_frame, place_on_lane
 from envs.network.layout import ARC, Network
 from envs.network.observations.features import FEATURES, Scales, X, Y, feature_of, map_linearly, numbers_of, origin_of, scaled, scales_of
 from envs.network.observations.observer import Observer
-from envs.network.observations.rotation import mixed_of_one
+from envs.network.rotation import mixed_of_one
 from envs.traffic.elementary import PI, clip, leaf
 from sensors.errors import ConfigError
 from sensors.jit import kernel

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from envs.network.layout import LANDMARK
 from envs.network.observations.observer import Observer
-from envs.network.observations.rotation import mixed_of_four
+from envs.network.rotation import mixed_of_four
 from envs.traffic.collisions import interval_distance
 from envs.traffic.elementary import PI, dot2, leaf, norm2
 from sensors.errors import ConfigError

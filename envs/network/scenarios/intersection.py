@@ -11,7 +11,7 @@ from envs.network.batch import advance, begin
 from envs.network.cars import place_ego, place_idm_on_lane, plan_route
 from envs.network.draws import draw_normal, draw_pair
 from envs.network.driving import decide
-from envs.network.geometry import lane_frame, lane_heading, place_on_lane
+from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, NOBODY, Network, Rules
 from envs.network.scenarios.scenario import Reward, Scenario, clipped_speed_share, is_late, is_on_road, rescaled, reward_of, weighed
 from envs.network.tables import lane_number
@@ -179,7 +179,7 @@ def spawn_worlds(
 def run_on_exit(network: Network, car: Any) -> float:
     """How far a car is down an exit [m]; negative infinity where it is on none."""
     lane = network.lanes[car.lane]
-    return lane_frame(lane, car.x_m, car.y_m)[0] if network.roads[lane.road].leaves else -np.inf
+    return car.run_m if network.roads[lane.road].leaves else -np.inf
 
 
 @kernel(nogil=True)

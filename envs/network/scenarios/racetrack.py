@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from envs.network.batch import begin
 from envs.network.cars import place_ego, place_idm_on_lane
-from envs.network.geometry import lane_frame, lane_heading, place_on_lane
+from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import STRAIGHT, Network, Rules
 from envs.network.scenarios.scenario import Reward, Scenario, is_late, is_on_road, rescaled, reward_of
 from envs.network.tables import lane_number, road_pairs
@@ -53,7 +53,7 @@ def scenario_of(env: Any) -> Scenario:
         others=int(config["other_vehicles"]),
         starts=np.array([(first, len(network.graph[node])) for first, node in zip(firsts, network.graph, strict=True)], np.int32),
     )
-    return Scenario(TERMS, params, 1 + max(params.others, 0), spawn_worlds, judge_worlds)
+    return Scenario(TERMS, params, 1 + max(params.others, 0), spawn_worlds, judge_worlds, weighs_efforts=True)
 
 
 @kernel()
@@ -141,7 +141,7 @@ def judge_worlds(
     """See ``Scenario.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, 0], outcomes[world], terms[world], params.reward
-        offset = lane_frame(network.lanes[ego.lane], ego.x_m, ego.y_m)[1]
+        offset = ego.offset_m
         on_road = is_on_road(network, ego)
         centering = 1.0 / (1.0 + params.centering_cost * (offset * offset))
         mine[0] = centering

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.network.driving import nearest_speed
-from envs.network.geometry import is_on, lane_frame
+from envs.network.geometry import is_on
 from envs.network.layout import BY_COMMAND, LANE_LEFT, LANE_RIGHT, Network, Rules
 from envs.traffic.elementary import clip, leaf
 
@@ -55,6 +55,8 @@ class Scenario:
     """Is the observation made before cars move?"""
     keeps_observation: bool = False
     """Can an observation not be made again from the state after the step?"""
+    weighs_efforts: bool = False
+    """Does the reward ask for the norm of the action?"""
     has_autopilot: bool = True
 
 
@@ -102,8 +104,7 @@ def clipped_speed_share(speed: float, reward: Reward) -> float:
 @leaf()
 def is_on_road(network: Network, car: Any) -> bool:
     """Is a car on its own lane? (RoadObject.on_road)."""
-    run, offset = lane_frame(network.lanes[car.lane], car.x_m, car.y_m)
-    return is_on(network.lanes[car.lane], run, offset, 0.0)
+    return is_on(network.lanes[car.lane], car.run_m, car.offset_m, 0.0)
 
 
 @leaf()
