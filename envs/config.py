@@ -1,16 +1,16 @@
 """Settings of the highway ids: highway-env's own keys and defaults, checked before a world is built.
 
-highway-env takes a misspelt key silently; here it is an error. What is allowed but not native (another observation, continuous
-actions, another driver class) makes the world a ``ReferenceWorld``, which runs highway-env itself.
+highway-env takes a misspelt key silently; here it is an error. What is allowed but not served by the highway's own kernels (another
+observation, continuous actions) is served by the general ones, and another class of vehicles by ``ReferenceWorld``.
 """
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from envs.settings import check_together, check_values, is_whole
 from sensors.errors import ConfigError, unknown_name
 
 Settings = dict[str, Any]
@@ -59,50 +59,6 @@ NATIVE_ACTION_KEYS = ("type", "longitudinal", "lateral", "target_speeds")
 NATIVE_OBSERVATION_KEYS = ("type", "vehicles_count")
 
 
-def is_whole(value: Any) -> bool:
-    """Is it an int? A bool is none."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """Is it a finite int or float? A bool is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_rising_pair(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
-
-
-def _is_typed(value: Any) -> bool:
-    return isinstance(value, Mapping) and isinstance(value.get("type"), str)
-
-
-CHECKS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "observation": ("a dict with a 'type'", _is_typed),
-    "action": ("a dict with a 'type'", _is_typed),
-    "simulation_frequency": ("a number above 0 [Hz]", lambda value: is_number(value) and value > 0),
-    "policy_frequency": ("a number above 0 [Hz]", lambda value: is_number(value) and value > 0),
-    "other_vehicles_type": ("a class path", lambda value: isinstance(value, str)),
-    "lanes_count": ("a whole number from 1 to 64", lambda value: is_whole(value) and 1 <= value <= 64),
-    "vehicles_count": ("a whole number from 0 to 100000", lambda value: is_whole(value) and 0 <= value <= 100_000),
-    "controlled_vehicles": ("1: worlds here have one ego", lambda value: is_whole(value) and value == 1),
-    "initial_lane_id": ("None or a lane number from 0", lambda value: value is None or (is_whole(value) and value >= 0)),
-    "duration": ("a number above 0 [s]", lambda value: is_number(value) and value > 0),
-    "ego_spacing": ("a number of at least 0", lambda value: is_number(value) and value >= 0),
-    "vehicles_density": ("a number above 0", lambda value: is_number(value) and value > 0),
-    "collision_reward": ("a number", is_number),
-    "right_lane_reward": ("a number", is_number),
-    "high_speed_reward": ("a number", is_number),
-    "lane_change_reward": ("a number", is_number),
-    "reward_speed_range": ("two rising numbers [m/s]", _is_rising_pair),
-    **{
-        name: ("True or False", lambda value: isinstance(value, bool))
-        for name in ("normalize_reward", "offroad_terminal", "manual_control", "neighbour_vehicles_connected_lanes")
-    },
-}
-"""What a setting must be. Those that only a window needs are not here: they change nothing in a world."""
-
-
 def complete_config(id: str, config: Mapping[str, Any] | None) -> Settings:
     """Fill a highway id's settings with highway-env's defaults, checked.
 
@@ -119,32 +75,15 @@ def complete_config(id: str, config: Mapping[str, Any] | None) -> Settings:
     if config is not None and not isinstance(config, Mapping):
         raise ConfigError(f"config of {id} is a {type(config).__name__}, expected a dict of highway-env's settings")
     defaults = NATIVE_DEFAULTS[id]
-    for key, value in (config or {}).items():
+    for key in config or {}:
         if key not in defaults:
             raise unknown_name(f"setting of {id}", str(key), defaults)
-        expected, accepts = CHECKS.get(key, ("anything", lambda value: True))
-        if not accepts(value):
-            raise ConfigError(f"{id}: {key} is {value!r}, expected {expected}")
+    check_values(id, config or {})
     complete = copy.deepcopy(defaults | dict(config or {}))
-    _check_together(id, complete)
+    check_together(id, complete)
     if complete["offscreen_rendering"] is None:
         complete["offscreen_rendering"] = True  # as highway-env fills it in without a window
     return complete
-
-
-def _check_together(id: str, config: Settings) -> None:
-    if config["simulation_frequency"] < config["policy_frequency"]:
-        raise ConfigError(
-            f"{id}: simulation_frequency {config['simulation_frequency']} Hz is below policy_frequency "
-            f"{config['policy_frequency']} Hz, so nothing would move between decisions; raise it"
-        )
-    lane = config["initial_lane_id"]
-    if lane is not None and lane >= config["lanes_count"]:
-        raise ConfigError(f"{id}: initial_lane_id {lane} does not exist, lanes_count is {config['lanes_count']}; lanes count from 0")
-    if config["normalize_reward"] and config["high_speed_reward"] + config["right_lane_reward"] == config["collision_reward"]:
-        raise ConfigError(
-            f"{id}: normalize_reward divides by high_speed_reward + right_lane_reward - collision_reward, which is 0; change one of them"
-        )
 
 
 def why_not_native(config: Settings) -> str | None:

@@ -1,14 +1,18 @@
-"""Checks of highway-env configurations: highway-env itself takes a misspelt key in silence."""
+"""Checks of highway-env configurations, keys and values: highway-env itself takes a misspelt key in silence."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from highway_env.envs.common import action, observation
+from highway_env.vehicle.behavior import IDMVehicle
 
+from envs.part_settings import check_action, check_observation
 from envs.reference_episode import environment_class
+from envs.settings import check_together, check_values
 from sensors.errors import ConfigError, unknown_name
 
 ACTIONS = {name: getattr(action, name) for name in ("ContinuousAction", "DiscreteAction", "DiscreteMetaAction")}
@@ -25,6 +29,19 @@ OBSERVATIONS = {
 """The types that serve one ego and give one array or a dict of them; ``TupleObservation`` gives neither."""
 
 
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "parking-ActionRepeat-v0": {"policy_frequency": 1, "duration": 20},
+    "parking-parked-v0": {"vehicles_count": 10},
+}
+"""Settings that a class of highway-env gives itself as it is built."""
+
+
+def defaults_of(id: str) -> dict[str, Any]:
+    """All settings of an id as highway-env has them."""
+    defaults: dict[str, Any] = environment_class(id)[0].default_config()
+    return defaults | OWN_DEFAULTS.get(id, {})
+
+
 def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Check changes to an id's configuration.
 
@@ -33,25 +50,43 @@ def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
         config: The changes, by highway-env's keys.
 
     Returns:
-        The changes, with the keys of a given ``observation`` and ``action`` checked too.
+        The changes, with the keys and values of a given ``observation`` and ``action`` checked too.
 
     Raises:
-        ConfigError: An unknown key or type, several egos, or a road that highway-env would draw without a seed.
+        ConfigError: An unknown key or type, a value that cannot be used, several egos, or a road that highway-env would draw without
+            a seed.
     """
-    known = environment_class(id)[0].default_config()
+    known = defaults_of(id)
     for key in config:
         if key not in known:
             raise unknown_name(f"configuration key of {id}", str(key), known)
     if config.get("controlled_vehicles", 1) != 1:
-        raise ConfigError(f"{id}: controlled_vehicles is {config['controlled_vehicles']}, expected 1; a world has one ego")
+        raise ConfigError(f"{id}: controlled_vehicles is {config['controlled_vehicles']!r}, expected 1; a world has one ego")
     if config.get("manual_control"):
         raise ConfigError(f"{id}: manual_control reads the keyboard of highway-env's own window; hand actions to step instead")
     if id.startswith("racetrack-oval") and 0 in (config.get("length"), config.get("no_lanes")):
         raise ConfigError(f"{id}: length 0 and no_lanes 0 draw the road from a generator that no seed reaches; give numbers")
+    check_values(id, config)
     for part, classes in (("action", ACTIONS), ("observation", OBSERVATIONS)):
         if part in config:
             _check_part(f"{part} of {id}", config[part], classes, set(known[part]))
+    complete = known | dict(config)
+    check_together(id, complete)
+    check_action(id, complete["action"])
+    check_observation(id, complete["observation"], complete)
+    _check_vehicles(id, complete["other_vehicles_type"])
     return dict(config)
+
+
+def _check_vehicles(id: str, path: str) -> None:
+    """Check the class of other vehicles: every id asks for what an IDMVehicle has."""
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{id}: other_vehicles_type {path!r} cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, IDMVehicle)):
+        raise ConfigError(f"{id}: other_vehicles_type {path!r} is no subclass of {IDMVehicle.__module__}.IDMVehicle")
 
 
 def _check_part(what: str, given: Any, classes: Mapping[str, type], usual: set[str]) -> None:
