@@ -17,6 +17,8 @@ from sensors.jit import kernel
 NEXT, END, CHUNK, DONE = range(4)
 """Places in a share: the next world that nobody steps yet, the end, how many to take at once, how many are done."""
 
+POLLS = 100
+
 
 def _pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     """Where an element of an int64 array lies."""
@@ -61,14 +63,36 @@ def take(share: Any) -> Any:
     return first, min(first + share[CHUNK], share[END])
 
 
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+
+
+@kernel()
+def wait_a_little(array: Any, index: int, unlike: int) -> int:
+    """Read an element up to POLLS times while it is still one value, then let another thread go first; gives what was read last."""
+    for _ in range(POLLS):
+        value = read(array, index)
+        if value != unlike:
+            return value
+    _sched_yield()  # on a busy machine the thread that is waited for may need this very core
+    return read(array, index)
+
+
 @kernel(nogil=True)
 def listen(bell: Any, heard: int, patience: int) -> int:
-    """Wait until a bell, (1,) int64, is past what was heard; gives its state, the old one when patience (reads) runs out."""
+    """Wait until a bell, (1,) int64, is past what was heard; gives its state, the old one when patience (little waits) runs out."""
     for _ in range(patience):
-        rung = read(bell, 0)
+        rung = wait_a_little(bell, 0, heard)
         if rung != heard:
             return rung
     return heard
+
+
+@kernel()
+def await_all(share: Any) -> None:
+    """Wait until all worlds of a share are done."""
+    done = read(share, DONE)
+    while done < share[END]:
+        done = wait_a_little(share, DONE, done)
 
 
 def share_of(first: int, end: int, threads: int) -> NDArray[np.int64]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from envs.traffic.atomics import listen, share_of
 
-PATIENCE = 100_000
-"""Reads of the bell before a thread goes to sleep, about 0.1 ms."""
+PATIENCE = 100
+"""Little waits before a thread goes to sleep, about 0.1 ms together."""
 
 SILENT = np.zeros(0, np.int64)
 """A bell that calls nobody."""
