@@ -147,6 +147,7 @@ class EpisodeScores:
             ConfigError: Time does not go on in a world that is counted: it was reset.
         """
         counted = self.running if active is None else self.running & active
+        arrived_before = self._arrived
         step = Tally(scene.num_worlds, scene.device, self.tally.is_off_lane)
         instants = []
         for one in outcome.substeps if outcome is not None and outcome.substeps else (scene,):
@@ -159,17 +160,15 @@ class EpisodeScores:
         self.tally.compare(alike, compared)
         share = step.time_s / self._horizon_s
         span = replace(self._span, limit_m=self._limit_mps * step.time_s, expected_m=self._span.expected_m * share)
-        arrived_before = self._succeeded()
-        if outcome is not None:
-            self._end(outcome, counted)
-        return self._scores(step, span) | {"success": (self._succeeded() & ~arrived_before).double()}
+        self._end(outcome, counted)
+        return self._scores(step, span) | {"success": (self._arrived & ~arrived_before).double()}
 
     def result(self) -> Terms:
         """Terms and scores of the episodes so far, each (B,) float64, by the names above.
 
         With them ``progress_m``, ``distance_m``, ``time_s``, ``crashed`` and, where IDM's progress is known, ``progress_vs_idm``.
         """
-        found = self._scores(self.tally, self._span) | {"success": self._succeeded().double()}
+        found = self._scores(self.tally, self._span) | {"success": self._arrived.double()}
         if self._idm_m is not None and self.lanes:
             found["progress_vs_idm"] = self.tally.progress_m / self._idm_m.clamp(min=1e-9)
         return found
@@ -196,22 +195,19 @@ class EpisodeScores:
         }
         return terms | found | scores
 
-    def _end(self, outcome: Outcome, counted: Tensor) -> None:
-        """See which episodes are over, and whether their egos arrived."""
-        goals = [outcome.terms[name] > 0 for name in GOALS if name in outcome.terms]
-        self._has_goal = bool(goals)
-        over = counted & (outcome.terminated | outcome.truncated)
-        on_lane = ~self.tally.is_off_lane if self.lanes else torch.ones_like(counted)
-        arrived = over & goals[0] if goals else outcome.terminated & on_lane
-        self._arrived = self._arrived | (counted & arrived & ~self.tally.crashed)
-        self.running = self.running & ~over
-
-    def _succeeded(self) -> Tensor:
-        """Whether the ego has arrived, (B,) bool."""
-        if not self.lanes or self._has_goal:
-            return self._arrived
-        near = self.tally.progress_m >= self._span.route_m - self.constants.metadrive.arrived_m
-        return self._arrived | (near & ~self.tally.crashed & ~self.tally.is_off_lane & (self.tally.instants > 0))
+    def _end(self, outcome: Outcome | None, counted: Tensor) -> None:
+        """See which episodes are over, and which egos have arrived."""
+        clear = counted & ~self.tally.crashed
+        if self.lanes:
+            clear = clear & ~self.tally.is_off_lane
+        if outcome is not None:
+            goals = [outcome.terms[name] > 0 for name in GOALS if name in outcome.terms]
+            self._has_goal = bool(goals)
+            over = outcome.terminated | outcome.truncated
+            self._arrived = self._arrived | (clear & (over & goals[0] if goals else outcome.terminated))
+            self.running = self.running & ~(counted & over)
+        if self.lanes and not self._has_goal:
+            self._arrived = self._arrived | (clear & (self.tally.progress_m >= self._span.route_m - self.constants.metadrive.arrived_m))
 
     def _as_before(self, instants: list[Instant]) -> tuple[Tensor, Tensor]:
         """Whether the decision was driven as the one before, and where both can be compared, (B,) bool each."""

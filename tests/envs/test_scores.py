@@ -92,6 +92,14 @@ def test_a_route_as_long_as_idms_progress():
     assert (near, short) == (1.0, 0.0)  # within 5 m of the end, and not
 
 
+def test_the_step_that_arrives_is_told_once():
+    scenes = ride(20.0, 5)  # 4 m a step
+    scores = EpisodeScores(scenes[0], 10.0, torch.tensor([15.0]))
+    assert [float(scores.add(scene)["success"]) for scene in scenes[1:]] == [0.0, 0.0, 1.0, 0.0, 0.0]  # within 5 m after 10 m
+    scores.add(scene_at(1.2, (124.0, 0.0, 20.0), crashed=(0,)))
+    assert float(scores.result()["success"]) == 1.0  # it had arrived before
+
+
 def test_nuplan_counts_no_progress_below_a_fifth():
     ratio = {metres: scored(*ride(2.0, 50), idm_progress_m=torch.tensor([metres]))["nuplan"] for metres in (99.0, 101.0)}  # 20 m driven
     assert ratio[99.0] == pytest.approx((5 * 20 / 99 + 5 + 4 + 2) / 16) and ratio[101.0] == 0.0
@@ -169,6 +177,8 @@ def test_driving_beside_the_lanes_costs():
     beside = slanted + 10.0 + slanted  # into, along, (back: counts as within), into
     distance = 10.0 + slanted + 10.0 + slanted + slanted
     assert found["cost"] == 2.0
+    scores = EpisodeScores(scenes[0], 10.0)
+    assert [float(scores.add(scene)["cost"]) for scene in scenes[1:]] == [0.0, 1.0, 0.0, 0.0, 1.0]  # the third step stays beside
     assert found["progress_m"] == pytest.approx(20.0)  # of the steps that end within a lane
     assert found["carla"] == pytest.approx(100 * 20 / 300 * (1 - beside / distance))
 
@@ -316,6 +326,13 @@ def test_worlds_can_be_left_out_by_a_mask():
     assert float(scores.result()["progress_m"]) == 0.0 and bool(scores.running.all())
 
 
+def test_what_was_left_out_is_not_compared_with():
+    scores = EpisodeScores(ride(20.0, 0)[0], 10.0)
+    for scene, counted in zip(ride(20.0, 4)[1:], (True, True, False, True), strict=True):
+        scores.add(scene, active=torch.tensor([counted]))
+    assert float(scores.tally.compared) == 0.0
+
+
 def test_a_world_that_was_reset_is_noticed():
     scores = EpisodeScores(ride(20.0, 0)[0], 10.0)
     scores.add(ride(20.0, 2)[2])
@@ -334,6 +351,8 @@ def test_who_arrives():
     assert ended(terminated=True, scene=scene_at(0.2, (104.0, 2.1, 20.0))) == 0.0  # left the lanes
     assert ended(terminated=True, scene=scene_at(0.2, (104.0, 0.0, 20.0), crashed=(0,))) == 0.0
     assert ended(terminated=True, arrived_reward=0.0) == 0.0  # an intersection that ended elsewhere
+    scores = EpisodeScores(ride(20.0, 0)[0], 10.0, torch.tensor([3.0]))  # 4 m driven: at the end of IDM's route, but not at the goal
+    assert float(scores.add(ride(20.0, 1)[1], outcome(truncated=True, goal_reward=0.0))["success"]) == 0.0
     assert ended(truncated=True, goal_reward=1.0) == 1.0 and ended(goal_reward=1.0) == 0.0  # on the exit at the end, or on the way
 
 
