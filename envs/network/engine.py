@@ -15,7 +15,7 @@ from envs.network.actions import Actions
 from envs.network.batch import hand_out, step_worlds, take_wheels
 from envs.network.choice import module_of
 from envs.network.fixtures import fixtures_of
-from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, OUTCOME, Rules
+from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, OUTCOME, RULES, Rules
 from envs.network.observations import observer_for
 from envs.network.scenarios.scenario import Scenario, duration_of
 from envs.network.tables import network_of
@@ -62,11 +62,12 @@ class NetworkEngine:
         self._scenario: Scenario = module.scenario_of(env)
         self._fixtures = fixtures_of(env)
         self._rules = _rules_of(env, self._scenario, self._actions, destinations, limit)
-        self._observer = observer_for(env, self._network, self._rules, self._actions.targets_mps)
+        self._observer = observer_for(env, self._network, self._actions.targets_mps)
         self.road = road_map_of(env.road.network, id)
         self.action_names, self.num_actions, self.action_width = self._actions.names, self._actions.count, self._actions.width
         self.action_space, self.observation_space = env.action_space, env.observation_space
-        self.decision_s, self.substep_s, self.substeps = self._rules.decision_s, self._rules.substep_s, self._rules.substeps
+        self.decision_s, self.substep_s = float(self._rules.decision_s), float(self._rules.substep_s)
+        self.substeps = int(self._rules.substeps)
         self.horizon_steps = limit or _steps_until(float(env.config.get("duration", RECORDING_S)), self.decision_s)
         self.has_autopilot = self._scenario.has_autopilot
         self.may_grow = self._scenario.after is not None
@@ -140,7 +141,8 @@ class NetworkEngine:
             return
         wider = np.zeros((len(self.cars), self.cars.shape[1] + room), CAR)
         wider[:, :room], wider[:, 2 * room :] = self.cars[:, :room], self.cars[:, room:]
-        self.cars, self._rules = wider, self._rules._replace(room=2 * room)
+        self.cars, self._rules = wider, self._rules.copy()
+        self._rules.room = 2 * room
 
     def observation(self) -> Observations:
         """See ``Engine.observation``."""
@@ -191,12 +193,14 @@ class NetworkEngine:
     def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
         """See ``Engine.take``."""
         self.cars, self.episodes, self.kept = cars.copy(), episodes.copy(), {name: values.copy() for name, values in kept.items()}
-        self._rules = self._rules._replace(room=cars.shape[1] - len(self._fixtures))
+        self._rules = self._rules.copy()
+        self._rules.room = cars.shape[1] - len(self._fixtures)
 
 
 NOBODY_FORCED = np.zeros((0, 0), np.bool_)
 NO_CONTROLS = np.zeros((0, 0, 0, 2))
 NO_EFFORTS = np.zeros(0)
+NO_NUMBERS = np.zeros(0, np.int64)
 
 
 class _Running:
@@ -204,14 +208,14 @@ class _Running:
 
     def __init__(self, engine: NetworkEngine, decision: Decision) -> None:
         self._engine, self._autopilot, self._autoreset = engine, decision.autopilot, decision.autoreset
-        chosen, rules, actions = engine._actions, engine._rules, decision.actions
+        chosen, actions = engine._actions, decision.actions
         worlds, records = engine.cars.shape
         self._meta = chosen.meta[actions] if chosen.names else np.zeros(worlds, np.int64)
         self._controls = chosen.controls(actions)
-        self._numbers = chosen.numbers(actions, decision.autopilot)
+        self._numbers = chosen.numbers(actions, decision.autopilot) if engine._scenario.weighs_actions else NO_NUMBERS
         self._efforts = chosen.efforts(actions, decision.autopilot) if engine._scenario.weighs_efforts else NO_EFFORTS
         self._hands = None if callable(decision.hands) else decision.hands
-        kept = rules.substeps if decision.instants else 0
+        kept = engine.substeps if decision.instants else 0
         self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)
         self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._scenario.terms), 1)))
         self.observations = engine._observer.new(worlds) if decision.autoreset or engine._keeps else {}
@@ -220,14 +224,14 @@ class _Running:
     def run(self, first: int, end: int) -> None:
         """Step, judge, observe and renew the worlds of a share."""
         self._prepare(first, end)
-        self._move(first, end, self._hands, 0, self._engine._rules.substeps)
+        self._move(first, end, self._hands, 0, self._engine.substeps)
         self._conclude(first, end)
 
     def run_by_hand(self, hands: Callable[[int], Hands]) -> None:
         """The same for all worlds, asking before every substep who drives."""
         worlds = len(self._engine.episodes)
         self._prepare(0, worlds)
-        for substep in range(self._engine._rules.substeps):
+        for substep in range(self._engine.substeps):
             self._move(0, worlds, hands(substep), substep, substep + 1)
         self._conclude(0, worlds)
 
@@ -301,7 +305,8 @@ def _rules_of(env: Any, scenario: Scenario, actions: Actions, destinations: tupl
     config, kind = env.config, actions.type
     slowest, fastest = getattr(kind, "speed_range", None) or (-40.0, 40.0)
     wanted = config.get("destination")
-    return Rules(
+    rules = np.zeros(1, RULES)[0]
+    values = dict(
         substep_s=1 / config["simulation_frequency"],
         substeps=int(config["simulation_frequency"] // config["policy_frequency"]),
         decision_s=1 / config["policy_frequency"],
@@ -318,6 +323,9 @@ def _rules_of(env: Any, scenario: Scenario, actions: Actions, destinations: tupl
         destination=destinations.index(wanted) if wanted else NOBODY,
         destinations=len(destinations),
     )
+    for name, value in values.items():
+        rules[name] = value
+    return rules
 
 
 def _steps_until(duration_s: float, dt_s: float) -> int:

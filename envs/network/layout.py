@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,29 +158,30 @@ class Network(NamedTuple):
     routes: NDArray[np.int32]  # (rows, M) roads in turn, NOBODY after the last; a row for every road and destination
 
 
-class Rules(NamedTuple):
-    """Numbers that every scenario has and all worlds of a batch share."""
+RULES = np.dtype(
+    (
+        np.record,
+        [
+            ("substep_s", np.float64),
+            ("substeps", np.int64),
+            ("decision_s", np.float64),
+            ("duration_s", np.float64),  # truncated from then on; infinity for never
+            ("limit", np.int64),  # decisions after which gymnasium truncates; 0 for no such limit
+            ("room", np.int64),  # records kept for vehicles; those of obstacles follow
+            ("regulation", np.int64),  # substeps between two looks at who has to yield; 0 for never
+            ("ego_driver", np.int64),  # what moves the ego unless it is handed over: BY_COMMAND, BY_WHEEL or BY_TYRES
+            ("ego_slowest_mps", np.float64),
+            ("ego_fastest_mps", np.float64),
+            ("jam_distance_m", np.float64),  # of the IDM, as are the next two; an intersection has its own
+            ("comfort_mps2", np.float64),
+            ("twice_root_mps2", np.float64),
+            ("destination", np.int64),  # where an autopilot without a route goes, by its place among the destinations, or NOBODY
+            ("destinations", np.int64),  # the routes table has a row for every road and destination
+        ],
+    ),
+    align=True,
+)
+"""Numbers that every scenario has and all worlds of a batch share; a record, because tuples of numbers are slow to hand to a kernel."""
 
-    substep_s: float
-    substeps: int
-    decision_s: float
-    duration_s: float
-    """Truncated from then on; infinity for never."""
-    limit: int
-    """Decisions after which gymnasium truncates; 0 for no such limit."""
-    room: int
-    """Records kept for vehicles; those of obstacles follow."""
-    regulation: int
-    """Substeps between two looks at who has to yield; 0 for never."""
-    ego_driver: int
-    """What moves the ego unless it is handed over: BY_COMMAND, BY_WHEEL or BY_TYRES."""
-    ego_slowest_mps: float
-    ego_fastest_mps: float
-    jam_distance_m: float
-    """Of the IDM, as are the next two; an intersection has its own."""
-    comfort_mps2: float
-    twice_root_mps2: float
-    destination: int
-    """Where an autopilot without a route goes, by its place among the destinations; NOBODY for nowhere."""
-    destinations: int
-    """How many there are: the routes table has a row for every road and destination."""
+Rules = Any
+"""One RULES record."""

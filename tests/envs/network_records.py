@@ -27,7 +27,6 @@ from envs.network.layout import (
     NOBODY,
     OBSTACLE,
     Network,
-    Rules,
 )
 from envs.network.tables import network_of, road_pairs, routes_of
 
@@ -39,7 +38,6 @@ class Snapshot:
     """One world as records."""
 
     network: Network
-    rules: Rules
     targets: NDArray[np.float64]
     cars: NDArray[np.void]
     """CAR, (1, A)."""
@@ -66,7 +64,7 @@ def snapshot_of(env: Any, network: Network | None = None, room: int | None = Non
     for record, thing in zip(cars[0, room:], road.objects, strict=True):
         fill_thing(record, thing, LANDMARK if isinstance(thing, Landmark) else OBSTACLE)
     targets = np.array(getattr(env.vehicle, "target_speeds", [20.0, 25.0, 30.0]), np.float64)
-    return Snapshot(network, rules_of(env, room), targets, cars, episodes_of(env, room))
+    return Snapshot(network, targets, cars, episodes_of(env, room))
 
 
 def with_routes(network: Network, env: Any) -> Network:
@@ -78,29 +76,6 @@ def route_ends(env: Any) -> list[str]:
     """Nodes where routes end."""
     routes = [getattr(vehicle, "route", None) for vehicle in env.road.vehicles]
     return list(dict.fromkeys(route[-1][1] for route in routes if route))
-
-
-def rules_of(env: Any, room: int) -> Rules:
-    """The numbers that all worlds share."""
-    config = env.config
-    brakes = 2.0 * math.sqrt(-IDMVehicle.COMFORT_ACC_MAX * IDMVehicle.COMFORT_ACC_MIN)
-    return Rules(
-        substep_s=1 / config["simulation_frequency"],
-        substeps=int(config["simulation_frequency"] // config["policy_frequency"]),
-        decision_s=1 / config["policy_frequency"],
-        duration_s=float(config.get("duration", math.inf)),
-        limit=0,
-        room=room,
-        regulation=0,
-        ego_driver=driver_of(env.vehicle),
-        ego_slowest_mps=float(env.vehicle.MIN_SPEED),
-        ego_fastest_mps=float(env.vehicle.MAX_SPEED),
-        jam_distance_m=float(IDMVehicle.DISTANCE_WANTED),
-        comfort_mps2=float(IDMVehicle.COMFORT_ACC_MAX),
-        twice_root_mps2=brakes,
-        destination=NOBODY,
-        destinations=len(route_ends(env)),
-    )
 
 
 def driver_of(vehicle: Any) -> int:

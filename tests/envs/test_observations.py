@@ -77,7 +77,7 @@ def snapshots_of(env: Any, steps: int, seed: int) -> Iterator[Snapshot]:
 
 
 def observer_of(env: Any, snapshot: Snapshot) -> Observer:
-    return observer_for(env, snapshot.network, snapshot.rules, snapshot.targets)
+    return observer_for(env, snapshot.network, snapshot.targets)
 
 
 def check_same(env: Any, snapshot: Snapshot, tolerance: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.engine import NotNative
-from envs.network.layout import Network, Rules
+from envs.network.layout import Network
 from envs.network.observations.attributes import attributes_observer
 from envs.network.observations.collision_time import collision_time_observer
 from envs.network.observations.goal import goal_observer
@@ -28,13 +28,12 @@ NATIVE = (
 )
 
 
-def observer_for(env: Any, network: Network, rules: Rules, targets: NDArray[np.float64]) -> Observer:
+def observer_for(env: Any, network: Network, targets: NDArray[np.float64]) -> Observer:
     """Make the observer that gives what an environment's own observation type gives.
 
     Args:
         env: A highway-env environment with the wanted configuration, as built (its ego is then on the road).
         network: Its road network.
-        rules: What all worlds share.
         targets: Set speeds of the ego [m/s].
 
     Raises:

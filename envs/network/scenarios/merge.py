@@ -72,7 +72,7 @@ def scenario_of(env: Any) -> Scenario:
         spread_m=float(sum(before)),
         ramp_run_m=EGO_RUN_M + 30.0 if generic else 110.0,
     )
-    return Scenario(TERMS, params, (config["vehicles_count"] if generic else 3) + 2, spawn_worlds, judge_worlds)
+    return Scenario(TERMS, params, (config["vehicles_count"] if generic else 3) + 2, spawn_worlds, judge_worlds, weighs_actions=True)
 
 
 @leaf()

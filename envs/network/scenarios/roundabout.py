@@ -81,7 +81,7 @@ def scenario_of(env: Any) -> Scenario:
         others=config["vehicles_count"] if generic else NOBODY,
         roads=np.asarray([road_number(network, *road) for road in GENERIC_ROADS], np.int32),
     )
-    return Scenario(TERMS, params, 1 + (config["vehicles_count"] if generic else 4), spawn_worlds, judge_worlds)
+    return Scenario(TERMS, params, 1 + (config["vehicles_count"] if generic else 4), spawn_worlds, judge_worlds, weighs_actions=True)
 
 
 @kernel()

@@ -55,6 +55,8 @@ class Scenario:
     """Is the observation made before cars move?"""
     keeps_observation: bool = False
     """Can an observation not be made again from the state after the step?"""
+    weighs_actions: bool = False
+    """Does the reward ask for the number of the action?"""
     weighs_efforts: bool = False
     """Does the reward ask for the norm of the action?"""
     has_autopilot: bool = True
