@@ -11,7 +11,7 @@ from highway_env.envs.common import action, observation
 from highway_env.vehicle.behavior import IDMVehicle
 
 from envs.part_settings import check_action, check_observation
-from envs.reference_episode import environment_class
+from envs.reference_episode import environment_class, made
 from envs.settings import check_together, check_values
 from sensors.errors import ConfigError, unknown_name
 
@@ -34,6 +34,10 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "parking-parked-v0": {"vehicles_count": 10},
 }
 """Settings that a class of highway-env gives itself as it is built."""
+
+
+CROWDS = ("vehicles_count", "other_vehicles", "initial_vehicle_count")
+"""Settings that say how many other cars there are."""
 
 
 def defaults_of(id: str) -> dict[str, Any]:
@@ -76,6 +80,22 @@ def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
     check_observation(id, complete["observation"], complete)
     _check_vehicles(id, complete["other_vehicles_type"])
     return dict(config)
+
+
+def emptied(id: str, config: Mapping[str, Any]) -> Any:
+    """Build an environment for its road, spaces and settings, without the other cars that it would draw.
+
+    Placing and warming up a crowd takes highway-env seconds to hours; nobody looks at this one.
+
+    Args:
+        id: A single-agent id.
+        config: Checked changes to its configuration.
+    """
+    counts = {key: value for key, value in (defaults_of(id) | dict(config)).items() if key in CROWDS}
+    env = made(environment_class(id)[0], dict(config) | dict.fromkeys(counts, 0))
+    env.reset()  # classes that take no configuration built their road without it
+    env.config.update(counts)
+    return env
 
 
 def _check_vehicles(id: str, path: str) -> None:

@@ -5,7 +5,7 @@ although it may surprise, it is written here:
 
 - No other vehicles, or ``initial_vehicle_count`` 0 or 1: a road with the ego (and merge's car on the ramp, the intersection's challenger).
 - merge-generic and roundabout-generic try ten places for a car and then leave it out, so a crowded road holds fewer cars than asked for.
-- exit with ``lanes_count`` 1: all cars begin on the only lane; highway-env divides 0 by 0 there.
+- exit with ``lanes_count`` 1 and other cars: they begin on the only lane; highway-env draws from shares of 0 / 0 and fails.
 - A ``duration`` shorter than a decision ends the episode after its first decision.
 - merge and roundabout with two continuous actions: no action counts as a lane change; highway-env fails at the first step.
 - two-way with continuous actions: the set speed nearest to the ego's speed is rewarded; highway-env fails at the first step.

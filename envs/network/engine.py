@@ -19,8 +19,8 @@ from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE
 from envs.network.observations import observer_for
 from envs.network.scenarios.scenario import Scenario, duration_of
 from envs.network.tables import network_of
-from envs.reference_config import checked_config
-from envs.reference_episode import environment_class, made
+from envs.reference_config import checked_config, emptied
+from envs.reference_episode import environment_class
 from envs.road_maps import road_map_of
 from sensors.errors import ConfigError
 from sensors.launch import over_shares
@@ -41,10 +41,9 @@ class NetworkEngine:
             NotNative: highway-env has it, the kernels lack it.
             ConfigError: highway-env has no such setting.
         """
-        cls, limit = environment_class(id)
+        limit = environment_class(id)[1]
         with in_place(pristine()):
-            env = made(cls, checked_config(id, config or {}))
-            self._read(env, id, limit or 0)
+            self._read(emptied(id, checked_config(id, config or {})), id, limit or 0)
         self.cars = np.zeros((num_worlds, self._rules.room + len(self._fixtures)), CAR)
         self.episodes = np.zeros(num_worlds, EPISODE)
         self.kept: Observations = {}
