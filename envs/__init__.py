@@ -14,7 +14,9 @@ __getattr__, __all__ = exports(
         "sb3": ("Transition", "make_sb3_vec"),
         "scene_table": ("RecordingError",),
         "seeds": ("seed_set",),
-        "world": ("Outcome", "World"),
+        "override": ("Override",),
+        "scenario": ("Scenario", "Start"),
+        "world": ("Outcome", "World", "WorldState"),
     },
 )
 

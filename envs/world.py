@@ -22,6 +22,7 @@ from envs.engine import Decision, Engine, NotNative, Observations
 from envs.ids import checked_id
 from envs.outcome import Outcome
 from envs.override import Drivers, hands_of
+from envs.scenario import Scenario
 from envs.world_state import WorldState, check_state
 from sensors.errors import ConfigError
 from sensors.scene import Faults, Scene, Weather, lights_of
@@ -43,7 +44,7 @@ class FastStep:
     final_observation: Any  # the same shapes; of the episode that ended, zero elsewhere
 
 
-def engine_for(id: str, num_worlds: int, config: Mapping[str, Any] | None) -> Engine:
+def engine_for(id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | None) -> Engine:
     """Make the kernels' side of a world.
 
     Raises:
@@ -52,7 +53,7 @@ def engine_for(id: str, num_worlds: int, config: Mapping[str, Any] | None) -> En
     """
     from envs.config import NATIVE_DEFAULTS
 
-    if id in NATIVE_DEFAULTS:
+    if isinstance(id, str) and id in NATIVE_DEFAULTS:
         from envs.highway_engine import HighwayEngine
 
         try:
@@ -71,7 +72,7 @@ class World:
 
     def __new__(
         cls,
-        id: str,
+        id: str | Scenario,
         num_worlds: int = 1,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -79,12 +80,16 @@ class World:
         num_threads: int | None = None,
     ) -> World:
         """Choose between this class and ``ReferenceWorld``; arguments as for ``__init__``."""
-        worlds, bare, place = checked_worlds(num_worlds), checked_id(id), resolve_device(device, id)
+        worlds, bare = checked_worlds(num_worlds), id if isinstance(id, Scenario) else checked_id(id)
+        name = bare if isinstance(bare, str) else bare.name
+        place = resolve_device(device, name)
         if config is not None and not isinstance(config, Mapping):
-            raise ConfigError(f"config of {bare} is a {type(config).__name__}, expected a dict of highway-env's settings")
+            raise ConfigError(f"config of {name} is a {type(config).__name__}, expected a dict of highway-env's settings")
         try:
             engine = engine_for(bare, worlds, config)
         except NotNative as reason:
+            if not isinstance(bare, str):
+                raise
             logging.getLogger(__name__).warning("%s: %s is not native; highway-env itself is stepped, which is slow", bare, reason)
             from envs.reference import ReferenceWorld
 
@@ -95,7 +100,7 @@ class World:
 
     def __init__(
         self,
-        id: str,
+        id: str | Scenario,
         num_worlds: int = 1,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
@@ -105,7 +110,7 @@ class World:
         """Build the worlds; call ``reset`` before anything else.
 
         Args:
-            id: One of ``envs.ids.SINGLE_AGENT_IDS``.
+            id: One of ``envs.ids.SINGLE_AGENT_IDS``, or a scenario of one's own.
             num_worlds: B.
             device: Where scenes and outcomes are put; the worlds themselves are stepped on the CPU. ``"auto"`` chooses.
             dtype: Dtype of the floats handed out, float32 or float64; the worlds compute in float64.
@@ -117,7 +122,9 @@ class World:
         """
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
-        self.id = checked_id(id)
+        self.source = id
+        """What the worlds were made of."""
+        self.id = id.name if isinstance(id, Scenario) else checked_id(id)
         self.num_worlds, self.device, self.dtype = num_worlds, resolve_device(device, None), dtype
         self.num_threads = checked_threads(num_threads)
         engine = self._engine
@@ -137,7 +144,7 @@ class World:
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What ``__new__`` needs when a world is copied or unpickled."""
-        return self.id, self.num_worlds, self.device, self.dtype, self.config, self.num_threads
+        return self.source, self.num_worlds, self.device, self.dtype, self.config, self.num_threads
 
     @property
     def scene(self) -> Scene:

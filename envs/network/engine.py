@@ -17,11 +17,14 @@ from envs.network.choice import module_of
 from envs.network.fixtures import fixtures_of
 from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, OUTCOME, RULES, Rules
 from envs.network.observations import observer_for
-from envs.network.scenarios.scenario import Scenario, duration_of
-from envs.network.tables import network_of
+from envs.network.scenarios import own
+from envs.network.scenarios.own import environment_of
+from envs.network.scenarios.rulebook import Rulebook, duration_of
+from envs.network.tables import network_of, node_numbers
 from envs.reference_config import checked_config, emptied
 from envs.reference_episode import environment_class
 from envs.road_maps import road_map_of
+from envs.scenario import Scenario
 from sensors.errors import ConfigError
 from sensors.launch import over_shares
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
@@ -34,16 +37,18 @@ RECORDING_S = 30.0
 class NetworkEngine:
     """See ``envs.engine.Engine``."""
 
-    def __init__(self, id: str, num_worlds: int, config: Mapping[str, Any] | None) -> None:
+    def __init__(self, id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | None) -> None:
         """Read an id's settings and make room for its worlds.
 
         Raises:
             NotNative: highway-env has it, the kernels lack it.
             ConfigError: highway-env has no such setting.
         """
-        limit = environment_class(id)[1]
         with in_place(pristine()):
-            self._read(emptied(id, checked_config(id, config or {})), id, limit or 0)
+            if isinstance(id, Scenario):
+                self._read(environment_of(id, config or {}), id.name, 0)
+            else:
+                self._read(emptied(id, checked_config(id, config or {})), id, environment_class(id)[1] or 0)
         self.cars = np.zeros((num_worlds, self._rules.room + len(self._fixtures)), CAR)
         self.episodes = np.zeros(num_worlds, EPISODE)
         self.kept: Observations = {}
@@ -54,13 +59,13 @@ class NetworkEngine:
         if env.config["other_vehicles_type"] != IDM_VEHICLE:
             raise NotNative(f"other_vehicles_type {env.config['other_vehicles_type']}")
         module = module_of(env)
-        destinations = getattr(module, "DESTINATIONS", ())
+        destinations = tuple(node_numbers(env.road.network)) if module is own else getattr(module, "DESTINATIONS", ())
         connected = bool(env.config["neighbour_vehicles_connected_lanes"])
         self._network = network_of(env.road.network, destinations, connected)
         self._actions = Actions.of(env)
-        self._scenario: Scenario = module.scenario_of(env)
+        self._rulebook: Rulebook = module.rulebook_of(env)
         self._fixtures = fixtures_of(env)
-        self._rules = _rules_of(env, self._scenario, self._actions, destinations, limit)
+        self._rules = _rules_of(env, self._rulebook, self._actions, destinations, limit)
         self._observer = observer_for(env, self._network, self._actions.targets_mps)
         self.road = road_map_of(env.road.network, id)
         self.action_names, self.num_actions, self.action_width = self._actions.names, self._actions.count, self._actions.width
@@ -68,9 +73,9 @@ class NetworkEngine:
         self.decision_s, self.substep_s = float(self._rules.decision_s), float(self._rules.substep_s)
         self.substeps = int(self._rules.substeps)
         self.horizon_steps = limit or _steps_until(float(env.config.get("duration", RECORDING_S)), self.decision_s)
-        self.has_autopilot = self._scenario.has_autopilot
-        self.may_grow = self._scenario.after is not None
-        self._keeps = self._scenario.keeps_observation or self._observer.draws
+        self.has_autopilot = self._rulebook.has_autopilot
+        self.may_grow = self._rulebook.after is not None
+        self._keeps = self._rulebook.keeps_observation or self._observer.draws
 
     def kept_like(self) -> Observations:
         """See ``Engine.kept_like``."""
@@ -83,8 +88,8 @@ class NetworkEngine:
             self._keep(self._observed(where))
 
     def _renew(self, first: int, end: int, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
-        scenario = self._scenario
-        scenario.spawn(
+        book = self._rulebook
+        book.spawn(
             first,
             end,
             self.cars,
@@ -93,7 +98,7 @@ class NetworkEngine:
             self._rules,
             self._actions.targets_mps,
             self._fixtures,
-            scenario.params,
+            book.params,
             seeds,
             where,
         )
@@ -120,7 +125,7 @@ class NetworkEngine:
         self._note(decision.actions, decision.autopilot)
         if self._keeps:
             self._keep(running.observations)
-        return running.stepped(self._scenario.terms)
+        return running.stepped(self._rulebook.terms)
 
     def _note(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> None:
         """Write each world's last action down; a world that began anew has none."""
@@ -211,12 +216,12 @@ class _Running:
         worlds, records = engine.cars.shape
         self._meta = chosen.meta[actions] if chosen.names else np.zeros(worlds, np.int64)
         self._controls = chosen.controls(actions)
-        self._numbers = chosen.numbers(actions, decision.autopilot) if engine._scenario.weighs_actions else NO_NUMBERS
-        self._efforts = chosen.efforts(actions, decision.autopilot) if engine._scenario.weighs_efforts else NO_EFFORTS
+        self._numbers = chosen.numbers(actions, decision.autopilot) if engine._rulebook.weighs_actions else NO_NUMBERS
+        self._efforts = chosen.efforts(actions, decision.autopilot) if engine._rulebook.weighs_efforts else NO_EFFORTS
         self._hands = None if callable(decision.hands) else decision.hands
         kept = engine.substeps if decision.instants else 0
         self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)
-        self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._scenario.terms), 1)))
+        self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._rulebook.terms), 1)))
         self.observations = engine._observer.new(worlds) if decision.autoreset or engine._keeps else {}
         self.finals = engine._observer.new(worlds) if decision.autoreset else {}
 
@@ -235,10 +240,10 @@ class _Running:
         self._conclude(0, worlds)
 
     def _prepare(self, first: int, end: int) -> None:
-        engine, scenario = self._engine, self._engine._scenario
-        if scenario.before is not None:
-            scenario.before(first, end, engine.cars, engine.episodes, engine._network)
-        if scenario.observes_first:
+        engine, book = self._engine, self._engine._rulebook
+        if book.before is not None:
+            book.before(first, end, engine.cars, engine.episodes, engine._network)
+        if book.observes_first:
             take_wheels(first, end, engine.cars, engine.episodes, self._controls)
             if self.observations:
                 engine._observer.write(first, end, None, engine.cars, engine.episodes, self.observations)
@@ -266,20 +271,20 @@ class _Running:
 
     def _conclude(self, first: int, end: int) -> None:
         engine = self._engine
-        scenario, rules, network, observe = engine._scenario, engine._rules, engine._network, engine._observer.write
+        book, rules, network, observe = engine._rulebook, engine._rules, engine._network, engine._observer.write
         cars, episodes, targets = engine.cars, engine.episodes, engine._actions.targets_mps
-        scenario.judge(
-            first, end, cars, episodes, network, rules, targets, scenario.params, self._numbers, self._efforts, self.outcomes, self.terms
+        book.judge(
+            first, end, cars, episodes, network, rules, targets, book.params, self._numbers, self._efforts, self.outcomes, self.terms
         )
         ended = np.zeros(len(episodes), np.bool_)
         if self._autoreset:
             ended[first:end] = self.outcomes["terminated"][first:end] | self.outcomes["truncated"][first:end]
-        if self.observations and not scenario.observes_first:
+        if self.observations and not book.observes_first:
             observe(first, end, None, cars, episodes, self.observations)
         for name in self.finals:
             self.finals[name][ended] = self.observations[name][ended]
-        if scenario.after is not None:
-            scenario.after(first, end, cars, episodes, network, rules, scenario.params)
+        if book.after is not None:
+            book.after(first, end, cars, episodes, network, rules, book.params)
         if ended.any():
             engine._renew(first, end, np.full(len(episodes), NOBODY, np.int64), ended)
             observe(first, end, ended, cars, episodes, self.observations)
@@ -297,7 +302,7 @@ class _Running:
         )
 
 
-def _rules_of(env: Any, scenario: Scenario, actions: Actions, destinations: tuple[str, ...], limit: int) -> Rules:
+def _rules_of(env: Any, book: Rulebook, actions: Actions, destinations: tuple[str, ...], limit: int) -> Rules:
     """The numbers that all worlds share; the IDM's are those that the environment left in highway-env's class."""
     from highway_env.vehicle.behavior import IDMVehicle
 
@@ -311,7 +316,7 @@ def _rules_of(env: Any, scenario: Scenario, actions: Actions, destinations: tupl
         decision_s=1 / config["policy_frequency"],
         duration_s=duration_of(config),
         limit=limit,
-        room=scenario.room,
+        room=book.room,
         regulation=int(1 / (1 / config["simulation_frequency"]) / 2) if hasattr(env.road, "enforce_road_rules") else 0,
         ego_driver=actions.driver,
         ego_slowest_mps=float(slowest),

@@ -37,7 +37,7 @@ def network_of(network: RoadNetwork, destinations: Sequence[str] = (), connected
         ConfigError: A lane is of a class that the kernels lack.
     """
     pairs = road_pairs(network)
-    nodes = {name: number for number, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair))}
+    nodes = node_numbers(network)
     roads, lanes = np.zeros(len(pairs), ROAD), np.zeros(len(network.lanes_list()), LANE)
     links: list[tuple[int, float]] = []
     first = dict.fromkeys(pairs, 0)
@@ -65,6 +65,11 @@ def road_pairs(network: RoadNetwork) -> list[tuple[str, str]]:
     return [(start, end) for start, ends in network.graph.items() for end in ends]
 
 
+def node_numbers(network: RoadNetwork) -> dict[str, int]:
+    """The nodes in the order in which roads name them, numbered."""
+    return {name: number for number, name in enumerate(dict.fromkeys(name for pair in road_pairs(network) for name in pair))}
+
+
 def road_number(network: RoadNetwork, start: str, end: str) -> int:
     """Which row of the roads table a road is."""
     return road_pairs(network).index((start, end))
@@ -89,14 +94,33 @@ def routes_of(network: RoadNetwork, pairs: Sequence[tuple[str, str]], destinatio
     rows = []
     for start, end in pairs:
         for destination in destinations:
-            try:
-                path = network.shortest_path(end, destination)
-            except KeyError:
-                path = []
+            path = shortest_path(network, end, destination)
             steps = list(zip(path, path[1:], strict=False))
             rows.append([pairs.index((start, end)), *(pairs.index(step) for step in steps)])
     longest = max((len(row) for row in rows), default=0) + 1
     return np.array([row + [NOBODY] * (longest - len(row)) for row in rows] or [[NOBODY]], np.int32)
+
+
+def shortest_path(network: RoadNetwork, start: str, goal: str) -> list[str]:
+    """Nodes of the shortest way, the first by name of equals; none if there is no way or it is no way at all.
+
+    As RoadNetwork.shortest_path answers, but each node is looked at once: that one goes through all paths.
+    """
+    before: dict[str, str] = {start: ""}
+    waiting = [start]
+    while waiting:
+        node = waiting.pop(0)
+        for following in sorted(network.graph.get(node, {})):
+            if following in before:
+                continue
+            before[following] = node
+            if following == goal:
+                path = [goal]
+                while before[path[0]]:
+                    path.insert(0, before[path[0]])
+                return path
+            waiting.append(following)
+    return []
 
 
 def _connected(network: RoadNetwork, first: dict[tuple[str, str], int], start: str, end: str, index: int) -> list[tuple[int, float]]:

@@ -13,7 +13,7 @@ from envs.network.cars import place_ego, place_idm_on_lane, plan_route
 from envs.network.draws import draw_weighted
 from envs.network.geometry import lane_frame, lane_heading, place_on_lane
 from envs.network.layout import Network, Rules
-from envs.network.scenarios.scenario import Reward, Scenario, clipped_speed_share, is_late, rescaled, reward_of, rewarded_lane, weighed
+from envs.network.scenarios.rulebook import Reward, Rulebook, clipped_speed_share, is_late, rescaled, reward_of, rewarded_lane, weighed
 from envs.network.tables import lane_number
 from envs.traffic.elementary import clip
 from envs.traffic.generator import draw_uniform
@@ -42,7 +42,7 @@ class Exit(NamedTuple):
     """Share of cars up to each lane: the further right the more."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config, network = env.config, env.road.network
     lanes = np.arange(config["lanes_count"])
@@ -58,7 +58,7 @@ def scenario_of(env: Any) -> Scenario:
         others=int(config["vehicles_count"]),
         cumulated=cumulated / cumulated[-1],
     )
-    return Scenario(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
+    return Rulebook(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
 
 
 @kernel()
@@ -84,7 +84,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -123,7 +123,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, 0], outcomes[world], terms[world], params.reward
         lane = rewarded_lane(ego)

@@ -10,9 +10,9 @@ from envs.network.cars import place_ego, place_idm_on_lane
 from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import NOBODY, Network, Rules
 from envs.network.scenarios.exit import EGO_SPEED_MPS, STANDING_GAP_M, foremost
-from envs.network.scenarios.scenario import (
+from envs.network.scenarios.rulebook import (
     Reward,
-    Scenario,
+    Rulebook,
     clipped_speed_share,
     is_late,
     is_on_road,
@@ -44,7 +44,7 @@ class Highway(NamedTuple):
     """False: only the ego's collisions are looked for (highway-fast-v0)."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config = env.config
     best = config["high_speed_reward"] + config["right_lane_reward"]
@@ -59,7 +59,7 @@ def scenario_of(env: Any) -> Scenario:
         others=int(config["vehicles_count"]),
         all_look_out=type(env).__name__ != "HighwayEnvFast",
     )
-    return Scenario(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
+    return Rulebook(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
 
 
 @kernel(nogil=True)
@@ -76,7 +76,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -115,7 +115,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, 0], outcomes[world], terms[world], params.reward
         on_road = is_on_road(network, ego)

@@ -13,7 +13,7 @@ from envs.network.draws import draw_normal, draw_pair
 from envs.network.driving import decide
 from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, NOBODY, Network, Rules
-from envs.network.scenarios.scenario import Reward, Scenario, clipped_speed_share, is_late, is_on_road, rescaled, reward_of, weighed
+from envs.network.scenarios.rulebook import Reward, Rulebook, clipped_speed_share, is_late, is_on_road, rescaled, reward_of, weighed
 from envs.network.tables import lane_number
 from envs.traffic.elementary import norm2
 from envs.traffic.generator import draw_choice, draw_uniform
@@ -50,7 +50,7 @@ class Intersection(NamedTuple):
     """Substeps before the ego appears."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment.
 
     Raises:
@@ -69,7 +69,7 @@ def scenario_of(env: Any) -> Scenario:
         warm_up=WARM_UP_S * int(config["simulation_frequency"]),
     )
     decisions = int(np.ceil(config["duration"] * config["policy_frequency"]))
-    return Scenario(
+    return Rulebook(
         TERMS, params, count + 1 + min(decisions, 64), spawn_worlds, judge_worlds, after=turn_over_worlds, keeps_observation=True
     )
 
@@ -160,7 +160,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -184,7 +184,7 @@ def run_on_exit(network: Network, car: Any) -> float:
 
 @kernel(nogil=True)
 def turn_over_worlds(first: int, end: int, cars: Any, episodes: Any, network: Network, rules: Rules, params: Intersection) -> None:
-    """See ``Scenario.after``: who leaves goes, and somebody may come."""
+    """See ``Rulebook.after``: who leaves goes, and somebody may come."""
     for world in range(first, end):
         mine, episode = cars[world], episodes[world]
         for number in range(episode.vehicles - 1, -1, -1):
@@ -210,7 +210,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, episodes[world].ego], outcomes[world], terms[world], params.reward
         arrived = run_on_exit(network, ego) >= ARRIVED_M

@@ -8,7 +8,7 @@ from envs.network.batch import begin
 from envs.network.cars import place_ego
 from envs.network.geometry import is_on, lane_frame, lane_heading, place_on_lane
 from envs.network.layout import Network, Rules
-from envs.network.scenarios.scenario import Scenario, is_late
+from envs.network.scenarios.rulebook import Rulebook, is_late
 from envs.network.tables import lane_number
 from envs.traffic.generator import draw_uniform
 from sensors.jit import kernel
@@ -29,13 +29,13 @@ class LaneKeeping(NamedTuple):
     """Draws that highway-env makes for observations which it throws away while it resets."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     network = env.road.network
     noisy = [name for name in env.config["observation"].get("attributes", ()) if name in ("state", "derivative")]
     first, second = lane_number(network, "c", "d", 0), lane_number(network, "a", "b", 0)
     params = LaneKeeping(first, second, 2 * NUMBERS * len(noisy))
-    return Scenario(
+    return Rulebook(
         (),
         params,
         1,
@@ -62,7 +62,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -79,7 +79,7 @@ def spawn_worlds(
 
 @kernel(nogil=True)
 def keep_lane(first: int, end: int, cars: Any, episodes: Any, network: Network) -> None:
-    """See ``Scenario.before``: a car that left the lane to keep is to keep the next one."""
+    """See ``Rulebook.before``: a car that left the lane to keep is to keep the next one."""
     for world in range(first, end):
         ego, episode = cars[world, 0], episodes[world]
         run, offset = lane_frame(network.lanes[episode.kept_lane], ego.x_m, ego.y_m)
@@ -102,7 +102,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome = cars[world, 0], outcomes[world]
         lane = network.lanes[episodes[world].kept_lane]

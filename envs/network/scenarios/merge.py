@@ -11,7 +11,7 @@ from envs.network.batch import begin
 from envs.network.cars import place_ego, place_idm
 from envs.network.geometry import place_on_lane
 from envs.network.layout import BY_COMMAND, NOBODY, Network, Rules
-from envs.network.scenarios.scenario import Reward, Scenario, changes_lane, is_late, rescaled, reward_of, speed_share, weighed
+from envs.network.scenarios.rulebook import Reward, Rulebook, changes_lane, is_late, rescaled, reward_of, speed_share, weighed
 from envs.network.tables import lane_number
 from envs.traffic.elementary import leaf
 from envs.traffic.generator import draw_choice, draw_uniform
@@ -47,7 +47,7 @@ class Merge(NamedTuple):
     ramp_run_m: float
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config, network = env.config, env.road.network
     generic = "parallel_merge_length" in config
@@ -72,7 +72,7 @@ def scenario_of(env: Any) -> Scenario:
         spread_m=float(sum(before)),
         ramp_run_m=EGO_RUN_M + 30.0 if generic else 110.0,
     )
-    return Scenario(TERMS, params, (config["vehicles_count"] if generic else 3) + 2, spawn_worlds, judge_worlds, weighs_actions=True)
+    return Rulebook(TERMS, params, (config["vehicles_count"] if generic else 3) + 2, spawn_worlds, judge_worlds, weighs_actions=True)
 
 
 @leaf()
@@ -133,7 +133,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -177,7 +177,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine = cars[world, 0], outcomes[world], terms[world]
         mine[0] = 1.0 if ego.crashed else 0.0

@@ -12,7 +12,7 @@ from envs.network.batch import begin
 from envs.network.cars import place, place_ego
 from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_WHEEL, LANDMARK, Network, Rules
-from envs.network.scenarios.scenario import Scenario, is_late
+from envs.network.scenarios.rulebook import Rulebook, is_late
 from envs.traffic.elementary import PI
 from envs.traffic.generator import draw_choice, draw_uniform
 from sensors.jit import kernel
@@ -32,7 +32,7 @@ class Parking(NamedTuple):
     parked: int
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config = env.config
     params = Parking(
@@ -42,7 +42,7 @@ def scenario_of(env: Any) -> Scenario:
         int(config["vehicles_count"]),
     )
     room = 1 + min(params.parked, len(env.road.network.lanes_list()) - 2)
-    return Scenario((), params, room, spawn_worlds, judge_worlds, has_autopilot=False)
+    return Rulebook((), params, room, spawn_worlds, judge_worlds, has_autopilot=False)
 
 
 @kernel()
@@ -80,7 +80,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -130,7 +130,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome = cars[world, 0], outcomes[world]
         distance = goal_distance(ego, cars[world, episodes[world].goal], params.weights)

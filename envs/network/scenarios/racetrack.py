@@ -11,7 +11,7 @@ from envs.network.batch import begin
 from envs.network.cars import place_ego, place_idm_on_lane
 from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import STRAIGHT, Network, Rules
-from envs.network.scenarios.scenario import Reward, Scenario, is_late, is_on_road, rescaled, reward_of
+from envs.network.scenarios.rulebook import Reward, Rulebook, is_late, is_on_road, rescaled, reward_of
 from envs.network.tables import lane_number, road_pairs
 from envs.traffic.elementary import norm2
 from envs.traffic.generator import draw_choice, draw_uniform
@@ -38,7 +38,7 @@ class Racetrack(NamedTuple):
     """First road and number of roads from every node, (N, 2)."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config, network = env.config, env.road.network
     pairs = road_pairs(network)
@@ -53,7 +53,7 @@ def scenario_of(env: Any) -> Scenario:
         others=int(config["other_vehicles"]),
         starts=np.array([(first, len(network.graph[node])) for first, node in zip(firsts, network.graph, strict=True)], np.int32),
     )
-    return Scenario(TERMS, params, 1 + max(params.others, 0), spawn_worlds, judge_worlds, weighs_efforts=True)
+    return Rulebook(TERMS, params, 1 + max(params.others, 0), spawn_worlds, judge_worlds, weighs_efforts=True)
 
 
 @kernel()
@@ -94,7 +94,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -138,7 +138,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, 0], outcomes[world], terms[world], params.reward
         offset = ego.offset_m

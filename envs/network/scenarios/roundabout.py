@@ -12,9 +12,9 @@ from envs.network.cars import place_ego, place_idm_on_lane, plan_route
 from envs.network.draws import draw_normal
 from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, NOBODY, Network, Rules
-from envs.network.scenarios.scenario import (
+from envs.network.scenarios.rulebook import (
     Reward,
-    Scenario,
+    Rulebook,
     changes_lane,
     is_late,
     is_on_road,
@@ -62,7 +62,7 @@ class Roundabout(NamedTuple):
     """Where those begin."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config, network = env.config, env.road.network
     generic = "roundabout_lanes" in config
@@ -81,7 +81,7 @@ def scenario_of(env: Any) -> Scenario:
         others=config["vehicles_count"] if generic else NOBODY,
         roads=np.asarray([road_number(network, *road) for road in GENERIC_ROADS], np.int32),
     )
-    return Scenario(TERMS, params, 1 + (config["vehicles_count"] if generic else 4), spawn_worlds, judge_worlds, weighs_actions=True)
+    return Rulebook(TERMS, params, 1 + (config["vehicles_count"] if generic else 4), spawn_worlds, judge_worlds, weighs_actions=True)
 
 
 @kernel()
@@ -147,7 +147,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -180,7 +180,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, 0], outcomes[world], terms[world], params.reward
         mine[0] = 1.0 if ego.crashed else 0.0

@@ -9,7 +9,7 @@ from envs.network.cars import place_ego, place_idm_on_lane
 from envs.network.draws import draw_normal
 from envs.network.geometry import place_on_lane
 from envs.network.layout import Network, Rules
-from envs.network.scenarios.scenario import Reward, Scenario, is_late, reward_of, speed_index_of, weighed
+from envs.network.scenarios.rulebook import Reward, Rulebook, is_late, reward_of, speed_index_of, weighed
 from envs.network.tables import lane_number
 from sensors.jit import kernel
 
@@ -26,11 +26,11 @@ class TwoWay(NamedTuple):
     oncoming_lane: int
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     network = env.road.network
     params = TwoWay(reward_of(env.config, TERMS), lane_number(network, "a", "b", 1), lane_number(network, "b", "a", 0))
-    return Scenario(TERMS, params, 1 + SLOW_CARS + ONCOMING_CARS, spawn_worlds, judge_worlds)
+    return Rulebook(TERMS, params, 1 + SLOW_CARS + ONCOMING_CARS, spawn_worlds, judge_worlds)
 
 
 @kernel(nogil=True)
@@ -47,7 +47,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -83,7 +83,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``; on a road of one lane, where highway-env divides by zero, no lane is the left one."""
+    """See ``Rulebook.judge``; on a road of one lane, where highway-env divides by zero, no lane is the left one."""
     for world in range(first, end):
         ego, outcome, mine = cars[world, 0], outcomes[world], terms[world]
         others = network.lanes[ego.lane].count - 1

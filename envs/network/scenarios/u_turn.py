@@ -12,7 +12,7 @@ from envs.network.cars import place_ego, place_idm_on_lane, plan_route
 from envs.network.draws import draw_normal
 from envs.network.geometry import place_on_lane
 from envs.network.layout import BY_COMMAND, Network, Rules
-from envs.network.scenarios.scenario import Reward, Scenario, clipped_speed_share, is_late, is_on_road, rescaled, reward_of, weighed
+from envs.network.scenarios.rulebook import Reward, Rulebook, clipped_speed_share, is_late, is_on_road, rescaled, reward_of, weighed
 from envs.network.tables import lane_number
 from envs.traffic.generator import draw_uniform
 from sensors.jit import kernel
@@ -43,7 +43,7 @@ class UTurn(NamedTuple):
     """Lane, run and speed, (6, 3)."""
 
 
-def scenario_of(env: Any) -> Scenario:
+def rulebook_of(env: Any) -> Rulebook:
     """Read it from a highway-env environment."""
     config, network = env.config, env.road.network
     best = config["high_speed_reward"] + config["left_lane_reward"]
@@ -52,7 +52,7 @@ def scenario_of(env: Any) -> Scenario:
         ego_lane=lane_number(network, "a", "b", 0),
         beginnings=np.array([(lane_number(network, start, end, lane), run, speed) for start, end, lane, run, speed in BEGINNINGS]),
     )
-    return Scenario(TERMS, params, 1 + len(BEGINNINGS), spawn_worlds, judge_worlds)
+    return Rulebook(TERMS, params, 1 + len(BEGINNINGS), spawn_worlds, judge_worlds)
 
 
 @kernel(nogil=True)
@@ -69,7 +69,7 @@ def spawn_worlds(
     seeds: Any,
     where: Any,
 ) -> None:
-    """See ``Scenario.spawn``."""
+    """See ``Rulebook.spawn``."""
     for world in range(first, end):
         if not where[world]:
             continue
@@ -105,7 +105,7 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Scenario.judge``."""
+    """See ``Rulebook.judge``."""
     for world in range(first, end):
         ego, outcome, mine, reward = cars[world, 0], outcomes[world], terms[world], params.reward
         lane = network.lanes[ego.lane]

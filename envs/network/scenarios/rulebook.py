@@ -34,7 +34,7 @@ class Reward(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Rulebook:
     """An id with its settings, ready for the engine."""
 
     terms: tuple[str, ...]
