@@ -40,12 +40,14 @@ NAMESPACE = "DriveFusion"
 
 
 def checked_id(id: str) -> str:
-    """Give the id back, without our namespace.
+    """Give the id back, without our namespace; one of the form ``module:name`` is a scenario of a user's own.
 
     Raises:
         ConfigError: There is no such id.
     """
     bare = id.removeprefix(f"{NAMESPACE}/")
+    if ":" in bare:
+        return bare
     if bare not in SINGLE_AGENT_IDS:
         raise unknown_name("id", id, SINGLE_AGENT_IDS)
     return bare

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,22 @@ class Scenario:
             raise ConfigError(f"scenario: name is {self.name!r}, expected a word without a slash")
         if self.most_cars < 1:
             raise ConfigError(f"scenario {self.name}: most_cars is {self.most_cars}, expected at least 1, the ego")
+
+
+def scenario_named(name: str) -> Scenario:
+    """Import a scenario by ``module:name``.
+
+    Raises:
+        ConfigError: There is no such module, nothing of that name in it, or it is no scenario.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"scenario {name}: {error}; expected module:name of an envs.Scenario on Python's path") from None
+    if not isinstance(found, Scenario):
+        raise ConfigError(f"scenario {name} is a {type(found).__name__}, expected an envs.Scenario")
+    return found
 
 
 def checked_starts(scenario: Scenario, starts: Sequence[Start], network: RoadNetwork) -> Sequence[Start]:

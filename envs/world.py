@@ -22,7 +22,7 @@ from envs.engine import Decision, Engine, NotNative, Observations
 from envs.ids import checked_id
 from envs.outcome import Outcome
 from envs.override import Drivers, hands_of
-from envs.scenario import Scenario
+from envs.scenario import Scenario, scenario_named
 from envs.world_state import WorldState, check_state
 from sensors.errors import ConfigError
 from sensors.scene import Faults, Scene, Weather, lights_of
@@ -53,7 +53,7 @@ def engine_for(id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | 
     """
     from envs.config import NATIVE_DEFAULTS
 
-    if isinstance(id, str) and id in NATIVE_DEFAULTS:
+    if isinstance(id, str) and id in NATIVE_DEFAULTS and "variation" not in (config or {}):
         from envs.highway_engine import HighwayEngine
 
         try:
@@ -82,6 +82,7 @@ class World:
         """Choose between this class and ``ReferenceWorld``; arguments as for ``__init__``."""
         worlds, bare = checked_worlds(num_worlds), id if isinstance(id, Scenario) else checked_id(id)
         name = bare if isinstance(bare, str) else bare.name
+        bare = scenario_named(bare) if isinstance(bare, str) and ":" in bare else bare
         place = resolve_device(device, name)
         if config is not None and not isinstance(config, Mapping):
             raise ConfigError(f"config of {name} is a {type(config).__name__}, expected a dict of highway-env's settings")
@@ -110,11 +111,12 @@ class World:
         """Build the worlds; call ``reset`` before anything else.
 
         Args:
-            id: One of ``envs.ids.SINGLE_AGENT_IDS``, or a scenario of one's own.
+            id: One of ``envs.ids.SINGLE_AGENT_IDS``, or a scenario of one's own: the object, or ``module:name``.
             num_worlds: B.
             device: Where scenes and outcomes are put; the worlds themselves are stepped on the CPU. ``"auto"`` chooses.
             dtype: Dtype of the floats handed out, float32 or float64; the worlds compute in float64.
-            config: Settings that differ from highway-env's defaults, by highway-env's keys.
+            config: Settings that differ from highway-env's defaults, by highway-env's keys; and ``variation``, ranges for domain
+                randomisation (``envs.network.variation``).
             num_threads: Threads to step on; None is as many as numba has. Results do not depend on it.
 
         Raises:

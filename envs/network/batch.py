@@ -138,6 +138,7 @@ def begin(cars: Any, episode: Any, rules: Rules, fixtures: Any, seed: int) -> No
     episode.throttle, episode.wheel = 0.0, 0.0
     episode.vehicles = 0
     episode.ego = 0
+    episode.appeared = 0
     episode.road_steps = 0
     episode.kept_lane, episode.next_kept_lane = 0, 0
     episode.goal = NOBODY

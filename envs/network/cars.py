@@ -58,6 +58,7 @@ def place(car: Any, lanes: Any, x: float, y: float, heading: float, speed: float
     car.pushed = False
     car.crashed = False
     car.changes_lanes = True
+    car.varied = False
     car.looks_out = True
 
 

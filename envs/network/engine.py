@@ -21,6 +21,7 @@ from envs.network.scenarios import own
 from envs.network.scenarios.own import environment_of
 from envs.network.scenarios.rulebook import Rulebook, duration_of
 from envs.network.tables import network_of, node_numbers
+from envs.network.variation import variation_of, vary_worlds
 from envs.reference_config import checked_config, emptied
 from envs.reference_episode import environment_class
 from envs.road_maps import road_map_of
@@ -44,14 +45,19 @@ class NetworkEngine:
             NotNative: highway-env has it, the kernels lack it.
             ConfigError: highway-env has no such setting.
         """
+        settings = dict(config or {})
+        varied = settings.pop("variation", None)
+        self._variation = None if varied is None else variation_of(varied)
         with in_place(pristine()):
             if isinstance(id, Scenario):
-                self._read(environment_of(id, config or {}), id.name, 0)
+                self._read(environment_of(id, settings), id.name, 0)
             else:
-                self._read(emptied(id, checked_config(id, config or {})), id, environment_class(id)[1] or 0)
+                self._read(emptied(id, checked_config(id, settings)), id, environment_class(id)[1] or 0)
         self.cars = np.zeros((num_worlds, self._rules.room + len(self._fixtures)), CAR)
         self.episodes = np.zeros(num_worlds, EPISODE)
         self.kept: Observations = {}
+        if varied is not None:
+            self.config["variation"] = varied
 
     def _read(self, env: Any, id: str, limit: int) -> None:
         """Take over everything that the kernels need from an environment."""
@@ -102,6 +108,8 @@ class NetworkEngine:
             seeds,
             where,
         )
+        if self._variation is not None:
+            vary_worlds(first, end, self.cars, self.episodes, self._variation)
 
     def _observed(self, where: NDArray[np.bool_] | None = None) -> Observations:
         """Observe worlds; the rest keeps what was kept of it."""
@@ -285,6 +293,8 @@ class _Running:
             self.finals[name][ended] = self.observations[name][ended]
         if book.after is not None:
             book.after(first, end, cars, episodes, network, rules, book.params)
+            if engine._variation is not None:
+                vary_worlds(first, end, cars, episodes, engine._variation)
         if ended.any():
             engine._renew(first, end, np.full(len(episodes), NOBODY, np.int64), ended)
             observe(first, end, ended, cars, episodes, self.observations)

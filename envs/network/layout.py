@@ -111,6 +111,7 @@ CAR = np.dtype(
         ("pushed", np.bool_),
         ("crashed", np.bool_),
         ("changes_lanes", np.bool_),
+        ("varied", np.bool_),  # by domain randomisation
         ("looks_out", np.bool_),  # collisions count for pairs of which at least one does
     ],
     align=True,
@@ -134,6 +135,7 @@ EPISODE = np.dtype(
         ("wheel", np.float64),
         ("vehicles", np.int32),  # how many of the car records are in use, in highway-env's order
         ("ego", np.int32),  # its place among them
+        ("appeared", np.int64),  # cars that domain randomisation has seen
         ("road_steps", np.int64),  # of the road, which counts those before the episode too
         ("kept_lane", np.int32),  # which lane is to be kept (lane-keeping), and after it
         ("next_kept_lane", np.int32),

@@ -1,5 +1,6 @@
 """A scenario of a user's own: stepped natively as highway-env's own classes would step it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,3 +110,19 @@ def test_what_cannot_be_is_said(changed: dict[str, Any], words: str) -> None:
 
     with pytest.raises(ConfigError, match=words):
         World(replace(SCENARIO, **changed), 1).reset([0])
+
+
+def test_a_scenario_can_be_named_by_its_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As commands do; then recordings and states name it so too."""
+    (tmp_path / "roads_of_mine.py").write_text(
+        "from highway_env.road.road import RoadNetwork\nfrom envs import Scenario, Start\n"
+        "STRAIGHT = Scenario('straight', lambda: RoadNetwork.straight_road_network(2), lambda g: [Start(('0', '1', 0), 5.0, 20.0)], 1)\n"
+        "NOTHING = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    world = World("roads_of_mine:STRAIGHT", 2)
+    scene = world.reset([1, 2])
+    assert world.id == "roads_of_mine:STRAIGHT" and scene.valid.sum() == 2
+    for name, words in (("roads_of_mine:NOTHING", "is a int"), ("roads_of_mine:GONE", "GONE"), ("no_such_roads:X", "no_such_roads")):
+        with pytest.raises(ConfigError, match=words):
+            World(name)
