@@ -85,14 +85,17 @@ def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
 def emptied(id: str, config: Mapping[str, Any]) -> Any:
     """Build an environment for its road, spaces and settings, without the other cars that it would draw.
 
-    Placing and warming up a crowd takes highway-env seconds to hours; nobody looks at this one.
+    Placing and warming up a crowd takes highway-env seconds to hours; nobody looks at this one. Nor at the info of its reset, which
+    merge, roundabout and two-way cannot give for continuous actions.
 
     Args:
         id: A single-agent id.
         config: Checked changes to its configuration.
     """
     counts = {key: value for key, value in (defaults_of(id) | dict(config)).items() if key in CROWDS}
-    env = made(environment_class(id)[0], dict(config) | dict.fromkeys(counts, 0))
+    cls = environment_class(id)[0]
+    quiet = type(cls.__name__, (cls,), {"_info": lambda self, obs, action=None: {}})
+    env = made(quiet, dict(config) | dict.fromkeys(counts, 0))
     env.reset()  # classes that take no configuration built their road without it
     env.config.update(counts)
     return env
