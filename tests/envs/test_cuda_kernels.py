@@ -147,6 +147,7 @@ def test_settings_of_bench_gpu_are_checked() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Grid size")  # so few worlds do not fill a GPU
 def test_gpu_agrees_with_the_cpu_and_is_measured() -> None:
     figures = bench_gpu(GpuBench(worlds=(256,), decisions=4, rounds=1))
     assert figures["highway-fast-v0.worlds_256.steps_per_s"] > 0.0
