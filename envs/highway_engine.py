@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from envs.config import META_ACTIONS, complete_config, why_not_native
 from envs.engine import Decision, NotNative, Observations, Stepped
+from envs.highway_by_hand import General, highway_cars
 from envs.native import highway_of, horizon_steps
 from envs.road_maps import straight_highway
 from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_worlds
@@ -35,6 +36,8 @@ class HighwayEngine:
             NotNative: A setting that these kernels lack.
             ConfigError: An unknown setting, or a value that cannot be used.
         """
+        self._id, self._given = id, dict(config or {})
+        self._general: General | None = None
         self.config = complete_config(id, config)
         reason = why_not_native(self.config)
         if reason is not None:
@@ -67,7 +70,7 @@ class HighwayEngine:
     def step(self, decision: Decision) -> Stepped:
         """See ``Engine.step``."""
         if decision.hands is not None:
-            raise NotNative("override")
+            return self._step_by_hand(decision)
         worlds = len(self.cars)
         trace = np.empty((self.substeps, *self.cars.shape), CAR) if decision.instants else self._no_trace
         watched = (worlds, *self._no_observation.shape[1:])
@@ -86,6 +89,18 @@ class HighwayEngine:
             {"": observations} if decision.autoreset else {},
             {"": finals} if decision.autoreset else {},
         )
+
+    def _step_by_hand(self, decision: Decision) -> Stepped:
+        """A decision in which somebody else drives: the general kernels, equal in every bit, know how to be overridden."""
+        if self._general is None:
+            self._general = General(self._id, len(self.cars), self._given)
+        self._general.take(self.cars, self.episodes, self._highway.targets_mps)
+        try:
+            stepped = self._general.engine.step(decision)
+        finally:
+            self._general.give_back(self.cars, self.episodes)
+            self._general.stepping = False
+        return stepped
 
     def _launch(self, decision: Decision, *written: NDArray[Any]) -> None:
         highway = self._highway
@@ -109,7 +124,9 @@ class HighwayEngine:
 
     def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
         """See ``Engine.actors``."""
-        cars = self.cars if instant is None else instant
+        if self._general is not None and self._general.stepping:
+            self._general.give_back(self.cars, self.episodes)
+        cars = self.cars if instant is None else highway_cars(instant[0]) if isinstance(instant, tuple) else instant
         position, velocity, acceleration = (np.empty((*cars.shape, 2), kind) for _ in range(3))
         heading, yaw_rate, along, change = (np.empty(cars.shape, kind) for _ in range(4))
         hand_out(cars, position, heading, velocity, acceleration, yaw_rate, along, change)

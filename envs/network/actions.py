@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,18 @@ from envs.reference_episode import action_names, action_width, idle_action
 
 META_ACTIONS = ("LANE_LEFT", "IDLE", "LANE_RIGHT", "FASTER", "SLOWER")
 DEFAULT_TARGET_SPEEDS_MPS = (20.0, 25.0, 30.0)
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """How values in [-1, 1] become acceleration and steering (highway-env's ContinuousAction)."""
+
+    clip: bool
+    longitudinal: bool
+    lateral: bool
+    acceleration_range: tuple[Any, Any]
+    steering_range: tuple[Any, Any]
+    speed_range: tuple[Any, Any] | None
 
 
 @dataclass(frozen=True)
@@ -31,8 +43,8 @@ class Actions:
     """The meta-action behind each action."""
     table: NDArray[np.float64]
     """Acceleration and steering behind each discrete action, (N, 2)."""
-    type: Any
-    """highway-env's own, for its ranges."""
+    wheel: Wheel | None
+    """Of continuous actions."""
 
     @staticmethod
     def of(env: Any) -> Actions:
@@ -42,17 +54,18 @@ class Actions:
         meta = np.asarray([META_ACTIONS.index(name) for name in names], np.int64)
         count = int(env.action_space.n) if hasattr(env.action_space, "n") else None
         if names:
-            return Actions(names, count, width, names.index("IDLE"), BY_COMMAND, targets, meta, np.zeros((0, 2)), kind)
+            return Actions(names, count, width, names.index("IDLE"), BY_COMMAND, targets, meta, np.zeros((0, 2)), None)
         driver = BY_TYRES if kind.dynamical else BY_WHEEL
         idle = NOBODY if count is None else int(idle_action(env))
         table = np.zeros((0, 2)) if count is None else _table(env, count)
-        return Actions(names, count, width, idle, driver, targets, meta, table, kind)
+        wheel = Wheel(**{field.name: getattr(kind, field.name) for field in fields(Wheel)})
+        return Actions(names, count, width, idle, driver, targets, meta, table, wheel)
 
     def controls(self, actions: NDArray[Any]) -> NDArray[np.float64]:
         """Acceleration [m/s2] and steering [rad] of the ego, (B, 2), computed in the actions' own dtype (ContinuousAction.get_action)."""
-        if self.names:
+        if self.wheel is None:
             return np.zeros((len(actions), 2))
-        return self.table[actions] if self.count is not None else _controls(self.type, actions)
+        return self.table[actions] if self.count is not None else _controls(self.wheel, actions)
 
     def numbers(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> NDArray[np.int64]:
         """The action's number where highway-env's rewards ask for it; what a continuous one is compared with is its value."""
@@ -75,12 +88,12 @@ class Actions:
         return np.array([np.linalg.norm(row) for row in given])
 
 
-def _controls(kind: Any, actions: NDArray[Any]) -> NDArray[np.float64]:
+def _controls(wheel: Wheel, actions: NDArray[Any]) -> NDArray[np.float64]:
     """highway-env's mapping from [-1, 1], a row for each action, (N, C) to (N, 2)."""  # noqa: D403
-    given = np.clip(actions, -1, 1) if kind.clip else actions
+    given = np.clip(actions, -1, 1) if wheel.clip else actions
     out = np.zeros((len(given), 2))
     columns = iter(range(given.shape[1]))
-    for place, chosen, limits in ((0, kind.longitudinal, kind.acceleration_range), (1, kind.lateral, kind.steering_range)):
+    for place, chosen, limits in ((0, wheel.longitudinal, wheel.acceleration_range), (1, wheel.lateral, wheel.steering_range)):
         if chosen:
             low, high = limits
             out[:, place] = low + (given[:, next(columns)] + 1) * (high - low) / 2

@@ -316,8 +316,8 @@ def _rules_of(env: Any, book: Rulebook, actions: Actions, destinations: tuple[st
     """The numbers that all worlds share; the IDM's are those that the environment left in highway-env's class."""
     from highway_env.vehicle.behavior import IDMVehicle
 
-    config, kind = env.config, actions.type
-    slowest, fastest = getattr(kind, "speed_range", None) or (-40.0, 40.0)
+    config = env.config
+    slowest, fastest = (actions.wheel.speed_range if actions.wheel else None) or (-40.0, 40.0)
     wanted = config.get("destination")
     rules = np.zeros(1, RULES)[0]
     values = dict(
