@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numba
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
@@ -15,11 +14,10 @@ from envs.engine import Decision, NotNative, Observations, Stepped
 from envs.highway_by_hand import General, highway_cars
 from envs.native import highway_of, horizon_steps
 from envs.road_maps import straight_highway
-from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_worlds
+from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_together
 from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, OUTCOME, TERMS, WIDTH_M
 from envs.traffic.observation import FEATURES
 from sensors.errors import ConfigError
-from sensors.launch import over_worlds
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
 
@@ -29,7 +27,7 @@ class HighwayEngine:
     has_autopilot = True
     may_grow = False
 
-    def __init__(self, id: str, num_worlds: int, config: Mapping[str, Any] | None) -> None:
+    def __init__(self, id: str, num_worlds: int, config: Mapping[str, Any] | None, mode: str = "exact") -> None:
         """Read an id's settings and make room for its worlds.
 
         Raises:
@@ -42,7 +40,9 @@ class HighwayEngine:
         reason = why_not_native(self.config)
         if reason is not None:
             raise NotNative(reason)
-        self._highway = highway_of(id, self.config)
+        self._highway = highway_of(id, self.config, mode)
+        if mode != "exact":
+            self.config["mode"] = mode
         rules = self._highway.rules
         self.road = straight_highway(rules.lanes)
         self.action_names = self._highway.action_names
@@ -105,16 +105,8 @@ class HighwayEngine:
     def _launch(self, decision: Decision, *written: NDArray[Any]) -> None:
         highway = self._highway
         actions = highway.meta_actions[decision.actions]
-        arguments = (self.cars, self.episodes, highway.rules, highway.targets_mps, actions, decision.autopilot, *written)
-        if decision.threads == 1 or len(self.cars) == 1:
-            step_worlds(0, len(self.cars), *arguments)
-            return
-        usual = numba.get_num_threads()
-        numba.set_num_threads(decision.threads)
-        try:
-            over_worlds(step_worlds, len(self.cars), *arguments)
-        finally:
-            numba.set_num_threads(usual)
+        state = (self.cars, self.episodes, highway.rules, highway.targets_mps)
+        step_together(decision.threads, *state, actions, decision.autopilot, *written)
 
     def observation(self) -> Observations:
         """See ``Engine.observation``."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from gymnasium.envs.registration import register, registry
-
 from sensors.errors import unknown_name
 
 SINGLE_AGENT_IDS = (
@@ -54,7 +52,14 @@ def checked_id(id: str) -> str:
 
 
 def register_all() -> None:
-    """Register every id with gymnasium; entry points are strings, so nothing heavy is imported. Safe to call again."""
+    """Register every id with gymnasium; entry points are strings, so nothing heavy is imported. Safe to call again.
+
+    Without gymnasium nothing happens: a benchmark machine need not have it.
+    """
+    try:
+        from gymnasium.envs.registration import register, registry
+    except ImportError:
+        return
     for id in SINGLE_AGENT_IDS:
         if f"{NAMESPACE}/{id}" not in registry:
             register(

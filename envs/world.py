@@ -24,12 +24,13 @@ from envs.outcome import Outcome
 from envs.override import Drivers, hands_of
 from envs.scenario import Scenario, scenario_named
 from envs.world_state import WorldState, check_state
-from sensors.errors import ConfigError
+from sensors.errors import ConfigError, unknown_name
 from sensors.scene import Faults, Scene, Weather, lights_of
 
 __all__ = ["FastStep", "Outcome", "World", "WorldState"]
 
 NOBODY = -1
+MODES = ("exact", "fast")
 FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m", "kind", "crashed", "valid")
 
 
@@ -44,25 +45,37 @@ class FastStep:
     final_observation: Any  # the same shapes; of the episode that ended, zero elsewhere
 
 
-def engine_for(id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | None) -> Engine:
+def engine_for(id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | None, mode: str = "exact") -> Engine:
     """Make the kernels' side of a world.
+
+    Args:
+        id: An id, or a scenario of one's own.
+        num_worlds: B.
+        config: Settings; beside highway-env's keys ``variation`` and ``mode``, which is how recordings keep them.
+        mode: ``"exact"`` or ``"fast"``.
 
     Raises:
         NotNative: A setting that no kernels have.
-        ConfigError: An unknown setting, or a value that cannot be used.
+        ConfigError: An unknown setting or mode, or a value that cannot be used.
     """
     from envs.config import NATIVE_DEFAULTS
 
-    if isinstance(id, str) and id in NATIVE_DEFAULTS and "variation" not in (config or {}):
+    settings = dict(config or {})
+    mode = settings.pop("mode", mode)
+    if mode not in MODES:
+        raise unknown_name("mode", str(mode), MODES)
+    if isinstance(id, str) and id in NATIVE_DEFAULTS and "variation" not in settings:
         from envs.highway_engine import HighwayEngine
 
         try:
-            return HighwayEngine(id, num_worlds, config)
+            return HighwayEngine(id, num_worlds, settings, mode)
         except NotNative:
             pass  # the general kernels have more actions and observations
+    if mode != "exact":
+        raise ConfigError(f"mode is {mode!r}: only highway-v0 and highway-fast-v0 with their usual actions and observation have it")
     from envs.network.engine import NetworkEngine
 
-    return NetworkEngine(id, num_worlds, config)
+    return NetworkEngine(id, num_worlds, settings)
 
 
 class World:
@@ -78,6 +91,7 @@ class World:
         dtype: torch.dtype = torch.float32,
         config: Mapping[str, Any] | None = None,
         num_threads: int | None = None,
+        mode: str = "exact",
     ) -> World:
         """Choose between this class and ``ReferenceWorld``; arguments as for ``__init__``."""
         worlds, bare = checked_worlds(num_worlds), id if isinstance(id, Scenario) else checked_id(id)
@@ -87,7 +101,7 @@ class World:
         if config is not None and not isinstance(config, Mapping):
             raise ConfigError(f"config of {name} is a {type(config).__name__}, expected a dict of highway-env's settings")
         try:
-            engine = engine_for(bare, worlds, config)
+            engine = engine_for(bare, worlds, config, mode)
         except NotNative as reason:
             if not isinstance(bare, str):
                 raise
@@ -107,6 +121,7 @@ class World:
         dtype: torch.dtype = torch.float32,
         config: Mapping[str, Any] | None = None,
         num_threads: int | None = None,
+        mode: str = "exact",
     ) -> None:
         """Build the worlds; call ``reset`` before anything else.
 
@@ -118,6 +133,8 @@ class World:
             config: Settings that differ from highway-env's defaults, by highway-env's keys; and ``variation``, ranges for domain
                 randomisation (``envs.network.variation``).
             num_threads: Threads to step on; None is as many as numba has. Results do not depend on it.
+            mode: ``"exact"`` computes highway-env's own numbers; ``"fast"``, for the highway alone, uses cheaper elementary functions, so
+                that places differ in their last digits and decisions hardly ever do (docs/benchmarks.md counts them).
 
         Raises:
             ConfigError: Unknown id, setting or device, or a value that cannot be used.

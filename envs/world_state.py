@@ -13,8 +13,6 @@ from envs.config import Settings
 from envs.engine import Engine, Observations
 from sensors.errors import ConfigError
 
-DERIVED = ("rank", "front")
-"""Fields that a step makes anew."""
 NOBODY = -1
 
 
@@ -39,9 +37,8 @@ class WorldState:
         tables = {"cars": self.cars, "episodes": self.episodes}
         fields = {
             f"{table}.{name}": np.ascontiguousarray(records[name])
-            for table, records in tables.items()
+            for table, records in tables.items()  # one field after the other
             for name in records.dtype.names or ()
-            if name not in DERIVED
         }
         return fields | {f"kept.{name}": values for name, values in self.kept.items()}
 
@@ -58,8 +55,7 @@ class WorldState:
         cars, episodes = (np.zeros(size, dtype) for size, dtype in zip((shape, shape[0]), _record_dtypes(arrays), strict=True))
         for table, records in (("cars", cars), ("episodes", episodes)):
             for name in records.dtype.names or ():
-                if name not in DERIVED:
-                    records[name] = _checked(f"{table}.{name}", arrays, records[name])
+                records[name] = _checked(f"{table}.{name}", arrays, records[name])
         kept = {key.removeprefix("kept."): values for key, values in arrays.items() if key.startswith("kept.")}
         return WorldState(id, config, cars, episodes, kept)
 

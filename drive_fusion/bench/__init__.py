@@ -17,6 +17,7 @@ class Suite(NamedTuple):
 
 SUITES: dict[str, Suite] = {
     "world": Suite("drive_fusion.bench.world:WorldBench", "drive_fusion.bench.world:bench_world", "policy steps/s beside EnvPool"),
+    "gpu": Suite("drive_fusion.bench.gpu:GpuBench", "drive_fusion.bench.gpu:bench_gpu", "policy steps/s on a GPU, state only"),
     "parity": Suite("drive_fusion.bench.parity:ParityBench", "drive_fusion.bench.parity:bench_parity", "difference from highway-env"),
     "sensors": Suite("drive_fusion.bench.sensors:SensorBench", "drive_fusion.bench.sensors:bench_sensors", "frames/s beside Open3D"),
     "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
