@@ -170,6 +170,8 @@ CHECKS: dict[str, Check] = {
 """What a setting must be, by its key."""
 
 OF_FAMILY: dict[str, dict[str, Check]] = {
+    # limits fall by 3.4 m/s from lane to lane, from 26 m/s; the next lane's would be below 0, and its cars drive backwards
+    "exit": {"lanes_count": whole(1, 7)},
     "intersection": {
         # highway-env counts the substeps before the ego comes, and looks twice a second who has to yield
         "simulation_frequency": whole(2, TOP_FREQUENCY_HZ),

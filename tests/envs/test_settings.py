@@ -43,6 +43,13 @@ def test_every_key_of_the_parts_is_checked() -> None:
         assert defaults["observation"].keys() - {"type", "attributes"} <= OBSERVATION_CHECKS.keys()
 
 
+def test_no_lane_of_the_widest_exit_has_a_limit_below_zero() -> None:
+    for lanes, lowest in ((7, 2.2), (8, -1.2)):
+        with in_place(pristine()):
+            network = made(environment_class("exit-v0")[0], {"lanes_count": lanes, "vehicles_count": 0}).road.network
+        assert min(lane.speed_limit for lane in network.lanes_list()[:-1]) == pytest.approx(lowest)
+
+
 @pytest.mark.parametrize("id", [*OWN_DEFAULTS, "parking-v0", "merge-v0"])
 def test_defaults_are_those_of_a_built_environment(id: str) -> None:
     with in_place(pristine()):
@@ -87,6 +94,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("parking-v0", {"reward_weights": [1, 0.3, 0, 0, 0.02, -0.02]}, "six numbers"),
     ("lane-keeping-v0", {"state_noise": -0.1}, "state_noise is -0.1"),
     ("lane-keeping-v0", {"action": STEERED}, "no car on tyres"),
+    ("exit-v0", {"lanes_count": 8}, "from 1 to 7"),
     ("exit-v0", {"initial_lane_id": 6}, "initial_lane_id 6 does not exist"),
     ("exit-v0", {"goal_reward": 0}, "divides by goal_reward - collision_reward"),
     ("u-turn-v0", {"duration": float("inf")}, "duration is inf"),
@@ -205,7 +213,7 @@ def counted(id: str, seeds: int = 3, **config: Any) -> list[int]:
     """Vehicles in freshly started worlds, the ego's included; obstacles apart."""
     world = World(id, seeds, config=config)
     scene = world.reset(list(range(seeds)))
-    return (scene.valid & (scene.kind == 0)).sum(1).tolist()
+    return [int(count) for count in (scene.valid & (scene.kind == 0)).sum(1)]
 
 
 def driven(world: Any, decisions: int) -> Any:
@@ -247,7 +255,7 @@ def test_cars_that_find_no_room_are_left_out_as_highway_env_leaves_them() -> Non
         ("merge-v0", {"simulation_frequency": 1, "policy_frequency": 1}),
         ("roundabout-generic-v0", {"roundabout_lanes": 1, "roundabout_radius": 1}),
         ("exit-v0", {"lanes_count": 1, "vehicles_count": 4}),
-        ("exit-v0", {"lanes_count": 64, "vehicles_count": 4}),
+        ("exit-v0", {"lanes_count": 7, "vehicles_count": 4}),
         ("intersection-v0", {"initial_vehicle_count": 0, "spawn_probability": 1, "simulation_frequency": 2}),
         ("two-way-v0", PLAIN | {"action": STEERED}),
         ("u-turn-v0", {"simulation_frequency": 2.5}),
