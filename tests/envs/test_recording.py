@@ -35,6 +35,8 @@ CASES = {
     "reference continuous": {"id": "racetrack-v0", "duration": 1, "dtype": torch.float64},
     "reference spawning": {"id": "intersection-v0", "duration": 2},
     "native": {"id": "highway-fast-v0", "world": World},
+    "native spawning": {"id": "intersection-v0", "world": World, "duration": 4},
+    "native continuous": {"id": "racetrack-v0", "world": World, "duration": 2, "dtype": torch.float64},
     "native autopilot": {"id": "highway-v0", "world": World, "driver": "idm", "duration": 6, "dtype": torch.float64},
 }
 

@@ -8,6 +8,7 @@ import torch
 
 from envs import ReferenceWorld, World
 from envs.config import NATIVE_DEFAULTS, complete_config
+from envs.ids import SINGLE_AGENT_IDS
 from envs.world import WorldState
 from sensors.errors import ConfigError
 
@@ -82,22 +83,90 @@ def test_cuda_without_gpu_is_an_error_and_auto_says_what_it_chose(capsys: pytest
     assert capsys.readouterr().err == "highway-fast-v0: device auto is cpu\n"
 
 
+IMAGES = {"type": "GrayscaleObservation", "observation_shape": (32, 16), "stack_size": 2, "weights": [0.3, 0.6, 0.1], "scaling": 1.75}
+
+
 @pytest.mark.parametrize(
     "config",
     [
-        {"action": {"type": "ContinuousAction"}},
-        {"observation": {"type": "OccupancyGrid"}},
         {"other_vehicles_type": "highway_env.vehicle.behavior.AggressiveVehicle"},
+        {"other_vehicles_type": "highway_env.vehicle.behavior.LinearVehicle"},
+        {"observation": IMAGES},
     ],
 )
-def test_what_is_not_native_is_served_by_the_reference_and_said(config: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    assert isinstance(World(FAST, config={"vehicles_count": 2} | config), ReferenceWorld)
-    assert f"{next(iter(config))} " in caplog.text and "is not native" in caplog.text
+@pytest.mark.parametrize("id", [FAST, "merge-v0"])
+def test_what_is_not_native_is_served_by_the_reference_and_said(id: str, config: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    world = World(id, config=({"vehicles_count": 2} if id == FAST else {}) | config)
+    assert isinstance(world, ReferenceWorld)
+    assert "Vehicle is not native" in caplog.text or "GrayscaleObservation" in caplog.text
 
 
-def test_other_ids_are_served_by_the_reference() -> None:
-    assert isinstance(World("two-way-v0"), ReferenceWorld)
-    assert type(World("DriveFusion/highway-fast-v0")) is World
+@pytest.mark.parametrize("config", [{"action": {"type": "ContinuousAction"}}, {"observation": {"type": "OccupancyGrid"}}])
+def test_other_actions_and_observations_of_a_highway_are_native(config: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    assert type(World(FAST, config={"vehicles_count": 2} | config)) is World
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("id", SINGLE_AGENT_IDS)
+def test_every_id_is_native(id: str) -> None:
+    assert type(World(id)) is World
+    assert type(World(f"DriveFusion/{id}")) is World
+
+
+@pytest.fixture
+def steered() -> World:
+    world = World("parking-v0", 2)
+    world.reset([1, 2])
+    return world
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [
+        ([0.0, 0.0], r"float64 \(2,\), expected floating-point numbers of shape \(2, 2\)"),
+        ([[0, 0], [0, 0]], "int64"),
+        ([[0.0], [0.0]], r"\(2, 1\)"),
+        ([[0.0, float("nan")], [0.0, 0.0]], "NaN or infinity"),
+        (torch.full((2, 2), torch.inf), "NaN or infinity"),
+        (torch.zeros(2, 2, dtype=torch.float16), "float16"),
+    ],
+)
+def test_continuous_actions_are_checked(steered: World, actions: Any, words: str) -> None:
+    before = steered.state()
+    for step in (steered.step, steered.step_autoreset):
+        with pytest.raises(ConfigError, match=words):
+            step(actions)
+    assert np.array_equal(steered.state().cars["x_m"], before.cars["x_m"])
+    with pytest.raises(ConfigError, match="no autopilot"):
+        steered.step(torch.zeros(2, 2), autopilot=torch.tensor([True, False]))
+
+
+def test_foreign_and_broken_states_of_a_network_are_refused() -> None:
+    world, other = World("intersection-v0", 2), World("merge-v0", 2)
+    world.reset([1, 2])
+    other.reset([1, 2])
+    state = world.state()
+
+    def changed(field: str, value: int, table: str = "cars") -> WorldState:
+        cars, episodes = state.cars.copy(), state.episodes.copy()
+        (cars if table == "cars" else episodes)[field][1] = value
+        return WorldState(state.id, state.config, cars, episodes, state.kept)
+
+    for bad, words in (
+        (other.state(), "of merge-v0"),
+        (changed("lane", 999), "lane of the state is outside"),
+        (changed("target_lane", -1), "target_lane of the state is outside"),
+        (changed("route", 10_000), "route of the state is outside"),
+        (changed("route_place", 99), "drivers or routes"),
+        (changed("driver", 17), "drivers or routes"),
+        (changed("vehicles", 0, "episodes"), "numbers of vehicles"),
+        (changed("vehicles", 999, "episodes"), "numbers of vehicles"),
+        (changed("ego", 999, "episodes"), "numbers of vehicles"),
+        (WorldState(state.id, state.config, state.cars, state.episodes), "observations"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            world.load(bad)
+    assert np.array_equal(world.state().cars["x_m"], state.cars["x_m"])
 
 
 @pytest.fixture
