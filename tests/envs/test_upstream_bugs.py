@@ -168,12 +168,8 @@ def test_cars_beyond_the_end_of_a_road_are_seen_by_default_in_the_newest_version
 def test_a_road_that_no_seed_reaches_is_refused() -> None:
     """racetrack-oval draws its road from an unseeded generator where length or lanes are 0."""
     with in_place(pristine()):
-        lengths = {
-            gymnasium.make("racetrack-oval-v0", disable_env_checker=True, config={"length": 0})
-            .unwrapped.road.network.lanes_list()[0]
-            .length
-            for _ in range(8)
-        }
+        drawn: list[Any] = [gymnasium.make("racetrack-oval-v0", disable_env_checker=True, config={"length": 0}) for _ in range(8)]
+    lengths = {each.unwrapped.road.network.lanes_list()[0].length for each in drawn}
     assert len(lengths) > 1
     with pytest.raises(ConfigError, match="no seed reaches"):
         World("racetrack-oval-v0", config={"length": 0})
