@@ -52,6 +52,7 @@ class Stepped:
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     terms: dict[str, NDArray[np.float64]]
+    """Those of the reward; none are given where episodes follow each other."""
     instants: tuple[Any, ...] = ()
     """The engine's own snapshots after every substep, where they were asked for."""
     observations: Observations = field(default_factory=dict)

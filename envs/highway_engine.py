@@ -77,14 +77,15 @@ class HighwayEngine:
         observations = np.empty(watched, np.float32) if decision.autoreset else self._no_observation
         finals = np.zeros(watched, np.float32) if decision.autoreset else self._no_observation
         outcomes = np.empty(worlds, OUTCOME)
-        idle = self.action_names.index(META_ACTIONS[IDLE])
-        self.episodes["action"] = np.where(decision.autopilot, idle, decision.actions)
+        self.episodes["action"] = decision.actions
+        if decision.autopilot.any():
+            self.episodes["action"][decision.autopilot] = self.action_names.index(META_ACTIONS[IDLE])
         self._launch(decision, outcomes, trace, observations, finals)
         return Stepped(
             outcomes["reward"].copy(),
             outcomes["terminated"].copy(),
             outcomes["truncated"].copy(),
-            {name: outcomes[name].copy() for name in TERMS},
+            {} if decision.autoreset else {name: outcomes[name].copy() for name in TERMS},
             tuple(trace),
             {"": observations} if decision.autoreset else {},
             {"": finals} if decision.autoreset else {},

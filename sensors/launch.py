@@ -30,15 +30,3 @@ def over_worlds(kernel: Callable[..., None], worlds: int, *arguments: Any) -> No
     waiting = [pool.submit(kernel, first, end, *arguments) for first, end in zip(edges, edges[1:], strict=False)]
     for job in waiting:
         job.result()
-
-
-def over_shares(job: Callable[[int, int], None], worlds: int, threads: int) -> None:
-    """Call ``job(first, end)`` for shares of worlds 0 to ``worlds`` on some threads; the job's kernels release the interpreter's lock."""
-    threads = min(threads, worlds)
-    if threads <= 1:
-        job(0, worlds)
-        return
-    edges = [worlds * k // threads for k in range(threads + 1)]
-    waiting = [_pool(threads).submit(job, first, end) for first, end in zip(edges, edges[1:], strict=False)]
-    for share in waiting:
-        share.result()

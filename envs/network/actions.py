@@ -90,7 +90,7 @@ class Actions:
 
 def _controls(wheel: Wheel, actions: NDArray[Any]) -> NDArray[np.float64]:
     """highway-env's mapping from [-1, 1], a row for each action, (N, C) to (N, 2)."""  # noqa: D403
-    given = np.clip(actions, -1, 1) if wheel.clip else actions
+    given = np.minimum(np.maximum(actions, -1), 1) if wheel.clip else actions  # np.clip takes thrice as long
     out = np.zeros((len(given), 2))
     columns = iter(range(given.shape[1]))
     for place, chosen, limits in ((0, wheel.longitudinal, wheel.acceleration_range), (1, wheel.lateral, wheel.steering_range)):

@@ -20,6 +20,7 @@ from envs.network.observations import observer_for
 from envs.network.scenarios import own
 from envs.network.scenarios.own import environment_of
 from envs.network.scenarios.rulebook import Rulebook, duration_of
+from envs.network.shares import WORTH_WAKING_US, over_shares
 from envs.network.tables import network_of, node_numbers
 from envs.network.variation import variation_of, vary_worlds
 from envs.reference_config import checked_config, emptied
@@ -27,10 +28,12 @@ from envs.reference_episode import environment_class
 from envs.road_maps import road_map_of
 from envs.scenario import Scenario
 from sensors.errors import ConfigError
-from sensors.launch import over_shares
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
 IDM_VEHICLE = "highway_env.vehicle.behavior.IDMVehicle"
+CAR_SUBSTEP_US = 0.4
+OBSERVATION_US = 3.0
+"""About what they take; only the number of threads follows from it, which no result depends on."""
 RECORDING_S = 30.0
 """Length of an episode for those who need one where highway-env sets no limit."""
 
@@ -91,7 +94,7 @@ class NetworkEngine:
         """See ``Engine.renew``."""
         self._renew(0, len(self.episodes), seeds, where)
         if self._keeps:
-            self._keep(self._observed(where))
+            self.kept = self._observed(where)
 
     def _renew(self, first: int, end: int, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
         book = self._rulebook
@@ -119,9 +122,6 @@ class NetworkEngine:
         self._observer.write(0, len(self.episodes), where, self.cars, self.episodes, out)
         return out
 
-    def _keep(self, observations: Observations) -> None:
-        self.kept = {name: values.copy() for name, values in observations.items()}
-
     def step(self, decision: Decision) -> Stepped:
         """See ``Engine.step``."""
         self._make_room()
@@ -129,22 +129,30 @@ class NetworkEngine:
         if callable(decision.hands):
             running.run_by_hand(decision.hands)
         else:
-            over_shares(running.run, len(self.episodes), decision.threads)
+            over_shares(running.run, len(self.episodes), decision.threads if self._is_much() else 1)
         self._note(decision.actions, decision.autopilot)
         if self._keeps:
-            self._keep(running.observations)
+            self.kept = running.observations
         return running.stepped(self._rulebook.terms)
+
+    def _is_much(self) -> bool:
+        """Is a decision work for several threads?"""
+        substeps = self.substeps * self.cars.shape[1]
+        return len(self.episodes) * (CAR_SUBSTEP_US * substeps + OBSERVATION_US) > WORTH_WAKING_US
 
     def _note(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> None:
         """Write each world's last action down; a world that began anew has none."""
-        fresh = self.episodes["decisions"] == 0
+        still = self.episodes["decisions"] == 0
         if self._actions.count is not None:
-            self.episodes["action"] = np.where(fresh, NOBODY, np.where(autopilot, self._actions.idle, actions))
+            self.episodes["action"] = actions
+            if autopilot.any():
+                self.episodes["action"][autopilot] = self._actions.idle
+            self.episodes["action"][still] = NOBODY
             return
-        given = np.where((fresh | autopilot)[:, None], 0, actions)
-        self.episodes["throttle"] = given[:, 0]
-        if self._actions.width > 1:
-            self.episodes["wheel"] = given[:, 1]
+        still |= autopilot
+        for name, values in zip(("throttle", "wheel"), actions.T, strict=False):
+            self.episodes[name] = values
+            self.episodes[name][still] = 0.0
 
     def _make_room(self) -> None:
         """Give the records of vehicles more room before one too many is spawned; scenes then hold more actors."""
@@ -305,7 +313,7 @@ class _Running:
             self.outcomes["reward"].copy(),
             self.outcomes["terminated"].copy(),
             self.outcomes["truncated"].copy(),
-            {name: self.terms[:, number].copy() for number, name in enumerate(terms)},
+            {} if self._autoreset else {name: self.terms[:, number].copy() for number, name in enumerate(terms)},
             tuple(zip(self.trace, self.vehicles, strict=True)),
             self.observations,
             self.finals,
