@@ -16,6 +16,10 @@ from sensors.errors import ConfigError
 from sensors.scene import Scene
 
 
+MOST = 1e6
+"""The largest control that is taken [m/s2 or rad]; no wheel turns so far."""
+
+
 @dataclass(frozen=True)
 class Override:
     """Who is driven by hand, and how, in any action space."""
@@ -81,5 +85,7 @@ def _numbers(name: str, values: Any, shape: tuple[int, ...], substeps: int) -> N
         raise ConfigError(f"override: {name} has shape {array.shape}, expected {shape} or {(substeps, *shape)}")
     if not np.isfinite(array).all():
         raise ConfigError(f"override: {name} holds NaN or infinity, expected finite numbers")
+    if np.abs(array).max(initial=0.0) > MOST:
+        raise ConfigError(f"override: {name} reaches {np.abs(array).max():.3g}, expected at most {MOST:.0e}: beyond that speeds overflow")
     rows = np.broadcast_to(array, (substeps, *shape))
     return rows[..., None] if len(shape) == 1 else rows

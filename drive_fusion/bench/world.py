@@ -1,9 +1,9 @@
-"""Speed of the native highway beside EnvPool's, in turns in one process, so that both meet the same machine.
+"""Speed of native worlds beside EnvPool's, in turns in one process, so that both meet the same machine.
 
-A policy step is one decision of one world: random actions, the Kinematics observation, and a new episode with its random draws where
-one ended. EnvPool is told the same cars, lanes, substeps and horizon. ``exact`` and ``fast`` are the two modes with arrays handed out,
-as EnvPool does; ``world`` is ``World.step_autoreset`` with tensors, ``scenes`` also makes the scene of every step. Fast mode's
-mismatching episodes are counted too. Run alone: ``python -m drive_fusion.bench.world``.
+A policy step is one decision of one world: random actions, the id's own observation, and a new episode with its random draws where one
+ended. EnvPool has the same cars, lanes, substeps and horizon: it is told those of the highway ids, and has highway-env's for the others.
+``exact`` and ``fast`` are ``World.step_autoreset`` in the two modes (only the highway has a fast one); ``scenes`` makes the scene of every
+step too. Fast mode's mismatching episodes are counted. Run alone: ``python -m drive_fusion.bench.world``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,33 @@ from sensors.errors import ConfigError
 
 CURVE_VEHICLES = (10, 20, 50, 100, 200, 500, 1000)
 CURVE_WORLDS = (1, 16, 64, 256, 1024, 4096, 16384)
-PEERS = {"highway-v0": "Highway-v0", "highway-fast-v0": "HighwayFast-v0"}
+WITH_MODES = ("highway-v0", "highway-fast-v0")
+PEERS = {
+    "highway-v0": "Highway-v0",
+    "highway-fast-v0": "HighwayFast-v0",
+    "merge-v0": "Merge-v0",
+    "roundabout-v0": "Roundabout-v0",
+    "intersection-v0": "Intersection-v0",
+    "intersection-v1": "Intersection-v1",
+    "racetrack-v0": "Racetrack-v0",
+    "racetrack-large-v0": "RacetrackLarge-v0",
+    "racetrack-oval-v0": "RacetrackOval-v0",
+    "exit-v0": "Exit-v0",
+    "two-way-v0": "TwoWay-v0",
+    "u-turn-v0": "UTurn-v0",
+    "lane-keeping-v0": "LaneKeeping-v0",
+    "parking-v0": "Parking-v0",
+    "parking-parked-v0": "ParkingParked-v0",
+    "parking-ActionRepeat-v0": "ParkingActionRepeat-v0",
+}
 
 
 @dataclass(frozen=True)
 class WorldBench:
     """What to measure."""
 
-    ids: tuple[str, ...] = ("highway-v0", "highway-fast-v0")
-    """Native ids."""
+    ids: tuple[str, ...] = tuple(PEERS)
+    """Ids that EnvPool has too."""
     worlds: int = 64
     """Worlds in a batch."""
     threads: int = 1
@@ -59,23 +77,12 @@ Step = Callable[[Any], Any]
 
 
 def native(id: str, config: WorldBench, mode: str) -> Step:
-    """The kernels' step in one mode, with observation and auto-reset."""
-    import numpy as np
-
-    from envs.native import Highways
-
-    highways = Highways(id, config.worlds, mode=mode, threads=config.threads)
-    highways.reset(np.arange(config.worlds) + config.seed)
-    return highways.step_and_renew
-
-
-def native_world(id: str, config: WorldBench) -> Step:
-    """A native world's step with observation and auto-reset."""
+    """A native world's step in one mode, with observation and auto-reset."""
     import torch
 
     from envs.world import World
 
-    world = World(id, config.worlds, num_threads=config.threads)
+    world = World(id, config.worlds, num_threads=config.threads, mode=mode)
     world.reset(torch.arange(config.worlds) + config.seed)
     return world.step_autoreset
 
@@ -104,14 +111,15 @@ def peer(id: str, config: WorldBench) -> Step:
     Raises:
         ConfigError: EnvPool is not installed.
     """
-    from envs.config import complete_config
+    from envs.config import NATIVE_DEFAULTS, complete_config
 
     try:
         import envpool
     except ImportError:
         raise ConfigError("EnvPool is not installed: pip install 'drive-fusion[bench]', or measure with peer=False") from None
-    ours = complete_config(id, None)
-    same = {key: ours[key] for key in ("lanes_count", "vehicles_count", "simulation_frequency", "policy_frequency", "duration")}
+    ours = complete_config(id, None) if id in NATIVE_DEFAULTS else {}
+    keys = ("lanes_count", "vehicles_count", "simulation_frequency", "policy_frequency", "duration")
+    same = {key: ours[key] for key in keys if key in ours}
     pool = envpool.make_gymnasium(PEERS[id], num_envs=config.worlds, num_threads=config.threads, seed=config.seed, **same)
     pool.reset()
     step: Step = pool.step
@@ -135,15 +143,25 @@ def steps_per_second(step: Step, actions: Any, seconds: float) -> float:
             return float(count * actions.shape[1] / spent)
 
 
-def bench_id(id: str, config: WorldBench) -> dict[str, float]:
-    """Measure one id: all systems once a round, ratios within rounds."""
+def actions_for(id: str, config: WorldBench) -> Any:
+    """Random actions, (T, B) whole numbers or (T, B, C) float32."""
     import numpy as np
 
-    systems = {mode: native(id, config, mode) for mode in ("exact", "fast")}
-    systems |= {"world": native_world(id, config), "scenes": native_scenes(id, config)}
+    from envs.world import World
+
+    world, draws = World(id), np.random.default_rng(config.seed)
+    if world.num_actions is not None:
+        return draws.integers(0, world.num_actions, (512, config.worlds))
+    return draws.uniform(-1.0, 1.0, (512, config.worlds, world.action_width)).astype(np.float32)
+
+
+def bench_id(id: str, config: WorldBench) -> dict[str, float]:
+    """Measure one id: all systems once a round, ratios within rounds."""
+    systems = {mode: native(id, config, mode) for mode in (("exact", "fast") if id in WITH_MODES else ("exact",))}
+    systems["scenes"] = native_scenes(id, config)
     if config.peer:
         systems["envpool"] = peer(id, config)
-    actions = np.random.default_rng(config.seed).integers(0, 5, (512, config.worlds))
+    actions = actions_for(id, config)
     for step in systems.values():  # compile, and leave the first episodes' start
         for row in actions[:20]:
             step(row)
@@ -227,13 +245,15 @@ def bench_world(config: WorldBench) -> dict[str, float]:
 
     for id in config.ids:
         if id not in PEERS:
-            raise unknown_name("native id", id, PEERS)
+            raise unknown_name("id that EnvPool has", id, PEERS)
     if config.curve:
+        if config.ids[0] not in WITH_MODES:
+            raise unknown_name("id with a curve", config.ids[0], WITH_MODES)
         return bench_curve(config.ids[0], config)
     figures: dict[str, float] = {}
     for id in config.ids:
         figures |= bench_id(id, config)
-        if config.episodes > 0:
+        if config.episodes > 0 and id in WITH_MODES:
             found = mismatches(id, config.episodes, config.first_seed)
             figures[f"{id}.mismatching_episodes_per_1000"] = 1000.0 * found / config.episodes
     return figures

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.network.layout import BY_COMMAND, BY_TYRES, BY_WHEEL, NOBODY
+from envs.override import MOST
 from envs.reference_episode import action_names, action_width, idle_action
+from sensors.errors import ConfigError
 
 META_ACTIONS = ("LANE_LEFT", "IDLE", "LANE_RIGHT", "FASTER", "SLOWER")
 DEFAULT_TARGET_SPEEDS_MPS = (20.0, 25.0, 30.0)
@@ -91,6 +93,8 @@ class Actions:
 def _controls(wheel: Wheel, actions: NDArray[Any]) -> NDArray[np.float64]:
     """highway-env's mapping from [-1, 1], a row for each action, (N, C) to (N, 2)."""  # noqa: D403
     given = np.minimum(np.maximum(actions, -1), 1) if wheel.clip else actions  # np.clip takes thrice as long
+    if not wheel.clip and np.abs(given).max(initial=0.0) > MOST:
+        raise ConfigError(f"step: actions reach {np.abs(given).max():.3g}, expected at most {MOST:.0e} where clip is off: speeds overflow")
     out = np.zeros((len(given), 2))
     columns = iter(range(given.shape[1]))
     for place, chosen, limits in ((0, wheel.longitudinal, wheel.acceleration_range), (1, wheel.lateral, wheel.steering_range)):

@@ -92,6 +92,7 @@ def test_a_function_is_asked_before_every_substep(id: str) -> None:
         (Override(torch.ones(3), torch.zeros(3), torch.zeros(3)), "torch.float32"),
         (Override(torch.ones(3, dtype=torch.bool), torch.zeros(2), torch.zeros(3)), r"acceleration_mps2 has shape \(2,\)"),
         (Override(torch.ones(3, dtype=torch.bool), torch.zeros(3), torch.full((3,), math.nan)), "steering_rad holds NaN"),
+        (Override(torch.ones(3, dtype=torch.bool), torch.full((3,), 1e30), torch.zeros(3)), "acceleration_mps2 reaches 1e\\+30"),
     ],
 )
 def test_overrides_are_checked(override: Any, words: str) -> None:
@@ -106,3 +107,10 @@ def test_actors_that_are_not_there_cannot_be_driven() -> None:
     where = ~scene.valid
     with pytest.raises(ConfigError, match="not there"):
         world.step([1], override=Override(where, torch.zeros(where.shape), torch.zeros(where.shape)))
+
+
+def test_unclipped_actions_cannot_overflow() -> None:
+    world = World("roundabout-v0", 1, config={"action": {"type": "ContinuousAction", "clip": False}})
+    world.reset([0])
+    with pytest.raises(ConfigError, match="where clip is off"):
+        world.step(torch.tensor([[1e30, 0.0]]))

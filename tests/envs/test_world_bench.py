@@ -17,7 +17,7 @@ from sensors.errors import ConfigError
 
 def test_bench_world_measures_every_path(capsys: pytest.CaptureFixture[str]) -> None:
     result = run(WorldBench(ids=("highway-fast-v0",), worlds=4, rounds=1, seconds=0.02, peer=False, episodes=10))
-    speeds = {f"highway-fast-v0.{name}_steps_per_s" for name in ("exact", "fast", "world", "scenes")}
+    speeds = {f"highway-fast-v0.{name}_steps_per_s" for name in ("exact", "fast", "scenes")}
     assert set(result.figures) == speeds | {"highway-fast-v0.mismatching_episodes_per_1000"}
     assert all(result.figures[name] > 100.0 for name in speeds)
     assert "world.highway-fast-v0.fast_steps_per_s: " in capsys.readouterr().out
@@ -26,7 +26,7 @@ def test_bench_world_measures_every_path(capsys: pytest.CaptureFixture[str]) -> 
 def test_bench_world_compares_with_envpool_where_it_is_installed() -> None:
     pytest.importorskip("envpool")
     figures = bench_world(WorldBench(ids=("highway-fast-v0",), worlds=4, rounds=2, seconds=0.02, episodes=0))
-    for system in ("exact", "fast", "world", "scenes"):
+    for system in ("exact", "fast", "scenes"):
         least, middle, most = (figures[f"highway-fast-v0.{system}_{name}"] for name in ("ratio_least", "ratio_to_envpool", "ratio_most"))
         assert 0.0 < least <= middle <= most
 

@@ -108,7 +108,7 @@ def note_meeting(table: Any, row: int, columns: tuple[int, int], moment: float, 
         moment: When, in steps.
         cost: What it costs.
     """
-    if moment >= table.shape[2]:
+    if not moment < table.shape[2]:  # not even where it is no number
         return
     for column in range(columns[0], columns[1]):
         raise_to(table[row, column], math.floor(moment), cost)
