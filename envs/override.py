@@ -15,7 +15,6 @@ from envs.engine import Hands
 from sensors.errors import ConfigError
 from sensors.scene import Scene
 
-
 MOST = 1e6
 """The largest control that is taken [m/s2 or rad]; no wheel turns so far."""
 
