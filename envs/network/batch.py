@@ -1,6 +1,7 @@
 """The kernels that step worlds on a network. Each world is stepped alone, so results do not depend on batch or threads.
 
-They take the first and the end world of a share, for ``sensors.launch``; spawning, judging and observing are the scenarios' own.
+Stepping takes nearly all of the time and is shared by threads; spawning, judging and observing are the scenarios' own, of all worlds from
+one to before another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from envs.network.driving import decide, take_command
 from envs.network.layout import BY_COMMAND, LANDMARK, NOBODY, OBSTACLE, Network, Rules
 from envs.network.motion import move
 from envs.network.regulation import enforce_rules
+from envs.traffic.atomics import DONE, await_all, fetch_add, take
 from envs.traffic.generator import following_seed, seed_generator
 from sensors.jit import kernel
 
@@ -56,10 +58,9 @@ def number_of_actor(episode: Any, actor: int) -> int:
     return actor if actor > episode.ego else actor - 1
 
 
-@kernel(nogil=True)
-def step_worlds(
-    first: int,
-    end: int,
+@kernel()
+def step_world(
+    world: int,
     cars: Any,
     episodes: Any,
     network: Network,
@@ -75,11 +76,56 @@ def step_worlds(
     opening: int,
     closing: int,
 ) -> None:
-    """One decision of the worlds from ``first`` to before ``end``, or some of its substeps.
+    """One decision of one world, or some of its substeps; arguments as for ``step_share``."""
+    mine, episode = cars[world], episodes[world]
+    ego = mine[episode.ego]
+    if opening == 0:
+        hand_over(ego, network, rules, targets, autopilot[world])
+        if autopilot[world]:
+            pass
+        elif ego.driver == BY_COMMAND:
+            take_command(network, ego, actions[world], targets)
+        else:
+            ego.acceleration_mps2, ego.steering_rad = controls[world, 0], controls[world, 1]
+    for substep in range(opening, closing):
+        decide(mine, episode.vehicles, rules.room, network)
+        if forced.shape[0] > 0:
+            take_controls(mine, episode, substep, forced[world], forced_controls[:, world])
+        advance(mine, episode, network, rules)
+        if substep < trace.shape[0]:
+            vehicles[substep, world] = episode.vehicles
+            for number in range(len(mine)):
+                trace[substep, world, number] = mine[number]
+    episode.substeps += closing - opening
+    if closing == rules.substeps:
+        episode.decisions += 1
+        episode.clock_s += rules.decision_s
+
+
+@kernel(nogil=True)
+def step_share(
+    share: Any,
+    bell: Any,
+    cars: Any,
+    episodes: Any,
+    network: Network,
+    rules: Rules,
+    targets: Any,
+    actions: Any,
+    controls: Any,
+    autopilot: Any,
+    forced: Any,
+    forced_controls: Any,
+    trace: Any,
+    vehicles: Any,
+    opening: int,
+    closing: int,
+) -> None:
+    """One decision of some worlds, or some of its substeps.
 
     Args:
-        first: First world of the share.
-        end: World after the last.
+        share: Which worlds, shared with other threads; see ``envs.traffic.atomics``.
+        bell: Rung at the start, (1,) int64; (0,) calls nobody.
         cars: CAR records, (B, A).
         episodes: EPISODE records, (B,).
         network: The road network.
@@ -95,30 +141,32 @@ def step_worlds(
         opening: First substep; at 0 the action is taken.
         closing: Substep after the last; with the decision's last one its clocks move on.
     """
-    for world in range(first, end):
-        mine, episode = cars[world], episodes[world]
-        ego = mine[episode.ego]
-        if opening == 0:
-            hand_over(ego, network, rules, targets, autopilot[world])
-            if autopilot[world]:
-                pass
-            elif ego.driver == BY_COMMAND:
-                take_command(network, ego, actions[world], targets)
-            else:
-                ego.acceleration_mps2, ego.steering_rad = controls[world, 0], controls[world, 1]
-        for substep in range(opening, closing):
-            decide(mine, episode.vehicles, rules.room, network)
-            if forced.shape[0] > 0:
-                take_controls(mine, episode, substep, forced[world], forced_controls[:, world])
-            advance(mine, episode, network, rules)
-            if substep < trace.shape[0]:
-                vehicles[substep, world] = episode.vehicles
-                for number in range(len(mine)):
-                    trace[substep, world, number] = mine[number]
-        episode.substeps += closing - opening
-        if closing == rules.substeps:
-            episode.decisions += 1
-            episode.clock_s += rules.decision_s
+    if len(bell) > 0:
+        fetch_add(bell, 0, 1)
+    first, end = take(share)
+    while first < end:
+        for world in range(first, end):
+            step_world(
+                world,
+                cars,
+                episodes,
+                network,
+                rules,
+                targets,
+                actions,
+                controls,
+                autopilot,
+                forced,
+                forced_controls,
+                trace,
+                vehicles,
+                opening,
+                closing,
+            )
+        fetch_add(share, DONE, end - first)
+        first, end = take(share)
+    if len(bell) > 0:
+        await_all(share)
 
 
 @kernel()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from envs.class_constants import in_place, pristine
 from envs.engine import Decision, Hands, NotNative, Observations, Stepped
 from envs.network.actions import Actions
-from envs.network.batch import hand_out, step_worlds, take_wheels
+from envs.network.batch import hand_out, step_share, take_wheels
 from envs.network.choice import module_of
 from envs.network.fixtures import fixtures_of
 from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, OUTCOME, RULES, Rules
@@ -20,20 +20,19 @@ from envs.network.observations import observer_for
 from envs.network.scenarios import own
 from envs.network.scenarios.own import environment_of
 from envs.network.scenarios.rulebook import Rulebook, duration_of
-from envs.network.shares import WORTH_WAKING_US, over_shares
 from envs.network.tables import network_of, node_numbers
 from envs.network.variation import variation_of, vary_worlds
 from envs.reference_config import checked_config, emptied
 from envs.reference_episode import environment_class
 from envs.road_maps import road_map_of
 from envs.scenario import Scenario
+from envs.traffic.team import over_threads
 from sensors.errors import ConfigError
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
 IDM_VEHICLE = "highway_env.vehicle.behavior.IDMVehicle"
-CAR_SUBSTEP_US = 0.4
-OBSERVATION_US = 3.0
-"""About what they take; only the number of threads follows from it, which no result depends on."""
+WORTH_SHARING = 1000
+"""Substeps of cars, some 0.4 us each, that are done sooner by several threads."""
 RECORDING_S = 30.0
 """Length of an episode for those who need one where highway-env sets no limit."""
 
@@ -92,27 +91,16 @@ class NetworkEngine:
 
     def renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
         """See ``Engine.renew``."""
-        self._renew(0, len(self.episodes), seeds, where)
+        self._renew(seeds, where)
         if self._keeps:
             self.kept = self._observed(where)
 
-    def _renew(self, first: int, end: int, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
-        book = self._rulebook
-        book.spawn(
-            first,
-            end,
-            self.cars,
-            self.episodes,
-            self._network,
-            self._rules,
-            self._actions.targets_mps,
-            self._fixtures,
-            book.params,
-            seeds,
-            where,
-        )
+    def _renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> None:
+        book, worlds = self._rulebook, len(self.episodes)
+        shared = (self._network, self._rules, self._actions.targets_mps, self._fixtures, book.params)
+        book.spawn(0, worlds, self.cars, self.episodes, *shared, seeds, where)
         if self._variation is not None:
-            vary_worlds(first, end, self.cars, self.episodes, self._variation)
+            vary_worlds(0, worlds, self.cars, self.episodes, self._variation)
 
     def _observed(self, where: NDArray[np.bool_] | None = None) -> Observations:
         """Observe worlds; the rest keeps what was kept of it."""
@@ -126,19 +114,11 @@ class NetworkEngine:
         """See ``Engine.step``."""
         self._make_room()
         running = _Running(self, decision)
-        if callable(decision.hands):
-            running.run_by_hand(decision.hands)
-        else:
-            over_shares(running.run, len(self.episodes), decision.threads if self._is_much() else 1)
+        running.run(decision.hands)
         self._note(decision.actions, decision.autopilot)
         if self._keeps:
             self.kept = running.observations
         return running.stepped(self._rulebook.terms)
-
-    def _is_much(self) -> bool:
-        """Is a decision work for several threads?"""
-        substeps = self.substeps * self.cars.shape[1]
-        return len(self.episodes) * (CAR_SUBSTEP_US * substeps + OBSERVATION_US) > WORTH_WAKING_US
 
     def _note(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> None:
         """Write each world's last action down; a world that began anew has none."""
@@ -220,11 +200,12 @@ class NetworkEngine:
 NOBODY_FORCED = np.zeros((0, 0), np.bool_)
 NO_CONTROLS = np.zeros((0, 0, 0, 2))
 NO_EFFORTS = np.zeros(0)
+NOBODY_ENDED = np.zeros(0, np.bool_)
 NO_NUMBERS = np.zeros(0, np.int64)
 
 
 class _Running:
-    """One decision of all worlds on its way, in shares on several threads."""
+    """One decision of all worlds on its way."""
 
     def __init__(self, engine: NetworkEngine, decision: Decision) -> None:
         self._engine, self._autopilot, self._autoreset = engine, decision.autopilot, decision.autoreset
@@ -234,41 +215,39 @@ class _Running:
         self._controls = chosen.controls(actions)
         self._numbers = chosen.numbers(actions, decision.autopilot) if engine._rulebook.weighs_actions else NO_NUMBERS
         self._efforts = chosen.efforts(actions, decision.autopilot) if engine._rulebook.weighs_efforts else NO_EFFORTS
-        self._hands = None if callable(decision.hands) else decision.hands
+        much = worlds * records * engine.substeps > WORTH_SHARING
+        self._threads = decision.threads if much and not callable(decision.hands) else 1
         kept = engine.substeps if decision.instants else 0
         self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)
         self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._rulebook.terms), 1)))
         self.observations = engine._observer.new(worlds) if decision.autoreset or engine._keeps else {}
         self.finals = engine._observer.new(worlds) if decision.autoreset else {}
 
-    def run(self, first: int, end: int) -> None:
-        """Step, judge, observe and renew the worlds of a share."""
-        self._prepare(first, end)
-        self._move(first, end, self._hands, 0, self._engine.substeps)
-        self._conclude(first, end)
+    def run(self, hands: Hands | Callable[[int], Hands] | None) -> None:
+        """Step, judge, observe and renew all worlds; where a function says who drives it is asked before every substep."""
+        self._prepare()
+        if callable(hands):
+            for substep in range(self._engine.substeps):
+                self._move(hands(substep), substep, substep + 1)
+        else:
+            self._move(hands, 0, self._engine.substeps)
+        self._conclude()
 
-    def run_by_hand(self, hands: Callable[[int], Hands]) -> None:
-        """The same for all worlds, asking before every substep who drives."""
-        worlds = len(self._engine.episodes)
-        self._prepare(0, worlds)
-        for substep in range(self._engine.substeps):
-            self._move(0, worlds, hands(substep), substep, substep + 1)
-        self._conclude(0, worlds)
-
-    def _prepare(self, first: int, end: int) -> None:
-        engine, book = self._engine, self._engine._rulebook
+    def _prepare(self) -> None:
+        engine, book, worlds = self._engine, self._engine._rulebook, len(self._engine.episodes)
         if book.before is not None:
-            book.before(first, end, engine.cars, engine.episodes, engine._network)
+            book.before(0, worlds, engine.cars, engine.episodes, engine._network)
         if book.observes_first:
-            take_wheels(first, end, engine.cars, engine.episodes, self._controls)
+            take_wheels(0, worlds, engine.cars, engine.episodes, self._controls)
             if self.observations:
-                engine._observer.write(first, end, None, engine.cars, engine.episodes, self.observations)
+                engine._observer.write(0, worlds, None, engine.cars, engine.episodes, self.observations)
 
-    def _move(self, first: int, end: int, hands: Hands | None, opening: int, closing: int) -> None:
+    def _move(self, hands: Hands | None, opening: int, closing: int) -> None:
         engine = self._engine
-        step_worlds(
-            first,
-            end,
+        over_threads(
+            step_share,
+            len(engine.episodes),
+            self._threads,
             engine.cars,
             engine.episodes,
             engine._network,
@@ -285,27 +264,25 @@ class _Running:
             closing,
         )
 
-    def _conclude(self, first: int, end: int) -> None:
-        engine = self._engine
+    def _conclude(self) -> None:
+        engine, worlds = self._engine, len(self._engine.episodes)
         book, rules, network, observe = engine._rulebook, engine._rules, engine._network, engine._observer.write
         cars, episodes, targets = engine.cars, engine.episodes, engine._actions.targets_mps
-        book.judge(
-            first, end, cars, episodes, network, rules, targets, book.params, self._numbers, self._efforts, self.outcomes, self.terms
-        )
-        ended = np.zeros(len(episodes), np.bool_)
-        if self._autoreset:
-            ended[first:end] = self.outcomes["terminated"][first:end] | self.outcomes["truncated"][first:end]
+        book.judge(0, worlds, cars, episodes, network, rules, targets, book.params, self._numbers, self._efforts, self.outcomes, self.terms)
         if self.observations and not book.observes_first:
-            observe(first, end, None, cars, episodes, self.observations)
-        for name in self.finals:
-            self.finals[name][ended] = self.observations[name][ended]
+            observe(0, worlds, None, cars, episodes, self.observations)
+        ended = self.outcomes["terminated"] | self.outcomes["truncated"] if self._autoreset else NOBODY_ENDED
+        renews = bool(ended.any())
+        if renews:
+            for name in self.finals:
+                self.finals[name][ended] = self.observations[name][ended]
         if book.after is not None:
-            book.after(first, end, cars, episodes, network, rules, book.params)
+            book.after(0, worlds, cars, episodes, network, rules, book.params)
             if engine._variation is not None:
-                vary_worlds(first, end, cars, episodes, engine._variation)
-        if ended.any():
-            engine._renew(first, end, np.full(len(episodes), NOBODY, np.int64), ended)
-            observe(first, end, ended, cars, episodes, self.observations)
+                vary_worlds(0, worlds, cars, episodes, engine._variation)
+        if renews:
+            engine._renew(np.full(worlds, NOBODY, np.int64), ended)
+            observe(0, worlds, ended, cars, episodes, self.observations)
 
     def stepped(self, terms: tuple[str, ...]) -> Stepped:
         """What the decision gave."""

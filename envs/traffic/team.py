@@ -75,3 +75,11 @@ class Team:
 def team_of(threads: int) -> Team:
     """The team of so many threads, the caller included."""
     return Team(threads - 1)
+
+
+def over_threads(kernel: Callable[..., None], worlds: int, threads: int, *arguments: Any) -> None:
+    """Call ``kernel(share, bell, *arguments)`` for worlds 0 to ``worlds`` on some threads."""
+    if min(threads, worlds) <= 1:
+        kernel(share_of(0, worlds, 1), SILENT, *arguments)
+    else:
+        team_of(threads).run(kernel, 0, worlds, *arguments)

@@ -41,8 +41,7 @@ def rulebook_of(env: Any) -> Rulebook:
         float(config["collision_reward"]),
         int(config["vehicles_count"]),
     )
-    room = 1 + min(params.parked, len(env.road.network.lanes_list()) - 2)
-    return Rulebook((), params, room, spawn_worlds, judge_worlds, has_autopilot=False)
+    return Rulebook((), params, 1 + params.parked, spawn_worlds, judge_worlds, has_autopilot=False)
 
 
 @kernel()

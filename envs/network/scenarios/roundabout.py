@@ -69,7 +69,6 @@ def rulebook_of(env: Any) -> Rulebook:
     ego_lane = lane_number(network, "ser", "ses", 0)
     run = float(network.get_lane(("ser", "ses", 0)).length - 2.5) if generic else 125.0
     chosen = config["incoming_vehicle_destination"]
-    last = 3 if generic else 2
     params = Roundabout(
         reward=reward_of(config, TERMS, config["collision_reward"], config["high_speed_reward"], config["normalize_reward"]),
         ego_lane=ego_lane,
@@ -77,7 +76,7 @@ def rulebook_of(env: Any) -> Rulebook:
         ego_heading_run_m=run if generic else 140.0,
         circle=lane_number(network, "we", "sx", 0),
         entry=lane_number(network, "eer", "ees", 0),
-        destination=NOBODY if chosen is None else min(int(chosen), last),
+        destination=NOBODY if chosen is None else int(chosen),
         others=config["vehicles_count"] if generic else NOBODY,
         roads=np.asarray([road_number(network, *road) for road in GENERIC_ROADS], np.int32),
     )
