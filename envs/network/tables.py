@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from highway_env.road.lane import AbstractLane
     from highway_env.road.road import RoadNetwork
 
-BOX_SAMPLES = 400
+BOX_STEP_M = 1.0
 BOX_SLACK_M = 0.5
-"""Boxes are wider than the samples say, so that no point between two samples is lost."""
+"""Boxes of curves are wider than their samples say, so that no point between two samples is lost: an arc of 1 m bulges by less."""
 
 
 def network_of(network: RoadNetwork, destinations: Sequence[str] = (), connected: bool = False) -> Network:
@@ -171,7 +171,8 @@ def _fill_box(record: Any, lane: AbstractLane, name: str, beyond_m: float, aside
         aside_m: How far to both sides.
         wave_m: How far a sine swings; the box of the middle line holds all of its band.
     """
-    runs = np.linspace(-beyond_m, lane.length + beyond_m, BOX_SAMPLES)
+    steps = 1 if record["kind"] == STRAIGHT else int(np.ceil((lane.length + 2.0 * beyond_m) / BOX_STEP_M))
+    runs = np.linspace(-beyond_m, lane.length + beyond_m, steps + 1)
     points = np.array([lane.position(run, side) for run in runs for side in (-aside_m - wave_m, aside_m + wave_m)])
     slack = BOX_SLACK_M if record["kind"] != STRAIGHT else 1e-6
     record[f"{name}low_x_m"], record[f"{name}low_y_m"] = points.min(0) - slack
