@@ -7,6 +7,7 @@ observation, continuous actions) is served by the general ones, and another clas
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -142,3 +143,14 @@ def observed_cars(id: str, observation: Mapping[str, Any]) -> int:
     if not is_whole(count) or count < 2:
         raise ConfigError(f"{id}: observation vehicles_count is {count!r}, expected a whole number of at least 2")
     return int(count)
+
+
+def steps_until(duration_s: float, dt_s: float) -> int:
+    """How many decisions highway-env takes until its clock, a running sum of ``dt_s``, reaches the duration; 2**31 for never."""
+    if not math.isfinite(duration_s):
+        return 2**31
+    clock_s, steps = 0.0, 0
+    while clock_s < duration_s:
+        clock_s += dt_s
+        steps += 1
+    return steps

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.config import META_ACTIONS, Settings, action_names, complete_config, observed_cars, target_speeds
+from envs.config import META_ACTIONS, Settings, action_names, complete_config, observed_cars, steps_until, target_speeds
 from envs.traffic.batch import reset_worlds, step_together
 from envs.traffic.layout import CAR, EPISODE, NOBODY, OUTCOME, Rules
 from envs.traffic.observation import FEATURES
@@ -86,11 +86,7 @@ def rules_of(id: str, config: Settings, targets: tuple[float, ...], mode: str = 
 
 def horizon_steps(rules: Rules) -> int:
     """Decisions until an episode is truncated, by highway-env's own sum of floats."""
-    clock, steps = 0.0, 0
-    while clock < rules.duration_s:
-        clock += rules.decision_s
-        steps += 1
-    return steps
+    return steps_until(rules.duration_s, rules.decision_s)
 
 
 class Highways:

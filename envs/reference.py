@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from envs.arguments import resolve_device
 from envs.class_constants import in_place, pristine
+from envs.config import steps_until
 from envs.ids import checked_id
 from envs.outcome import Outcome
 from envs.reference_config import checked_config
@@ -85,7 +85,7 @@ class ReferenceWorld:
         self.policy_dt_s = 1 / self.config["policy_frequency"]
         self.substep_dt_s = 1 / self.config["simulation_frequency"]
         self.substeps_per_step = int(self.config["simulation_frequency"] // self.config["policy_frequency"])
-        self.horizon_steps = first.limit or _steps_until(self.config.get("duration", HORIZON_WITHOUT_LIMIT_S), self.policy_dt_s)
+        self.horizon_steps = first.limit or steps_until(self.config.get("duration", HORIZON_WITHOUT_LIMIT_S), self.policy_dt_s)
         self.weather = Weather.clear(num_worlds, self.device)
         self.faults = Faults.none(num_worlds, self.device)
         self._room = _room_for_actors(env, self.horizon_steps)
@@ -283,17 +283,6 @@ class ReferenceWorld:
             step=substep.to(self.device),
             action=torch.from_numpy(np.stack([episode.last_action for episode in self._episodes])).float().to(self.device),
         )
-
-
-def _steps_until(duration_s: float, dt_s: float) -> int:
-    """How many decisions highway-env takes until its clock, a running sum of ``dt_s``, reaches the duration."""
-    if not math.isfinite(duration_s):
-        return 2**31
-    time_s, steps = 0.0, 0
-    while time_s < duration_s:
-        time_s += dt_s
-        steps += 1
-    return steps
 
 
 def _room_for_actors(env: Any, horizon_steps: int) -> int:

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.config import DEFAULT_TARGET_SPEEDS_MPS, META_ACTIONS
 from envs.network.layout import BY_COMMAND, BY_TYRES, BY_WHEEL, NOBODY
 from envs.override import MOST
 from envs.reference_episode import action_names, action_width, idle_action
 from sensors.errors import ConfigError
-
-META_ACTIONS = ("LANE_LEFT", "IDLE", "LANE_RIGHT", "FASTER", "SLOWER")
-DEFAULT_TARGET_SPEEDS_MPS = (20.0, 25.0, 30.0)
 
 
 @dataclass(frozen=True)

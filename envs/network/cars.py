@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from envs.network.driving import nearest_speed
 from envs.network.geometry import closest_lane, lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, BY_IDM, NOBODY, Network, Rules
+from envs.traffic.decisions import speed_index as nearest_speed
 from envs.traffic.elementary import PI, leaf
 
 EXPONENT = 4.0

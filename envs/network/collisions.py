@@ -6,15 +6,11 @@ each car with the later cars, then with the obstacles; a later push replaces an 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from envs.network.layout import LANDMARK, OBSTACLE
-from envs.traffic.collisions import APART, OVERLAP, WILL_OVERLAP, Corners, extent, interval_distance, middle
-from envs.traffic.elementary import dot2, leaf, norm2
-
-SLACK_M = 1e-6
-"""A quick test rejects only what it rejects by this margin."""
+from envs.traffic.collisions import OVERLAP, SLACK_M, WILL_OVERLAP, Corners, separate_boxes
+from envs.traffic.elementary import leaf, norm2
 
 
 @leaf()
@@ -40,39 +36,7 @@ def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
     Returns:
         Bits OVERLAP and WILL_OVERLAP, and the shortest way out of the overlap, x and y [m].
     """
-    a_x, a_y = corners(first)
-    b_x, b_y = corners(second)
-    between_x, between_y = middle(a_x) - middle(b_x), middle(a_y) - middle(b_y)
-    sweep_x = first.speed_mps * first.cos * dt - second.speed_mps * second.cos * dt
-    sweep_y = first.speed_mps * first.sin * dt - second.speed_mps * second.sin * dt
-    overlap = will_overlap = True
-    shortest, away_x, away_y = math.inf, 0.0, 0.0
-    for side in range(8):
-        x, y = (a_x, a_y) if side < 4 else (b_x, b_y)
-        start, end = side % 4, (side + 1) % 4
-        normal_x, normal_y = -y[end] + y[start], x[end] - x[start]
-        length = norm2(normal_x, normal_y)
-        normal_x /= length
-        normal_y /= length
-        low_a, high_a = extent(a_x, a_y, normal_x, normal_y)
-        low_b, high_b = extent(b_x, b_y, normal_x, normal_y)
-        if interval_distance(low_a, high_a, low_b, high_b) > 0.0:
-            overlap = False
-        swept = dot2(normal_x, normal_y, sweep_x, sweep_y)
-        if swept < 0.0:
-            low_a += swept
-        else:
-            high_a += swept
-        distance = interval_distance(low_a, high_a, low_b, high_b)
-        if distance > 0.0:
-            will_overlap = False
-        if not overlap and not will_overlap:
-            return APART, 0.0, 0.0
-        if abs(distance) < shortest:
-            shortest = abs(distance)
-            outwards = dot2(between_x, between_y, normal_x, normal_y) > 0.0
-            away_x, away_y = (normal_x, normal_y) if outwards else (-normal_x, -normal_y)
-    return (OVERLAP if overlap else 0) + (WILL_OVERLAP if will_overlap else 0), shortest * away_x, shortest * away_y
+    return separate_boxes(first, second, corners(first), corners(second), dt)
 
 
 @leaf()

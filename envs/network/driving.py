@@ -15,6 +15,7 @@ from envs.network.geometry import frame_of, is_reachable, lane_heading
 from envs.network.layout import BY_COMMAND, BY_IDM, FASTER, LANE_LEFT, LANE_RIGHT, NOBODY, OBSTACLE, SLOWER, Network
 from envs.network.neighbours import neighbours_on
 from envs.network.routes import follow_road, road_ahead, wanted_lane
+from envs.traffic.decisions import speed_index
 from envs.traffic.elementary import PI, clip, dot2, leaf, not_zero, wrap_to_pi
 from envs.traffic.physics import speed_tracking
 
@@ -177,18 +178,10 @@ def decide(cars: Any, vehicles: int, room: int, network: Network) -> None:
 
 
 @leaf()
-def nearest_speed(speed: float, targets: Any) -> int:
-    """Which of the set speeds is nearest; they are taken as evenly spaced (MDPVehicle.speed_to_index)."""
-    last = len(targets) - 1
-    share = (speed - targets[0]) / (targets[last] - targets[0])
-    return int(clip(round(share * last), 0.0, float(last)))
-
-
-@leaf()
 def take_command(network: Network, car: Any, action: int, targets: Any) -> None:
     """Apply a meta-action: a step of the set speed from the present speed, or a lane to the side (MDPVehicle.act)."""
     if action == FASTER or action == SLOWER:
-        index = nearest_speed(car.speed_mps, targets) + (1 if action == FASTER else -1)
+        index = speed_index(car.speed_mps, targets) + (1 if action == FASTER else -1)
         car.speed_index = min(max(index, 0), len(targets) - 1)
         car.target_speed_mps = targets[car.speed_index]
     follow_road(network, car)

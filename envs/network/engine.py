@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.class_constants import in_place, pristine
+from envs.config import IDM_VEHICLE, steps_until
 from envs.engine import Decision, Hands, NotNative, Observations, Stepped
 from envs.network.actions import Actions
 from envs.network.batch import hand_out, step_share, take_wheels
@@ -30,7 +31,6 @@ from envs.traffic.team import over_threads
 from sensors.errors import ConfigError
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
-IDM_VEHICLE = "highway_env.vehicle.behavior.IDMVehicle"
 WORTH_SHARING = 1000
 """Substeps of cars, some 0.4 us each, that are done sooner by several threads."""
 RECORDING_S = 30.0
@@ -80,7 +80,7 @@ class NetworkEngine:
         self.action_space, self.observation_space = env.action_space, env.observation_space
         self.decision_s, self.substep_s = float(self._rules.decision_s), float(self._rules.substep_s)
         self.substeps = int(self._rules.substeps)
-        self.horizon_steps = limit or _steps_until(float(env.config.get("duration", RECORDING_S)), self.decision_s)
+        self.horizon_steps = limit or steps_until(float(env.config.get("duration", RECORDING_S)), self.decision_s)
         self.has_autopilot = self._rulebook.has_autopilot
         self.may_grow = self._rulebook.after is not None
         self._keeps = self._rulebook.keeps_observation or self._observer.draws
@@ -325,12 +325,3 @@ def _rules_of(env: Any, book: Rulebook, actions: Actions, destinations: tuple[st
     for name, value in values.items():
         rules[name] = value
     return rules
-
-
-def _steps_until(duration_s: float, dt_s: float) -> int:
-    """Decisions until highway-env's clock, a running sum of ``dt_s``, reaches the duration."""
-    clock, steps = 0.0, 0
-    while clock < duration_s:
-        clock += dt_s
-        steps += 1
-    return steps

@@ -56,19 +56,21 @@ def middle(values: Corners) -> float:
 
 
 @leaf()
-def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
-    """Test two cars by separating axes.
+def separate_boxes(first: Any, second: Any, a: tuple[Corners, Corners], b: tuple[Corners, Corners], dt: float) -> tuple[int, float, float]:
+    """Test two boxes of any size by separating axes.
 
     Args:
         first: Record of a car.
-        second: Record of another.
+        second: Record of another, or of an obstacle.
+        a: Corners of the first in turn, their x and their y [m].
+        b: Those of the second.
         dt: How far ahead to look at constant velocity [s].
 
     Returns:
         Bits OVERLAP and WILL_OVERLAP, and the shortest way out of the overlap, x and y [m].
     """
-    a_x, a_y = corners(first)
-    b_x, b_y = corners(second)
+    a_x, a_y = a
+    b_x, b_y = b
     between_x, between_y = middle(a_x) - middle(b_x), middle(a_y) - middle(b_y)
     sweep_x = first.speed_mps * first.cos * dt - second.speed_mps * second.cos * dt
     sweep_y = first.speed_mps * first.sin * dt - second.speed_mps * second.sin * dt
@@ -100,6 +102,21 @@ def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
             outwards = dot2(between_x, between_y, normal_x, normal_y) > 0.0
             away_x, away_y = (normal_x, normal_y) if outwards else (-normal_x, -normal_y)
     return (OVERLAP if overlap else 0) + (WILL_OVERLAP if will_overlap else 0), shortest * away_x, shortest * away_y
+
+
+@leaf()
+def separate(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
+    """Test two cars by separating axes.
+
+    Args:
+        first: Record of a car.
+        second: Record of another.
+        dt: How far ahead to look at constant velocity [s].
+
+    Returns:
+        Bits OVERLAP and WILL_OVERLAP, and the shortest way out of the overlap, x and y [m].
+    """
+    return separate_boxes(first, second, corners(first), corners(second), dt)
 
 
 @leaf()

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.network.driving import lane_gap, nearest_speed
+from envs.network.driving import lane_gap
 from envs.network.layout import BY_IDM, NOBODY, Network
 from envs.network.observations.observer import Observer
+from envs.traffic.decisions import speed_index as nearest_speed
 from envs.traffic.elementary import dot2, leaf, not_zero
 from sensors.errors import ConfigError
 from sensors.jit import kernel

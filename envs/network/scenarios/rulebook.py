@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.network.driving import nearest_speed
 from envs.network.geometry import is_on
 from envs.network.layout import BY_COMMAND, LANE_LEFT, LANE_RIGHT, Network, Rules
+from envs.traffic.decisions import speed_index as nearest_speed
 from envs.traffic.elementary import clip, leaf
 
 Kernel = Callable[..., None]
