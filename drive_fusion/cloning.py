@@ -21,7 +21,8 @@ from envs.recording import Recording
 from envs.seeds import uniform
 from sensors.errors import ConfigError
 from sensors.frames import Frames
-from sensors.rig import Rig, rig_named
+from sensors.presets import rig_named
+from sensors.rig import Rig
 from sensors.scene import Light, Scene
 
 SPEED_STEP_MPS = 1.5

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from drive_fusion.bev import BevGrid, as_map, splat_max, splat_sum
 from envs.observation import EGO_SCALES, RADAR_SCALES
+from sensors.camera.config import Camera
 from sensors.frames import EGO_FEATURES, RADAR_FEATURES
-from sensors.rig import Camera, Lidar, Radar
+from sensors.lidar.config import Lidar
+from sensors.radar.config import Radar
 
 STRIDE_PX = 8
 CENTRE_PX = 2.0

@@ -21,7 +21,8 @@ from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
 from envs.scores import EpisodeScores, ScoreConstants, has_autopilot, idm_progress
 from envs.world import World
 from sensors.errors import ConfigError
-from sensors.rig import Rig, rig_named
+from sensors.presets import rig_named
+from sensors.rig import Rig
 from sensors.scene import Scene
 
 Floats = NDArray[np.float64]

@@ -14,7 +14,8 @@ from drive_fusion.bev import BevGrid
 from drive_fusion.encoders import CameraEncoder, EgoEncoder, LidarEncoder, RadarEncoder, ego_speed_mps
 from drive_fusion.fusion import Missing, Spatial, spatial_fusion
 from sensors.errors import ConfigError, unknown_name
-from sensors.rig import Rig, rig_named
+from sensors.presets import rig_named
+from sensors.rig import Rig
 
 
 @dataclass(frozen=True)

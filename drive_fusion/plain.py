@@ -21,8 +21,12 @@ from torch import Tensor, nn, optim
 
 from drive_fusion.bev import BevGrid
 from drive_fusion.extractor import FusedExtractor, ModelSize
+from sensors.camera.config import Camera
 from sensors.errors import DriveFusionError
-from sensors.rig import Camera, Lidar, Mount, Radar, Rig
+from sensors.lidar.config import Lidar
+from sensors.mount import Mount
+from sensors.radar.config import Radar
+from sensors.rig import Rig
 
 TAG = "$"
 _OBJECT_FIELDS: dict[type, tuple[str, ...]] = {

@@ -20,7 +20,8 @@ from envs.observation import pack
 from sensors.device import device_named
 from sensors.errors import ConfigError, unknown_name
 from sensors.frames import Frames
-from sensors.rig import Rig, rig_named
+from sensors.presets import rig_named
+from sensors.rig import Rig
 from sensors.scene import Scene
 
 SCRIPTED = (*DRIVERS, "rule")

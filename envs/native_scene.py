@@ -11,8 +11,10 @@ from torch import Tensor
 
 from envs.traffic.batch import hand_out
 from envs.traffic.layout import LENGTH_M, WIDTH_M
+from sensors.faults import Faults
 from sensors.road import RoadMap
-from sensors.scene import VEHICLE_HEIGHT_M, Faults, Kind, Scene, Weather, lights_of
+from sensors.scene import VEHICLE_HEIGHT_M, Kind, Scene, lights_of
+from sensors.weather import Weather
 
 
 class View:

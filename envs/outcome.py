@@ -8,7 +8,8 @@ from typing import Self
 
 from torch import Tensor
 
-from sensors.scene import Batch, Scene
+from sensors.batch import Batch
+from sensors.scene import Scene
 
 
 @dataclass(frozen=True)

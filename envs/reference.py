@@ -22,8 +22,10 @@ from envs.reference_episode import COLUMNS, CRASHED, KIND, LANE_CHANGE, Episode,
 from envs.road_maps import road_map_of
 from envs.seeds import following_seed
 from sensors.errors import ConfigError
+from sensors.faults import Faults
 from sensors.road import Floats
-from sensors.scene import VEHICLE_HEIGHT_M, Faults, Scene, Weather, lights_of
+from sensors.scene import VEHICLE_HEIGHT_M, Scene, lights_of
+from sensors.weather import Weather
 
 HORIZON_WITHOUT_LIMIT_S = 30.0
 """Length of a recording where highway-env sets no limit (merge ends at x > 370 m, which even 20 m/s reaches in 17 s)."""

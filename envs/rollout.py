@@ -12,7 +12,8 @@ from torch import Tensor
 from envs.drivers import Driver
 from envs.outcome import Outcome
 from envs.recording import Recording, assemble
-from sensors.rig import Rig, rig_named
+from sensors.presets import rig_named
+from sensors.rig import Rig
 
 
 def record(

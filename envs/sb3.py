@@ -18,8 +18,10 @@ from envs.seeds import train_seeds
 from envs.sense import Senses
 from envs.world import World
 from sensors.errors import ConfigError
+from sensors.faults import Faults
 from sensors.rig import Rig
-from sensors.scene import Faults, Scene, Weather
+from sensors.scene import Scene
+from sensors.weather import Weather
 
 Indices = int | Iterable[int] | None
 

@@ -23,8 +23,10 @@ from fsspec.implementations.local import LocalFileSystem
 from torch import Tensor
 
 from sensors.errors import ConfigError, DriveFusionError
+from sensors.faults import Faults
 from sensors.road import Pieces, RoadMap
-from sensors.scene import Faults, Scene, Weather
+from sensors.scene import Scene
+from sensors.weather import Weather
 
 METADATA_KEY = b"drive_fusion"
 NESTED = {"weather": Weather, "faults": Faults}

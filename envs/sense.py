@@ -8,7 +8,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from envs.observation import observation_space, own_observation_space, pack
-from sensors.rig import Rig, rig_named
+from sensors.presets import rig_named
+from sensors.rig import Rig
 from sensors.scene import Scene
 
 

@@ -25,7 +25,9 @@ from envs.override import Drivers, hands_of
 from envs.scenario import Scenario, scenario_named
 from envs.world_state import WorldState, check_state
 from sensors.errors import ConfigError, unknown_name
-from sensors.scene import Faults, Scene, Weather, lights_of
+from sensors.faults import Faults
+from sensors.scene import Scene, lights_of
+from sensors.weather import Weather
 
 __all__ = ["FastStep", "Outcome", "World", "WorldState"]
 

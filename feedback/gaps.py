@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sensors.batch import Batch
 from sensors.road import RoadMap
-from sensors.scene import Batch, Scene
+from sensors.scene import Scene
 
 FAR_M = 100.0
 """A gap to nobody, and the largest gap told."""

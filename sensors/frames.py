@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from torch import Tensor
 
-from sensors.scene import Batch
+from sensors.batch import Batch
 
 RADAR_FEATURES = ("range_m", "azimuth_rad", "elevation_rad", "doppler_mps", "rcs_dbsm", "snr_db")
 EGO_FEATURES = ("speed_mps", "yaw_rate_radps", "acceleration_long_mps2", "acceleration_lat_mps2")

@@ -14,8 +14,8 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sensors.faults import Modality
 from sensors.jit import kernel
-from sensors.scene import Modality
 
 u4, i4, f4, u8 = np.uint32, np.int32, np.float32, np.uint64
 

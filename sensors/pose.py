@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensors.jit import kernel
-from sensors.rig import Mount
+from sensors.mount import Mount
 from sensors.scene import Scene
 
 Floats = NDArray[np.float64]

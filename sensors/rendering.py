@@ -10,13 +10,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from sensors.camera import render_camera
+from sensors.camera.render import render_camera
 from sensors.errors import ConfigError, SensorFault
+from sensors.faults import FaultKind, Modality
 from sensors.frames import CameraFrames, EgoFrames, Frames, LidarFrames, RadarFrames
-from sensors.lidar import render_lidar
-from sensors.radar import render_radar
-from sensors.rig import Rig, rig_named
-from sensors.scene import FaultKind, Modality, Scene
+from sensors.lidar.render import render_lidar
+from sensors.presets import rig_named
+from sensors.radar.render import render_radar
+from sensors.rig import Rig
+from sensors.scene import Scene
 
 MAX_ACTORS = 32_767
 """Frames name actors by int16."""

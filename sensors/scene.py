@@ -6,16 +6,17 @@ the centre of its footprint on the ground; its box rises from z = 0 to its heigh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
-from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from sensors.batch import Batch
 from sensors.errors import ConfigError
+from sensors.faults import Faults
 from sensors.road import RoadMap
+from sensors.weather import Weather
 
 BRAKE_LIGHT_MPS2 = -0.4
 VEHICLE_HEIGHT_M = 1.5
@@ -35,121 +36,6 @@ class Light(IntFlag):
     BRAKE = 1
     LEFT = 2
     RIGHT = 4
-
-
-class Modality(IntEnum):
-    """The kinds of sensor, in the order in which masks and ages list them."""
-
-    CAMERA = 0
-    LIDAR = 1
-    RADAR = 2
-
-
-class FaultKind(IntEnum):
-    """What is wrong with a sensor."""
-
-    NONE = 0
-    DEAD = 1
-
-
-class Batch:
-    """A frozen dataclass of tensors whose first dimension is the world."""
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """Apply a function to every tensor that has a world dimension; nested batches too, shared objects not."""
-        changed: dict[str, Any] = {}
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor):
-                changed[field.name] = function(value)
-            elif isinstance(value, Batch):
-                changed[field.name] = value.map(function)
-        return replace(self, **changed)  # type: ignore[type-var]
-
-    def select(self, worlds: Tensor | slice | Sequence[int]) -> Self:
-        """Take some worlds: indices (N,), a mask (B,), or a slice; the dimension stays."""
-        index = worlds if isinstance(worlds, (Tensor, slice)) else torch.as_tensor(worlds)
-        return self.map(lambda tensor: tensor[index])
-
-    def to(self, device: str | torch.device) -> Self:
-        """Move to a device."""
-        return self.map(lambda tensor: tensor.to(device))
-
-    def clone(self) -> Self:
-        """Copy every tensor, so that a world that goes on cannot change what was kept."""
-        return self.map(Tensor.clone)
-
-    def merge(self, other: Self, where: Tensor) -> Self:
-        """Take worlds from ``other`` where the mask (B,) is set, from here elsewhere."""
-        changed: dict[str, Any] = {}
-        for field in fields(self):  # type: ignore[arg-type]
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if isinstance(mine, Tensor):
-                mask = where.reshape(-1, *[1] * (mine.ndim - 1))
-                changed[field.name] = torch.where(mask, theirs, mine)
-            elif isinstance(mine, Batch):
-                changed[field.name] = mine.merge(theirs, where)
-        return replace(self, **changed)  # type: ignore[type-var]
-
-    @classmethod
-    def cat(cls, batches: Sequence[Self]) -> Self:
-        """Join batches along the world dimension; shared objects (the road) are the first one's."""
-        first = batches[0]
-        changed: dict[str, Any] = {}
-        for field in fields(first):  # type: ignore[arg-type]
-            value = getattr(first, field.name)
-            if isinstance(value, Tensor):
-                changed[field.name] = torch.cat([getattr(batch, field.name) for batch in batches])
-            elif isinstance(value, Batch):
-                changed[field.name] = type(value).cat([getattr(batch, field.name) for batch in batches])
-        return replace(first, **changed)  # type: ignore[type-var]
-
-
-@dataclass(frozen=True)
-class Weather(Batch):
-    """Light and air, one value a world, each (B,) float32."""
-
-    sun_elevation_rad: Tensor
-    sun_azimuth_rad: Tensor
-    visibility_m: Tensor
-    """Distance at which contrast falls to 2 % (Koschmieder: exp(-3.912 d / V))."""
-
-    @classmethod
-    def clear(cls, num_worlds: int, device: str | torch.device = "cpu") -> Weather:
-        """A bright day: sun at 50 degrees, 20 km visibility."""
-
-        def full(value: float) -> Tensor:
-            return torch.full((num_worlds,), value, dtype=torch.float32, device=device)
-
-        return cls(full(0.87), full(0.6), full(20_000.0))
-
-
-@dataclass(frozen=True)
-class Faults(Batch):
-    """Up to F faults a world; entry f of world b acts while ``start_step <= step < end_step``. All (B, F) int64."""
-
-    kind: Tensor
-    modality: Tensor
-    index: Tensor
-    """Which sensor of that modality in the rig; -1 is all of them."""
-    severity: Tensor
-    start_step: Tensor
-    end_step: Tensor
-
-    @classmethod
-    def none(cls, num_worlds: int, device: str | torch.device = "cpu") -> Faults:
-        """No fault at all: F = 0."""
-        empty = torch.zeros((num_worlds, 0), dtype=torch.int64, device=device)
-        return cls(empty, empty, empty, empty, empty, empty)
-
-    @classmethod
-    def dead(cls, num_worlds: int, modality: Modality, index: int = -1, device: str | torch.device = "cpu") -> Faults:
-        """One sensor (or all of a modality) dead for the whole episode, in every world."""
-
-        def full(value: int) -> Tensor:
-            return torch.full((num_worlds, 1), value, dtype=torch.int64, device=device)
-
-        return cls(full(FaultKind.DEAD), full(modality), full(index), full(1), full(0), full(2**31))
 
 
 @dataclass(frozen=True)

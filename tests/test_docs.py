@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from envs.ids import SINGLE_AGENT_IDS
-from sensors.rig import RIGS
+from sensors.presets import RIGS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sensors.rig import Lidar
+    from sensors.lidar.config import Lidar
     from sensors.scene import Scene
 
 
@@ -95,8 +95,10 @@ def highway_scene(worlds: int, actors: int, seed: int = 0) -> Scene:
     import numpy as np
     import torch
 
+    from sensors.faults import Faults
     from sensors.road import Lane, Line, RoadMap, chain
-    from sensors.scene import Faults, Scene, Weather
+    from sensors.scene import Scene
+    from sensors.weather import Weather
 
     generator = np.random.default_rng(seed)
     shape = (worlds, actors + 1)
@@ -139,8 +141,9 @@ def _lidar(config: SensorBench) -> dict[str, float]:
     """One thread: rays with and without noise, and the peer on the same meshes and rays."""
     import numpy as np
 
-    from sensors.lidar import render_lidar
-    from sensors.rig import Lidar, Mount
+    from sensors.lidar.config import Lidar
+    from sensors.lidar.render import render_lidar
+    from sensors.mount import Mount
 
     scene = highway_scene(config.lidar_worlds, config.actors)
     elevations = tuple(np.radians(np.linspace(-25.0, 10.0, config.beams)).tolist()) if config.beams > 1 else (0.0,)
@@ -194,10 +197,10 @@ def _open3d_s(scene: Scene, lidar: Lidar, config: SensorBench) -> float:
 
 def _camera_and_radar(config: SensorBench) -> dict[str, float]:
     """One thread: the camera of the preview rig, and the chosen rig's senses one by one."""
-    from sensors.camera import render_camera
-    from sensors.lidar import render_lidar
-    from sensors.radar import render_radar
-    from sensors.rig import RIGS, rig_named
+    from sensors.camera.render import render_camera
+    from sensors.lidar.render import render_lidar
+    from sensors.presets import RIGS, rig_named
+    from sensors.radar.render import render_radar
 
     figures = {}
     large, rig = highway_scene(config.camera_worlds, config.actors), rig_named(config.rig)

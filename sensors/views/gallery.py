@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from sensors.faults import Faults
 from sensors.rig import Rig
 from sensors.road import Lane, Line, RoadMap, chain
-from sensors.scene import Faults, Kind, Light, Scene, Weather
+from sensors.scene import Kind, Light, Scene
 from sensors.views.preview import PreviewSize, compose
+from sensors.weather import Weather
 
 CARS = (
     # ahead of the ego [m], lane from the left, heading [rad], speed [m/s], lights, crashed

@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sensors.errors import ConfigError
 from sensors.frames import Frames
+from sensors.presets import rig_named
 from sensors.rendering import render
-from sensors.rig import Rig, rig_named
+from sensors.rig import Rig
 from sensors.scene import Scene
 from sensors.views.birds_eye import BirdsEye, draw_birds_eye
 

@@ -13,8 +13,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from envs.road_maps import straight_highway
-from sensors.rig import RIGS, Rig
-from sensors.scene import Faults, Scene, Weather
+from sensors.faults import Faults
+from sensors.presets import RIGS
+from sensors.rig import Rig
+from sensors.scene import Scene
+from sensors.weather import Weather
 
 ACTIONS = 5
 

@@ -22,7 +22,7 @@ from torch import nn
 
 from drive_fusion.checkpoint import MANIFEST, CheckpointError, read_checkpoint, write_checkpoint
 from drive_fusion.plain import PlainDataError, decode, encode
-from sensors.rig import RIGS
+from sensors.presets import RIGS
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

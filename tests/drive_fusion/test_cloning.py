@@ -14,7 +14,8 @@ from envs.rollout import record
 from envs.seeds import seed_set
 from envs.world import World
 from sensors.errors import ConfigError
-from sensors.rig import Radar, Rig
+from sensors.radar.config import Radar
+from sensors.rig import Rig
 from sensors.scene import Light, Scene
 
 ID = "highway-fast-v0"

@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from drive_fusion.bev import BevGrid, splat_max, splat_sum
 from drive_fusion.encoders import LidarEncoder, RadarEncoder, beam_directions, depth_bins_m, lift_cells
 from drive_fusion.extractor import FusedExtractor, ModelSize
+from sensors.camera.config import Camera
 from sensors.errors import ConfigError
-from sensors.rig import RIGS, Camera, Lidar, Mount, Radar, Rig
+from sensors.lidar.config import Lidar
+from sensors.mount import Mount
+from sensors.presets import RIGS
+from sensors.radar.config import Radar
+from sensors.rig import Rig
 
 GRID = BevGrid()
 

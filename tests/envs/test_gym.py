@@ -18,7 +18,9 @@ from envs.gym import DrivingEnv
 from envs.ids import SINGLE_AGENT_IDS
 from envs.observation import LARGEST
 from sensors.errors import ConfigError
-from sensors.rig import Lidar, Radar, Rig
+from sensors.lidar.config import Lidar
+from sensors.radar.config import Radar
+from sensors.rig import Rig
 
 OUT_OF_DATE = "ignore:.*is out of date:DeprecationWarning"  # gymnasium's, at ids that highway-env has a newer version of
 SMALL = Rig("small", lidars=(Lidar("lidar_top", elevations_rad=(-0.1, 0.0), columns=16),), radars=(Radar("radar_front", detections=8),))

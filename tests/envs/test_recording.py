@@ -15,7 +15,8 @@ from envs.reference import ReferenceWorld
 from envs.rollout import record
 from envs.scene_table import METADATA_KEY, RecordingError, read_table, road_as_json, road_from_json, write_table
 from envs.world import World
-from sensors.scene import Faults, Modality, Weather
+from sensors.faults import Faults, Modality
+from sensors.weather import Weather
 
 
 def recorded(id="u-turn-v0", driver="random", dtype=torch.float32, seeds=(3, 4), world=ReferenceWorld, **config):

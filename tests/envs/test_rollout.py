@@ -9,7 +9,9 @@ from envs.drivers import driver_named
 from envs.reference import ReferenceWorld
 from envs.rollout import record
 from envs.world import World
-from sensors.rig import RIGS, Lidar, Rig
+from sensors.lidar.config import Lidar
+from sensors.presets import RIGS
+from sensors.rig import Rig
 
 LIDAR = Rig("lidar only", lidars=(Lidar("lidar_top", elevations_rad=(-0.1, 0.0), columns=8),))
 

@@ -11,9 +11,11 @@ from envs.sb3 import make_sb3_vec
 from envs.seeds import train_seeds
 from envs.world import World
 from sensors.errors import ConfigError, SensorFault
+from sensors.faults import Faults, Modality
+from sensors.lidar.config import Lidar
+from sensors.radar.config import Radar
 from sensors.rendering import render
-from sensors.rig import Lidar, Radar, Rig
-from sensors.scene import Faults, Modality
+from sensors.rig import Rig
 
 SMALL = Rig(
     "small",

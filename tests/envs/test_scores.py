@@ -17,8 +17,10 @@ from envs.road_maps import straight_highway
 from envs.scores import EpisodeScores
 from envs.scores.boxes import boxes_overlap
 from sensors.errors import ConfigError
+from sensors.faults import Faults
 from sensors.road import Lane, Line, RoadMap, chain
-from sensors.scene import Faults, Kind, Scene, Weather
+from sensors.scene import Kind, Scene
+from sensors.weather import Weather
 
 ROAD = straight_highway(4)
 DT_S = 0.2

@@ -15,7 +15,8 @@ from envs.vector import DrivingVectorEnv
 from envs.vector_parts import joined_states
 from envs.world import FastStep, World
 from sensors.errors import ConfigError
-from sensors.rig import Lidar, Rig
+from sensors.lidar.config import Lidar
+from sensors.rig import Rig
 
 SMALL = Rig("small", lidars=(Lidar("lidar_top", elevations_rad=(-0.1, 0.0), columns=16),))
 FAST, WORLDS = "highway-fast-v0", 3

@@ -3,7 +3,9 @@
 import torch
 
 from envs import ReferenceWorld, World
-from sensors.scene import Faults, Kind, Light, Modality, Weather
+from sensors.faults import Faults, Modality
+from sensors.scene import Kind, Light
+from sensors.weather import Weather
 
 FAST = "highway-fast-v0"
 

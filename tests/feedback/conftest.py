@@ -14,8 +14,10 @@ from envs.recording import Recording
 from envs.rollout import record
 from envs.world import World
 from feedback.store import ClipRow, Store
+from sensors.faults import Faults
 from sensors.road import Lane, Line, RoadMap, chain
-from sensors.scene import Faults, Scene, Weather
+from sensors.scene import Scene
+from sensors.weather import Weather
 
 
 def clip_row(number: int, **changes: object) -> ClipRow:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from sensors.faults import Faults
 from sensors.road import RoadMap
-from sensors.scene import Faults, Kind, Scene, Weather
+from sensors.scene import Kind, Scene
+from sensors.weather import Weather
 
 
 def _scene(

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from sensors.camera import ego_T_camera, render_camera
-from sensors.camera_light import KOSCHMIEDER, radiance_of
+from sensors.camera.config import Camera
+from sensors.camera.light import KOSCHMIEDER, radiance_of
+from sensors.camera.render import ego_T_camera, render_camera
 from sensors.errors import ConfigError
 from sensors.frames import Semantic
-from sensors.rig import RIGS, Camera, Mount
+from sensors.mount import Mount
+from sensors.presets import RIGS
 from sensors.road import DASH_M, DASH_PERIOD_M, PAINT_WIDTH_M, Lane, Line, RoadMap, chain
-from sensors.scene import Kind, Weather
+from sensors.scene import Kind
 from sensors.vehicle_shape import triangles
+from sensors.weather import Weather
 
 TOLERANCE_M, FARTHEST_M, SILHOUETTES = 1e-3, 150.0, 2e-4
 MOUNTS = (

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from sensors.lidar import GROUND_REFLECTIVITY, KOSCHMIEDER, REFLECTIVITY, THRESHOLD_REFLECTIVITY, render_lidar
-from sensors.lidar_rays import DROP_SHARE, INTENSITY_RANGE_M
-from sensors.rig import RIGS, Lidar, Mount
+from sensors.lidar.config import Lidar
+from sensors.lidar.rays import DROP_SHARE, INTENSITY_RANGE_M
+from sensors.lidar.render import GROUND_REFLECTIVITY, KOSCHMIEDER, REFLECTIVITY, THRESHOLD_REFLECTIVITY, render_lidar
+from sensors.mount import Mount
+from sensors.presets import RIGS
 from sensors.scene import Kind
 from sensors.vehicle_shape import triangles
 

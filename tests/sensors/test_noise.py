@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from sensors.faults import Modality
 from sensors.jit import kernel
 from sensors.noise import exp_fast, gaussian, hash2, log_fast, sensor_number, uniform, world_key, world_keys
-from sensors.scene import Modality
 
 N = 1 << 20
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from sensors.frames import RADAR_FEATURES
-from sensors.radar import AZIMUTH_CELL_RAD, DOPPLER_CELL_MPS, FALSE_ALARM_RATE, RANGE_CELL_M, mean_false_alarms, render_radar
-from sensors.radar_targets import BUMPER_M, CLASS_DB, PEAK_DBSM, SNR_AT_1M_DB
-from sensors.rig import Mount, Radar
+from sensors.mount import Mount
+from sensors.radar.config import Radar
+from sensors.radar.render import AZIMUTH_CELL_RAD, DOPPLER_CELL_MPS, FALSE_ALARM_RATE, RANGE_CELL_M, mean_false_alarms, render_radar
+from sensors.radar.targets import BUMPER_M, CLASS_DB, PEAK_DBSM, SNR_AT_1M_DB
 from sensors.scene import Kind
 
 RANGE, AZIMUTH, ELEVATION, DOPPLER, RCS, SNR = range(len(RADAR_FEATURES))

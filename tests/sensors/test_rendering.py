@@ -8,10 +8,14 @@ import torch
 
 import sensors
 from sensors.errors import ConfigError, SensorFault
+from sensors.faults import FaultKind, Faults, Modality
 from sensors.frames import Frames
+from sensors.lidar.config import Lidar
+from sensors.mount import Mount
+from sensors.presets import RIGS
+from sensors.radar.config import Radar
 from sensors.rendering import dead_sensors, render
-from sensors.rig import RIGS, Lidar, Mount, Radar, Rig
-from sensors.scene import FaultKind, Faults, Modality
+from sensors.rig import Rig
 
 SENSES = ("camera", "lidar", "radar")
 NO_CAMERA = Rig("no_camera", lidars=RIGS["micro"].lidars, radars=RIGS["micro"].radars)

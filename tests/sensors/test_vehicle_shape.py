@@ -6,9 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sensors.faults import Faults
 from sensors.road import RoadMap
-from sensors.scene import Faults, Kind, Scene, Weather
+from sensors.scene import Kind, Scene
 from sensors.vehicle_shape import FACE_FRONT, FACE_LEFT, FACE_REAR, FACE_RIGHT, TOP, corners_of, parts_of, ray_part, triangles
+from sensors.weather import Weather
 
 SIZES = st.tuples(st.floats(1, 20), st.floats(0.5, 4), st.floats(0.5, 5))
 

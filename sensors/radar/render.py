@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sensors.faults import Modality
 from sensors.frames import RadarFrames
 from sensors.jit import kernel
 from sensors.launch import over_worlds
 from sensors.noise import gaussian, hash2, sensor_number, uniform, world_key
 from sensors.pose import SceneArrays, mounts_of, scene_arrays
-from sensors.radar_targets import (
+from sensors.radar.config import Radar
+from sensors.radar.targets import (
     AZIMUTH,
     DOPPLER,
     ELEVATION,
@@ -41,8 +43,7 @@ from sensors.radar_targets import (
     find_scatterers,
     make_targets,
 )
-from sensors.rig import Radar
-from sensors.scene import Modality, Scene
+from sensors.scene import Scene
 
 u4 = np.uint32
 

@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
-from sensors.camera_backdrop import sky_colour
-from sensors.camera_geometry import (
+from sensors.camera.backdrop import sky_colour
+from sensors.camera.geometry import (
     BODY_B,
     BODY_G,
     BODY_R,
@@ -29,7 +29,7 @@ from sensors.camera_geometry import (
     UNIT_REAR,
     UNIT_SIDE,
 )
-from sensors.camera_light import AMBIENT_B, AMBIENT_G, AMBIENT_R, SUN_B, SUN_G, SUN_R, SUN_X, SUN_Y, SUN_Z
+from sensors.camera.light import AMBIENT_B, AMBIENT_G, AMBIENT_R, SUN_B, SUN_G, SUN_R, SUN_X, SUN_Y, SUN_Z
 from sensors.ground import FAST, NEXT, band, clamp01, floor
 from sensors.jit import kernel
 from sensors.scene import Kind, Light

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from sensors.camera_backdrop import DEPTH, FAR, LINE, RING
-from sensors.camera_geometry import (
+from sensors.camera.backdrop import DEPTH, FAR, LINE, RING
+from sensors.camera.geometry import (
     AT_COS,
     AT_HEIGHT,
     AT_KIND,
@@ -35,7 +35,7 @@ from sensors.camera_geometry import (
     ray_in,
     row_rays,
 )
-from sensors.camera_light import EXPOSURE, EXTINCTION, HAZE_HEIGHT_M, HORIZON_B, HORIZON_G, HORIZON_R, tone
+from sensors.camera.light import EXPOSURE, EXTINCTION, HAZE_HEIGHT_M, HORIZON_B, HORIZON_G, HORIZON_R, tone
 from sensors.ground import FAST, NEXT, STRIDE
 from sensors.jit import kernel
 from sensors.noise import exp_fast, hash2
@@ -148,7 +148,7 @@ def smooth_row(view, v, hulls, who, count, candidates, marks, s):  # type: ignor
     """Mix the pixels of a row where parts meet, each once.
 
     Args:
-        view: As in ``camera_geometry``.
+        view: As in ``sensors.camera.geometry``.
         v: The row; rows v - 1 to v + 1 are in the ring, each at its number modulo 3.
         hulls: As from ``find_hulls``.
         who: The same.

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sensors.camera_backdrop import (
+from sensors.camera.backdrop import (
     DEPTH,
     FAR,
     GROUND_FAR_M,
@@ -19,8 +19,8 @@ from sensors.camera_backdrop import (
     ground_points,
     sky_numbers,
 )
-from sensors.camera_finish import MOST_OVERLAPS, copy_row, develop_row, find_glows, glow_row, haze_row, smooth_row
-from sensors.camera_geometry import (
+from sensors.camera.finish import MOST_OVERLAPS, copy_row, develop_row, find_glows, glow_row, haze_row, smooth_row
+from sensors.camera.geometry import (
     ACTOR_NUMBERS,
     FOCAL,
     HULL_NUMBERS,
@@ -46,8 +46,8 @@ from sensors.camera_geometry import (
     row_rays,
     shade_row,
 )
-from sensors.camera_light import SUN_X, SUN_Y, SUN_Z
-from sensors.camera_vehicle import vehicle_pixel
+from sensors.camera.light import SUN_X, SUN_Y, SUN_Z
+from sensors.camera.vehicle import vehicle_pixel
 from sensors.frames import Semantic
 from sensors.ground import STRIDE, ground_row, place_in_grid
 from sensors.jit import kernel

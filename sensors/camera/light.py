@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sensors.ground import FAST
 from sensors.jit import kernel
-from sensors.scene import Weather
+from sensors.weather import Weather
 
 f4 = np.float32
 KOSCHMIEDER = 3.912

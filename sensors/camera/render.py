@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sensors.camera_backdrop import grain_table
-from sensors.camera_frame import render_worlds
-from sensors.camera_light import light_table
+from sensors.camera.backdrop import grain_table
+from sensors.camera.config import Camera
+from sensors.camera.frame import render_worlds
+from sensors.camera.light import light_table
 from sensors.errors import ConfigError
+from sensors.faults import Modality
 from sensors.frames import CameraFrames
 from sensors.ground import MAX_WIDTH
 from sensors.launch import over_worlds
@@ -24,8 +26,7 @@ from sensors.livery import body_colours
 from sensors.noise import sensor_number, world_keys
 from sensors.paint import grid_of
 from sensors.pose import doubles
-from sensors.rig import Camera
-from sensors.scene import Modality, Scene
+from sensors.scene import Scene
 
 SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """A camera's right, down and forward, as columns in its mount's frame (x forward, y left, z up)."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.camera_light import (
+from sensors.camera.light import (
     AMBIENT_B,
     AMBIENT_G,
     AMBIENT_R,

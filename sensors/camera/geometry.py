@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from sensors.camera_backdrop import DEPTH, FAR
+from sensors.camera.backdrop import DEPTH, FAR
 from sensors.ground import FAST, SKYLIT, STRIDE, SUNLIT, X, Y
 from sensors.jit import kernel
 from sensors.vehicle_shape import (

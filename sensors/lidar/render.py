@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sensors.faults import Modality
 from sensors.frames import LidarFrames
 from sensors.jit import kernel
 from sensors.launch import over_worlds
-from sensors.lidar_rays import (
+from sensors.lidar.config import Lidar
+from sensors.lidar.rays import (
     COEFFICIENTS,
     PLANES,
     STRENGTH,
@@ -35,8 +37,7 @@ from sensors.lidar_rays import (
 )
 from sensors.noise import sensor_number, world_key
 from sensors.pose import SceneArrays, mounts_of, place_sensor, scene_arrays
-from sensors.rig import Lidar
-from sensors.scene import Modality, Scene
+from sensors.scene import Scene
 from sensors.vehicle_shape import CAR, MAX_PARTS, PART_NUMBERS, fill_parts
 
 f4, i4, u4 = np.float32, np.int32, np.uint32

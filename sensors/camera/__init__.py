@@ -1,0 +1,1 @@
+"""The camera: geometry, light, and what a pixel shows."""

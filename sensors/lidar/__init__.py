@@ -1,0 +1,1 @@
+"""The lidar: rays, and what the detector makes of them."""

@@ -1,0 +1,1 @@
+"""The radar: scatterers, and what the detector makes of them."""
