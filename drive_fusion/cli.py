@@ -30,7 +30,9 @@ COMMANDS: dict[str, Command] = {
         "drive_fusion.scoreboard:EvaluateConfig", "drive_fusion.scoreboard:run_evaluation", "score drivers on held-out seeds"
     ),
     "bench": Command("", "", "measure speed and parity: bench SUITE, bench compare A B"),
-    "export": Command("drive_fusion.export:ExportConfig", "drive_fusion.export:run_export", "write labels and recordings for other tools"),
+    "export": Command(
+        "drive_fusion.export.config:ExportConfig", "drive_fusion.export.config:run_export", "write labels and recordings for other tools"
+    ),
     "report": Command("drive_fusion.report.config:ReportConfig", "drive_fusion.report.page:run_report", "write a study's report.html"),
     "doctor": Command("drive_fusion.doctor:DoctorConfig", "drive_fusion.doctor:run_doctor", "say what is missing and how to get it"),
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from sensors.errors import DriveFusionError
+from sensors.errors import ConfigError, DriveFusionError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -66,15 +66,12 @@ def _device() -> Finding:
 
 
 def _open3d() -> Finding:
+    from sensors.clouds.library import open3d
+
     try:
-        import_module("open3d")
-    except (ImportError, OSError) as error:
-        line = str(error).splitlines()[0]
-        return Finding(
-            "open3d",
-            "absent",
-            f"point-cloud export and one test oracle need it: {line}; Debian: apt-get install libusb-1.0-0 libgl1 libegl1",
-        )
+        open3d()
+    except ConfigError as error:
+        return Finding("open3d", "absent", f"point clouds and one test oracle need it: {error}")
     return Finding("open3d", "ok", version("open3d"))
 
 

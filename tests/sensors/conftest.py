@@ -1,8 +1,5 @@
 """Scenes for sensor tests, and the independent ray casters that they are checked against."""
 
-import importlib
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -79,18 +76,6 @@ def make_scene():
 @pytest.fixture
 def random_scene():
     return _random_scene
-
-
-@pytest.fixture
-def open3d():
-    """The module, or a skip that names it; a failure where DRIVE_FUSION_REQUIRE_ALL=1."""
-    try:
-        return importlib.import_module("open3d")
-    except (ImportError, OSError) as error:
-        reason = f"open3d does not load ({error}); on Debian: apt-get install libusb-1.0-0 libgl1 libegl1 libgomp1 libx11-6"
-        if os.environ.get("DRIVE_FUSION_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 def _ground_hits(origin, directions):
