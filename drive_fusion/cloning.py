@@ -8,7 +8,7 @@ recover (Laskey et al. 2017, DART). Episodes that IDM drove have no actions: the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from envs.seeds import uniform
 from sensors.errors import ConfigError
 from sensors.frames import Frames
 from sensors.presets import rig_named
+from sensors.quality import Quality, check_frames
 from sensors.rig import Rig
 from sensors.scene import Light, Scene
 
@@ -67,13 +68,16 @@ class Demonstrations:
     observations: dict[str, Tensor]  # each (N, ...), as `envs` packs them
     actions: Tensor  # (N,) int64
     episode: Tensor  # (N,) int64, which recording a decision comes from
+    quality: Quality = field(default_factory=Quality)
+    """Whether the frames were sound."""
 
     def __len__(self) -> int:
         return len(self.actions)
 
     def select(self, rows: Tensor) -> Demonstrations:
         """Take some decisions."""
-        return Demonstrations({name: value[rows] for name, value in self.observations.items()}, self.actions[rows], self.episode[rows])
+        chosen = {name: value[rows] for name, value in self.observations.items()}
+        return Demonstrations(chosen, self.actions[rows], self.episode[rows], self.quality)
 
 
 def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Driver | None = None) -> Demonstrations:
@@ -89,8 +93,11 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     Raises:
         ConfigError: There is nothing to learn from, or the actions are not discrete.
     """
+    from sensors.rendering import render
+
     rig = rig_named(rig)
     seen: list[dict[str, Tensor]] = []
+    quality = Quality()
     labels, episodes = [], []
     for number, recording in enumerate(recordings):
         ended = (recording.terminated | recording.truncated).long().cumsum(0)
@@ -98,10 +105,13 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
         scenes = recording.at_decisions().select(slice(0, -1)).select(running)
         labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
         episodes.append(torch.full((scenes.num_worlds,), number))
-        seen.append(_observe(scenes, rig))
+        frames = render(scenes, rig)
+        quality += check_frames([frames], rig)
+        seen.append(pack(frames, rig))
     if not labels or not sum(map(len, labels)):
         raise ConfigError("no recorded decisions to clone; record at least one episode")
-    return Demonstrations({name: torch.cat([part[name] for part in seen]) for name in seen[0]}, torch.cat(labels), torch.cat(episodes))
+    observations = {name: torch.cat([part[name] for part in seen]) for name in seen[0]}
+    return Demonstrations(observations, torch.cat(labels), torch.cat(episodes), quality)
 
 
 def _recorded_actions(recording: Recording) -> Tensor:
@@ -137,12 +147,6 @@ def meta_actions(recording: Recording) -> Tensor:
             if bool((on[instants] & ~on[instants - 1]).any()):
                 actions[number] = META_ACTIONS.index(action)
     return actions
-
-
-def _observe(scenes: Scene, rig: Rig) -> dict[str, Tensor]:
-    from sensors.rendering import render
-
-    return pack(render(scenes, rig), rig)
 
 
 @dataclass(frozen=True)

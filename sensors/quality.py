@@ -6,7 +6,7 @@ It looks at what a real stack would have, the frames and the ego's own speed, an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import NamedTuple
 
 import torch
@@ -59,6 +59,25 @@ class Quality:
 
     sensors: dict[str, SensorQuality] = field(default_factory=dict)
 
+    def __add__(self, other: Quality) -> Quality:
+        """Count two drives together."""
+        both = dict(self.sensors)
+        for name, theirs in other.sensors.items():
+            ours = both.get(name, SensorQuality())
+            sums = {field.name: getattr(ours, field.name) + getattr(theirs, field.name) for field in fields(ours)}
+            both[name] = SensorQuality(**sums | {"oldest_s": max(ours.oldest_s, theirs.oldest_s)})
+        return Quality(both)
+
+    @property
+    def frames(self) -> int:
+        """All frames together."""
+        return sum(counts.frames for counts in self.sensors.values())
+
+    @property
+    def sound(self) -> int:
+        """All sound frames together."""
+        return sum(counts.sound for counts in self.sensors.values())
+
     def as_dict(self) -> dict[str, dict[str, float]]:
         """For JSON."""
         return {name: asdict(counts) for name, counts in self.sensors.items()}
@@ -75,15 +94,16 @@ def _told(counts: SensorQuality) -> list[str]:
     return [f"{getattr(counts, name)} {name}" for name in COUNTS if getattr(counts, name)]
 
 
-class _Seen(NamedTuple):
-    """A sensor's frame before this one."""
-
-    data: Tensor
-    moving: bool
-    age_s: float
-
-
 AnyFrames = CameraFrames | LidarFrames | RadarFrames
+
+
+class _Seen(NamedTuple):
+    """One instant of the K sensors of a kind."""
+
+    data: Tensor  # (1, K, ...)
+    valid: Tensor  # (1, K)
+    age_s: Tensor  # (1, K)
+    moving: Tensor  # (1,)
 
 
 def check_frames(frames: Iterable[Frames], rig: Rig) -> Quality:
@@ -106,8 +126,7 @@ class QualityWatch:
         """Begin with no frame seen."""
         self.rig = rig
         self.quality = Quality({sensor.name: SensorQuality() for sensor in rig.sensors})
-        self._before: dict[str, _Seen] = {}
-        self._noisy = {sensor.name for sensor in rig.sensors if _is_noisy(sensor)}
+        self._before: dict[type[AnyFrames], _Seen] = {}
 
     def look(self, frames: Frames) -> list[dict[str, list[str]]]:
         """Take instants that follow what was seen before, B of them.
@@ -115,42 +134,51 @@ class QualityWatch:
         Returns:
             For each instant the faults of each sensor that has some, by the names in ``COUNTS``.
         """
-        found: list[dict[str, list[str]]] = [{} for _ in range(len(frames.ego.motion))]
+        told: list[dict[str, list[str]]] = [{} for _ in range(len(frames.ego.motion))]
         moving = frames.ego.motion[:, 0].abs() > STANDING_MPS
-        stacks: tuple[tuple[tuple[Camera | Lidar | Radar, ...], AnyFrames], ...] = (
+        kinds: tuple[tuple[tuple[Camera | Lidar | Radar, ...], AnyFrames], ...] = (
             (self.rig.cameras, frames.camera),
             (self.rig.lidars, frames.lidar),
             (self.rig.radars, frames.radar),
         )
-        for sensors, batch in stacks:
-            for k, sensor in enumerate(sensors):
-                counts = self.quality.sensors[sensor.name]
-                due_s = sensor.latency_s + (1.0 / sensor.rate_hz if sensor.rate_hz else 0.0)
-                for b in range(len(moving)):
-                    told = self._look_at(sensor.name, batch, b, k, due_s, bool(moving[b]))
-                    counts.frames += 1
-                    counts.oldest_s = max(counts.oldest_s, float(batch.age_s[b, k]))
-                    for name in told:
-                        setattr(counts, name, getattr(counts, name) + 1)
-                    counts.sound += HARMLESS.issuperset(told)
-                    if told:
-                        found[b][sensor.name] = told
-        return found
-
-    def _look_at(self, name: str, batch: AnyFrames, b: int, k: int, due_s: float, moving: bool) -> list[str]:
-        """The faults of one sensor's frame."""
-        age_s, before = float(batch.age_s[b, k]), self._before.pop(name, None)
-        if not bool(batch.valid[b, k]):
-            return ["dropped"]
-        data, told = _data(batch)[b, k], _content(batch, b, k)
-        if before is not None and moving and before.moving and name in self._noisy and bool(data.any()):
-            # A slow sensor shows its last frame again, and says so by its age; a frozen one claims to be new.
-            if age_s <= before.age_s + CLOCK_ROUNDING_S and torch.equal(data, before.data):
-                told.append("frozen")
-        if age_s > due_s + LATE_S:
-            told.append("late")
-        self._before[name] = _Seen(data.clone(), moving, age_s)
+        for sensors, batch in kinds:
+            if sensors and told:
+                self._count(sensors, batch, self._faults(sensors, batch, moving), told)
         return told
+
+    def _count(
+        self, sensors: tuple[Camera | Lidar | Radar, ...], batch: AnyFrames, faults: dict[str, Tensor], told: list[dict[str, list[str]]]
+    ) -> None:
+        """Add what was found, (B, K) each, to the counts and to what is told of each instant."""
+        harmed = torch.stack([found for what, found in faults.items() if what not in HARMLESS]).any(0)
+        for k, sensor in enumerate(sensors):
+            counts = self.quality.sensors[sensor.name]
+            counts.frames += len(told)
+            counts.sound += int((~harmed[:, k]).sum())
+            counts.oldest_s = max(counts.oldest_s, float(batch.age_s[:, k].max()))
+            for what, found in faults.items():
+                setattr(counts, what, getattr(counts, what) + int(found[:, k].sum()))
+                for instant in found[:, k].nonzero().flatten().tolist():
+                    told[instant].setdefault(sensor.name, []).append(what)
+
+    def _faults(self, sensors: tuple[Camera | Lidar | Radar, ...], batch: AnyFrames, moving: Tensor) -> dict[str, Tensor]:
+        """Which frames have which fault, (B, K) bool each."""
+        due_s = torch.tensor([sensor.latency_s + (1.0 / sensor.rate_hz if sensor.rate_hz else 0.0) for sensor in sensors])
+        found = {"dropped": ~batch.valid, "frozen": self._frozen(sensors, batch, moving), "late": batch.age_s > due_s + LATE_S}
+        found |= _content(batch)
+        return {what: mask & batch.valid if what != "dropped" else mask for what, mask in found.items()}
+
+    def _frozen(self, sensors: tuple[Camera | Lidar | Radar, ...], batch: AnyFrames, moving: Tensor) -> Tensor:
+        """Frames that equal the one before and claim to be new; a slow sensor that shows its last frame again says so by its age."""
+        data, before = _data(batch), self._before.get(type(batch))
+        first = before or _Seen(data[:1], torch.zeros_like(batch.valid[:1]), batch.age_s[:1], moving[:1])
+        old = torch.cat((first.data, data[:-1]))
+        equal = (data == old).flatten(2).all(-1) & (data != 0).flatten(2).any(-1)
+        was_valid, was_moving = torch.cat((first.valid, batch.valid[:-1])), torch.cat((first.moving, moving[:-1]))
+        fresh = batch.age_s <= torch.cat((first.age_s, batch.age_s[:-1])) + CLOCK_ROUNDING_S
+        noisy = torch.tensor([_is_noisy(sensor) for sensor in sensors])
+        self._before[type(batch)] = _Seen(data[-1:].clone(), batch.valid[-1:].clone(), batch.age_s[-1:].clone(), moving[-1:].clone())
+        return equal & was_valid & fresh & noisy & (moving & was_moving)[:, None]
 
 
 def _is_noisy(sensor: Camera | Lidar | Radar) -> bool:
@@ -164,15 +192,16 @@ def _data(batch: AnyFrames) -> Tensor:
     return batch.range_m if isinstance(batch, LidarFrames) else batch.detections
 
 
-def _content(batch: AnyFrames, b: int, k: int) -> list[str]:
-    """What a frame's content says against it."""
+def _content(batch: AnyFrames) -> dict[str, Tensor]:
+    """What the frames' content says against them, (B, K) bool each."""
     if isinstance(batch, CameraFrames):
-        rgb = batch.rgb[b, k]
-        found = {"empty": (rgb < 3).float().mean() > BLACK_SHARE, "saturated": (rgb == 255).float().mean() > SATURATED_SHARE}
-    elif isinstance(batch, LidarFrames):
-        hit = batch.hit[b, k]
-        bright = (batch.intensity[b, k][hit] >= 1.0).sum()
-        found = {"empty": ~hit.any(), "saturated": bright > SATURATED_SHARE * hit.sum()}
-    else:
-        found = {"full": batch.mask[b, k].all()}  # an empty list may be the truth
-    return [name for name, is_so in found.items() if bool(is_so)]
+        rgb = batch.rgb.flatten(2)
+        return {
+            "empty": (rgb < 3).float().mean(-1) > BLACK_SHARE,
+            "saturated": (rgb == 255).float().mean(-1) > SATURATED_SHARE,
+        }
+    if isinstance(batch, LidarFrames):
+        hit = batch.hit.flatten(2)
+        bright = (hit & (batch.intensity.flatten(2) >= 1.0)).sum(-1)
+        return {"empty": ~hit.any(-1), "saturated": bright > SATURATED_SHARE * hit.sum(-1)}
+    return {"full": batch.mask.all(-1)}  # an empty list may be the truth

@@ -40,6 +40,7 @@ def teach_warm_start(config: DemoConfig, study: Study) -> dict[str, Any]:
     recordings[0].save(study.run("warm") / "recordings" / f"seed-{recordings[0].seed}.parquet")
     return {
         "decisions taught": report.decisions,
+        "frames of recordings found sound": f"{taught.quality.sound} of {taught.quality.frames}",
         "agrees with the rule on held-out decisions": f"{100 * report.accuracy:.1f} % of {report.held_out}",
         "always the commonest action would agree": f"{100 * report.majority:.1f} %",
     }

@@ -50,6 +50,7 @@ def test_idm_recordings_can_be_cloned():
     taught = demonstrations(recordings, RADAR_ONLY)
     assert len(taught) == sum(recording.num_decisions for recording in recordings)
     assert taught.observations["radar"].shape[1:] == (1, 32, 7)
+    assert taught.quality.frames == taught.quality.sound == len(taught)
     counts = taught.actions.bincount(minlength=5)
     assert counts[META_ACTIONS.index("IDLE")] > 0 and counts.sum() == len(taught)
 
