@@ -44,7 +44,16 @@ class FastStep:
     reward: Tensor  # (B,) the world's dtype
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
-    final_observation: Any  # the same shapes; of the episode that ended, zero elsewhere
+    finals: Any = None  # the same shapes, of the episodes that ended, zero elsewhere; None where none ended
+
+    @property
+    def final_observation(self) -> Any:
+        """What the episodes that ended last saw, shaped as ``observation``; zero in the other worlds."""
+        if self.finals is not None:
+            return self.finals
+        if isinstance(self.observation, Tensor):
+            return torch.zeros_like(self.observation)
+        return {name: torch.zeros_like(values) for name, values in self.observation.items()}
 
 
 def engine_for(id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | None, mode: str = "exact") -> Engine:
@@ -147,7 +156,7 @@ class World:
         """What the worlds were made of."""
         self.id = id.name if isinstance(id, Scenario) else checked_id(id)
         self.num_worlds, self.device, self.dtype = num_worlds, resolve_device(device, None), dtype
-        self.num_threads = checked_threads(num_threads)
+        self.num_threads, self._on_cpu = checked_threads(num_threads), self.device.type == "cpu"
         engine = self._engine
         self.config: dict[str, Any] = engine.config
         self.road, self.action_names = engine.road, engine.action_names
@@ -276,7 +285,7 @@ class World:
             self._floats(stepped.reward),
             self._tensor(stepped.terminated),
             self._tensor(stepped.truncated),
-            self._observed(stepped.finals),
+            self._observed(stepped.finals) if stepped.finals else None,
         )
 
     def observation(self) -> Any:
@@ -336,7 +345,7 @@ class World:
         if self.num_actions is None:
             return self._real_actions(actions)
         chosen = self._whole_numbers(actions, "step: actions")
-        if chosen.min() < 0 or chosen.max() >= self.num_actions:
+        if chosen.view(np.uint64).max() >= self.num_actions:  # negative ones are huge there
             raise ConfigError(f"step: actions run from {chosen.min()} to {chosen.max()}, expected 0 to {self.num_actions - 1}")
         return chosen
 
@@ -345,14 +354,12 @@ class World:
         shape = (self.num_worlds, self.action_width)
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ConfigError(f"step: actions are {array.dtype} {array.shape}, expected floating-point numbers of shape {shape}")
-        if not np.isfinite(array).all():
-            raise ConfigError("step: actions hold NaN or infinity, expected finite numbers")
         return array
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         """Hand out an array that nobody will write again."""
         tensor = torch.from_numpy(array)
-        return tensor if self.device.type == "cpu" else tensor.to(self.device)
+        return tensor if self._on_cpu else tensor.to(self.device)
 
     def _floats(self, array: NDArray[Any]) -> Tensor:
         return self._tensor(array.astype(self._float, copy=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from envs.class_constants import in_place, pristine
 from envs.config import IDM_VEHICLE, steps_until
-from envs.engine import Decision, Hands, NotNative, Observations, Stepped
+from envs.engine import Decision, NotNative, Observations, Stepped
 from envs.network.actions import Actions
-from envs.network.batch import hand_out, step_share, take_wheels
+from envs.network.batch import hand_out
 from envs.network.choice import module_of
 from envs.network.fixtures import fixtures_of
-from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, OUTCOME, RULES, Rules
+from envs.network.layout import BY_IDM, CAR, EPISODE, LANDMARK, NOBODY, OBSTACLE, RULES, Rules
 from envs.network.observations import observer_for
+from envs.network.running import Running
 from envs.network.scenarios import own
 from envs.network.scenarios.own import environment_of
 from envs.network.scenarios.rulebook import Rulebook, duration_of
@@ -27,12 +28,9 @@ from envs.reference_config import checked_config, emptied
 from envs.reference_episode import environment_class
 from envs.road_maps import road_map_of
 from envs.scenario import Scenario
-from envs.traffic.team import over_threads
 from sensors.errors import ConfigError
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
-WORTH_SHARING = 1000
-"""Substeps of cars, some 0.4 us each, that are done sooner by several threads."""
 RECORDING_S = 30.0
 """Length of an episode for those who need one where highway-env sets no limit."""
 
@@ -58,6 +56,7 @@ class NetworkEngine:
         self.cars = np.zeros((num_worlds, self._rules.room + len(self._fixtures)), CAR)
         self.episodes = np.zeros(num_worlds, EPISODE)
         self.kept: Observations = {}
+        self._running: Running | None = None
         if varied is not None:
             self.config["variation"] = varied
 
@@ -102,6 +101,11 @@ class NetworkEngine:
         if self._variation is not None:
             vary_worlds(0, worlds, self.cars, self.episodes, self._variation)
 
+    def renew_some(self, where: NDArray[np.bool_], observations: Observations) -> None:
+        """Follow finished episodes, (B,), by new ones, and observe those into arrays of all worlds."""
+        self._renew(np.full(len(self.episodes), NOBODY, np.int64), where)
+        self._observer.write(0, len(self.episodes), where, self.cars, self.episodes, observations)
+
     def _observed(self, where: NDArray[np.bool_] | None = None) -> Observations:
         """Observe worlds; the rest keeps what was kept of it."""
         out = self._observer.new(len(self.episodes))
@@ -113,36 +117,23 @@ class NetworkEngine:
     def step(self, decision: Decision) -> Stepped:
         """See ``Engine.step``."""
         self._make_room()
-        running = _Running(self, decision)
-        running.run(decision.hands)
-        self._note(decision.actions, decision.autopilot)
+        if self._running is None:
+            self._running = Running(self)
+        stepped = self._running.step(decision)
         if self._keeps:
-            self.kept = running.observations
-        return running.stepped(self._rulebook.terms)
-
-    def _note(self, actions: NDArray[Any], autopilot: NDArray[np.bool_]) -> None:
-        """Write each world's last action down; a world that began anew has none."""
-        still = self.episodes["decisions"] == 0
-        if self._actions.count is not None:
-            self.episodes["action"] = actions
-            if autopilot.any():
-                self.episodes["action"][autopilot] = self._actions.idle
-            self.episodes["action"][still] = NOBODY
-            return
-        still |= autopilot
-        for name, values in zip(("throttle", "wheel"), actions.T, strict=False):
-            self.episodes[name] = values
-            self.episodes[name][still] = 0.0
+            self.kept = stepped.observations
+        return stepped
 
     def _make_room(self) -> None:
         """Give the records of vehicles more room before one too many is spawned; scenes then hold more actors."""
-        room, most = self._rules.room, int(self.episodes["vehicles"].max())
-        if not self.may_grow or most < room:
+        if not self.may_grow or int(self.episodes["vehicles"].max()) < self._rules.room:
             return
+        room = self._rules.room
         wider = np.zeros((len(self.cars), self.cars.shape[1] + room), CAR)
         wider[:, :room], wider[:, 2 * room :] = self.cars[:, :room], self.cars[:, room:]
         self.cars, self._rules = wider, self._rules.copy()
         self._rules.room = 2 * room
+        self._running = None
 
     def observation(self) -> Observations:
         """See ``Engine.observation``."""
@@ -192,109 +183,13 @@ class NetworkEngine:
 
     def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
         """See ``Engine.take``."""
-        self.cars, self.episodes, self.kept = cars.copy(), episodes.copy(), {name: values.copy() for name, values in kept.items()}
+        self.kept = {name: values.copy() for name, values in kept.items()}
+        if cars.shape == self.cars.shape:
+            self.cars[:], self.episodes[:] = cars, episodes
+            return
+        self.cars, self.episodes, self._running = cars.copy(), episodes.copy(), None
         self._rules = self._rules.copy()
         self._rules.room = cars.shape[1] - len(self._fixtures)
-
-
-NOBODY_FORCED = np.zeros((0, 0), np.bool_)
-NO_CONTROLS = np.zeros((0, 0, 0, 2))
-NO_EFFORTS = np.zeros(0)
-NOBODY_ENDED = np.zeros(0, np.bool_)
-NO_NUMBERS = np.zeros(0, np.int64)
-
-
-class _Running:
-    """One decision of all worlds on its way."""
-
-    def __init__(self, engine: NetworkEngine, decision: Decision) -> None:
-        self._engine, self._autopilot, self._autoreset = engine, decision.autopilot, decision.autoreset
-        chosen, actions = engine._actions, decision.actions
-        worlds, records = engine.cars.shape
-        self._meta = chosen.meta[actions] if chosen.names else np.zeros(worlds, np.int64)
-        self._controls = chosen.controls(actions)
-        self._numbers = chosen.numbers(actions, decision.autopilot) if engine._rulebook.weighs_actions else NO_NUMBERS
-        self._efforts = chosen.efforts(actions, decision.autopilot) if engine._rulebook.weighs_efforts else NO_EFFORTS
-        much = worlds * records * engine.substeps > WORTH_SHARING
-        self._threads = decision.threads if much and not callable(decision.hands) else 1
-        kept = engine.substeps if decision.instants else 0
-        self.trace, self.vehicles = np.empty((kept, worlds, records), CAR), np.zeros((kept, worlds), np.int32)
-        self.outcomes, self.terms = np.empty(worlds, OUTCOME), np.zeros((worlds, max(len(engine._rulebook.terms), 1)))
-        self.observations = engine._observer.new(worlds) if decision.autoreset or engine._keeps else {}
-        self.finals = engine._observer.new(worlds) if decision.autoreset else {}
-
-    def run(self, hands: Hands | Callable[[int], Hands] | None) -> None:
-        """Step, judge, observe and renew all worlds; where a function says who drives it is asked before every substep."""
-        self._prepare()
-        if callable(hands):
-            for substep in range(self._engine.substeps):
-                self._move(hands(substep), substep, substep + 1)
-        else:
-            self._move(hands, 0, self._engine.substeps)
-        self._conclude()
-
-    def _prepare(self) -> None:
-        engine, book, worlds = self._engine, self._engine._rulebook, len(self._engine.episodes)
-        if book.before is not None:
-            book.before(0, worlds, engine.cars, engine.episodes, engine._network)
-        if book.observes_first:
-            take_wheels(0, worlds, engine.cars, engine.episodes, self._controls)
-            if self.observations:
-                engine._observer.write(0, worlds, None, engine.cars, engine.episodes, self.observations)
-
-    def _move(self, hands: Hands | None, opening: int, closing: int) -> None:
-        engine = self._engine
-        over_threads(
-            step_share,
-            len(engine.episodes),
-            self._threads,
-            engine.cars,
-            engine.episodes,
-            engine._network,
-            engine._rules,
-            engine._actions.targets_mps,
-            self._meta,
-            self._controls,
-            self._autopilot,
-            NOBODY_FORCED if hands is None else hands.actors,
-            NO_CONTROLS if hands is None else hands.controls * (1.0, -1.0),
-            self.trace,
-            self.vehicles,
-            opening,
-            closing,
-        )
-
-    def _conclude(self) -> None:
-        engine, worlds = self._engine, len(self._engine.episodes)
-        book, rules, network, observe = engine._rulebook, engine._rules, engine._network, engine._observer.write
-        cars, episodes, targets = engine.cars, engine.episodes, engine._actions.targets_mps
-        book.judge(0, worlds, cars, episodes, network, rules, targets, book.params, self._numbers, self._efforts, self.outcomes, self.terms)
-        if self.observations and not book.observes_first:
-            observe(0, worlds, None, cars, episodes, self.observations)
-        ended = self.outcomes["terminated"] | self.outcomes["truncated"] if self._autoreset else NOBODY_ENDED
-        renews = bool(ended.any())
-        if renews:
-            for name in self.finals:
-                self.finals[name][ended] = self.observations[name][ended]
-        if book.after is not None:
-            book.after(0, worlds, cars, episodes, network, rules, book.params)
-            if engine._variation is not None:
-                vary_worlds(0, worlds, cars, episodes, engine._variation)
-        if renews:
-            engine._renew(np.full(worlds, NOBODY, np.int64), ended)
-            observe(0, worlds, ended, cars, episodes, self.observations)
-
-    def stepped(self, terms: tuple[str, ...]) -> Stepped:
-        """What the decision gave."""
-        return Stepped(
-            self.outcomes["reward"].copy(),
-            self.outcomes["terminated"].copy(),
-            self.outcomes["truncated"].copy(),
-            {} if self._autoreset else {name: self.terms[:, number].copy() for number, name in enumerate(terms)},
-            tuple(zip(self.trace, self.vehicles, strict=True)),
-            self.observations,
-            self.finals,
-        )
 
 
 def _rules_of(env: Any, book: Rulebook, actions: Actions, destinations: tuple[str, ...], limit: int) -> Rules:
