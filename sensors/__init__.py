@@ -6,7 +6,7 @@ __getattr__, __all__ = exports(
     __name__,
     {
         "errors": ("ConfigError", "DriveFusionError", "SensorFault"),
-        "faults": ("FaultKind", "Faults", "Modality"),
+        "faults": ("FAULTS_OF", "FaultKind", "Faults", "Modality", "fault_suite"),
         "frames": ("EGO_FEATURES", "RADAR_FEATURES", "CameraFrames", "EgoFrames", "Frames", "LidarFrames", "RadarFrames", "Semantic"),
         "rendering": ("render",),
         "camera.config": ("Camera",),

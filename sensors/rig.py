@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sensors.camera.config import Camera
 from sensors.errors import ConfigError
 from sensors.lidar.config import Lidar
 from sensors.radar.config import Radar
+
+if TYPE_CHECKING:
+    from sensors.faults.entries import Faults
+    from sensors.timing import HistoryNeed
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,11 @@ class Rig:
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ConfigError(f"rig {self.name!r} has two sensors named {double[0]!r}; give each its own name")
+        for sensor in self.sensors:
+            if sensor.mount.z_m <= 0.0:
+                raise ConfigError(
+                    f"rig {self.name!r}: {sensor.name!r} is mounted at z = {sensor.mount.z_m} m, expected above the ground (z > 0)"
+                )
         self._one_size("cameras", {(camera.height_px, camera.width_px) for camera in self.cameras})
         self._one_size("lidars", {(lidar.elevations_rad, lidar.columns) for lidar in self.lidars})
         self._one_size("radars", {radar.detections for radar in self.radars})
@@ -41,3 +51,9 @@ class Rig:
     def num_sensors(self) -> int:
         """Cameras, lidars and radars together: the length of ``alive`` and ``age``, in that order."""
         return len(self.sensors)
+
+    def history_needed(self, faults: Faults) -> HistoryNeed:
+        """How much past ``sensors.render`` can ask for with this rig and these faults; falsy where it needs none."""
+        from sensors.timing import history_needed
+
+        return history_needed((self.cameras, self.lidars, self.radars), faults)

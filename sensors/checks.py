@@ -1,0 +1,82 @@
+"""Whether a scene can be looked at: finite poses, sizes above zero, weather within its limits. One fused pass, and words when it fails."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sensors.errors import ConfigError, SensorFault
+from sensors.faults.entries import check_faults
+from sensors.jit import kernel
+from sensors.scene import Scene
+from sensors.weather import LIMITS, check_weather
+
+MAX_ACTORS = 32_767
+"""Frames name actors by int16."""
+POSE_FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m")
+LIMIT_TABLE = np.array(list(LIMITS.values()))
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+Numbers = NDArray[Any]
+
+
+@kernel(nogil=True, fastmath={"reassoc"})
+def _suspicious(poses: tuple[Numbers, ...], weather: tuple[Numbers, ...], limits: NDArray[np.float64]) -> bool:
+    """Whether a number may be wrong, be it of an actor that is not there; the last of ``poses`` are sizes. All flat."""
+    total, sizes = 0.0, poses[-1]
+    for array in poses:
+        for n in range(array.size):
+            total += array[n]  # NaN and infinity stay
+    flat = 0
+    for n in range(sizes.size):
+        flat += sizes[n] <= 0.0
+    for field in range(len(weather)):
+        values, low, high = weather[field], limits[field, 0], limits[field, 1]
+        for n in range(values.size):
+            flat += not low <= values[n] <= high
+    return flat > 0 or not math.isfinite(total)
+
+
+def check_scene(scene: Scene) -> None:
+    """Refuse a scene that no sensor can look at.
+
+    Raises:
+        ConfigError: A scene on another device than the CPU, too many actors, weather out of its limits, or faults that cannot be.
+        SensorFault: A valid actor whose pose is not finite, or whose size is not positive.
+    """
+    if scene.device.type != "cpu":
+        raise ConfigError(f"the scene is on {scene.device}, but sensors render on the CPU; pass scene.to('cpu')")
+    if scene.num_actors > MAX_ACTORS:
+        raise ConfigError(f"the scene has room for {scene.num_actors} actors, expected at most {MAX_ACTORS}")
+    if scene.faults.kind.numel():
+        check_faults(scene.faults)
+    width, weather = DOUBLE if scene.position_m.dtype == torch.float64 else SINGLE, scene.weather
+    poses = tuple([_flat(getattr(scene, name), width) for name in POSE_FIELDS])
+    if not _suspicious(poses, tuple([_flat(getattr(weather, name), SINGLE) for name in LIMITS]), LIMIT_TABLE):
+        return
+    check_weather(weather)
+    for name in POSE_FIELDS:
+        _refuse(scene, name, ~torch.isfinite(getattr(scene, name)), "finite numbers")
+    _refuse(scene, "size_m", ~(scene.size_m > 0), "length, width and height above 0")
+
+
+def _flat(tensor: Tensor, dtype: np.dtype[Any]) -> Numbers:
+    array: Numbers = tensor.detach().numpy().reshape(-1)
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _refuse(scene: Scene, name: str, bad: Tensor, expected: str) -> None:
+    """Name the first valid actor with a bad value, if there is one."""
+    worst = bad.reshape(*scene.valid.shape, -1).any(-1) & scene.valid
+    if not bool(worst.any()):
+        return
+    world, actor = (int(number) for number in worst.nonzero()[0])
+    where = f"scene, world {world} (episode seed {int(scene.episode_seed[world])}, step {int(scene.step[world])})"
+    raise SensorFault(
+        f"{where}: {name} of actor {actor} is {getattr(scene, name)[world, actor].tolist()}, expected {expected}; "
+        f"set valid=False for an actor that is not there"
+    )
