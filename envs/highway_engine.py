@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,13 @@ from envs.config import META_ACTIONS, complete_config, why_not_native
 from envs.engine import Decision, NotNative, Observations, Stepped
 from envs.highway_by_hand import General, highway_cars
 from envs.native import highway_of, horizon_steps
+from envs.prepared import compiled
 from envs.road_maps import straight_highway
-from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_together
+from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_share
 from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, OUTCOME, TERMS, WIDTH_M
 from envs.traffic.observation import FEATURES
+from envs.traffic.pace import Pace
+from envs.traffic.team import SILENT, over_threads
 from sensors.errors import ConfigError
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
@@ -55,6 +58,9 @@ class HighwayEngine:
         self.cars = np.zeros((num_worlds, self._highway.cars), CAR)
         self.episodes = np.zeros(num_worlds, EPISODE)
         self.kept: Observations = {}
+        self._outcomes, self._piloted = np.zeros(num_worlds, OUTCOME), np.zeros(num_worlds, np.bool_)
+        self._step_share: Callable[..., None] | None = None
+        self._pace = Pace()
         self._no_trace = np.zeros((0, num_worlds, self._highway.cars), CAR)
         self._no_observation = np.zeros((0, self._highway.observed_cars, FEATURES), np.float32)
         self._still: dict[np.dtype[Any], dict[str, NDArray[Any]]] = {}
@@ -76,7 +82,7 @@ class HighwayEngine:
         watched = (worlds, *self._no_observation.shape[1:])
         observations = np.empty(watched, np.float32) if decision.autoreset else self._no_observation
         finals = np.zeros(watched, np.float32) if decision.autoreset else self._no_observation
-        outcomes = np.empty(worlds, OUTCOME)
+        outcomes = self._outcomes
         self.episodes["action"] = decision.actions
         if decision.autopilot.any():
             self.episodes["action"][decision.autopilot] = self.action_names.index(META_ACTIONS[IDLE])
@@ -105,9 +111,13 @@ class HighwayEngine:
 
     def _launch(self, decision: Decision, *written: NDArray[Any]) -> None:
         highway = self._highway
-        actions = highway.meta_actions[decision.actions]
-        state = (self.cars, self.episodes, highway.rules, highway.targets_mps)
-        step_together(decision.threads, *state, actions, decision.autopilot, *written)
+        self._piloted[:] = decision.autopilot
+        fixed = (self.cars, self.episodes, highway.rules, highway.targets_mps)
+        rest = (highway.meta_actions[decision.actions], self._piloted, *written)
+        if self._step_share is None:
+            self._step_share = compiled(step_share, SILENT, SILENT, *fixed, *rest)
+        entry = self._step_share
+        self._pace.run(decision.threads, lambda threads: over_threads(entry, len(self.cars), threads, *fixed, *rest))
 
     def observation(self) -> Observations:
         """See ``Engine.observation``."""
