@@ -61,6 +61,14 @@ class Stepped:
     """Of the worlds as their episodes ended, zero elsewhere."""
 
 
+@dataclass(frozen=True)
+class Records:
+    """What a scene is made of, once more: copies that no step changes."""
+
+    cars: NDArray[Any]  # (B, A)
+    episodes: NDArray[Any]  # (B,)
+
+
 class Engine(Protocol):
     """Steps B worlds of one id with one configuration."""
 
@@ -98,14 +106,20 @@ class Engine(Protocol):
     def observation(self) -> Observations:
         """Observe every world as it stands."""
 
+    def still(self) -> Records:
+        """The records as they are now."""
+
+    def egos_crashed(self) -> NDArray[np.bool_]:
+        """Has the ego crashed? (B,); never written again."""
+
     def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
-        """The actors of all worlds by fields of ``Scene`` in a float dtype, now or at a snapshot; never written again.
+        """The actors of all worlds by fields of ``Scene`` in a float dtype, now, of ``Records`` or at a snapshot; never written again.
 
         Beside them ``along_mps2``, the acceleration along the heading, and ``lane_change``, +1 to the left and -1 to the right.
         """
 
-    def last_actions(self) -> NDArray[np.float32]:
-        """The last action of every world as the scene carries it, (B, C)."""
+    def last_actions(self, episodes: NDArray[Any]) -> NDArray[np.float32]:
+        """The last action of every world as the scene carries it, (B, C), of EPISODE records."""
 
     def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
         """Raise ConfigError unless records that were handed in can be stepped."""

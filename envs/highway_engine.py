@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.config import META_ACTIONS, complete_config, why_not_native
-from envs.engine import Decision, NotNative, Observations, Stepped
+from envs.engine import Decision, NotNative, Observations, Records, Stepped
 from envs.highway_by_hand import General, highway_cars
 from envs.native import highway_of, horizon_steps
 from envs.prepared import compiled
@@ -125,11 +125,23 @@ class HighwayEngine:
         observe_worlds(self.cars, self._highway.rules.lanes, observations)
         return {"": observations}
 
+    def still(self) -> Records:
+        """See ``Engine.still``."""
+        return Records(self.cars.copy(), self.episodes.copy())
+
+    def egos_crashed(self) -> NDArray[np.bool_]:
+        """See ``Engine.egos_crashed``."""
+        crashed: NDArray[np.bool_] = self.cars["crashed"][:, 0].copy()
+        return crashed
+
     def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
         """See ``Engine.actors``."""
         if self._general is not None and self._general.stepping:
             self._general.give_back(self.cars, self.episodes)
-        cars = self.cars if instant is None else highway_cars(instant[0]) if isinstance(instant, tuple) else instant
+        if isinstance(instant, Records):
+            cars = instant.cars
+        else:
+            cars = self.cars if instant is None else highway_cars(instant[0]) if isinstance(instant, tuple) else instant
         position, velocity, acceleration = (np.empty((*cars.shape, 2), kind) for _ in range(3))
         heading, yaw_rate, along, change = (np.empty(cars.shape, kind) for _ in range(4))
         hand_out(cars, position, heading, velocity, acceleration, yaw_rate, along, change)
@@ -152,9 +164,9 @@ class HighwayEngine:
             self._still[kind] = {"size_m": size, "kind": np.full(shape, int(Kind.CAR)), "valid": np.ones(shape, np.bool_)}
         return self._still[kind]
 
-    def last_actions(self) -> NDArray[np.float32]:
+    def last_actions(self, episodes: NDArray[Any]) -> NDArray[np.float32]:
         """See ``Engine.last_actions``."""
-        return np.asarray(np.arange(self.action_width) == self.episodes["action"][:, None], np.float32)
+        return np.asarray(np.arange(self.action_width) == episodes["action"][:, None], np.float32)
 
     def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
         """See ``Engine.check``."""
@@ -165,4 +177,4 @@ class HighwayEngine:
 
     def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
         """See ``Engine.take``."""
-        self.cars, self.episodes = cars.copy(), episodes.copy()
+        self.cars[:], self.episodes[:] = cars, episodes

@@ -101,6 +101,14 @@ class ReferenceWorld:
             raise ConfigError(f"{self.id}: no scene yet; call reset(seeds) first")
         return self._scene
 
+    def egos_crashed(self) -> Tensor:
+        """Has the ego crashed? (B,)."""
+        return self.scene.crashed[:, 0]
+
+    def episode_seeds(self) -> Tensor:
+        """Seeds of the episodes, (B,)."""
+        return self.scene.episode_seed
+
     def reset(self, seeds: Tensor | Sequence[int], where: Tensor | None = None) -> Scene:
         """Start episodes, each the same as highway-env's ``reset(seed=...)``.
 

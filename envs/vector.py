@@ -124,7 +124,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             self.world.reset_continue(~given & here)
         self._started = True
         self._ended = self._ended & ~where
-        return as_numpy(self._senses.observe(self.scene)), masked({"episode_seed": _array(self.scene.episode_seed)}, where)
+        return as_numpy(self._senses.observe(self.scene)), masked(self._seeds(), where)
 
     def step(self, actions: Any) -> Step:
         """Advance every world by one decision.
@@ -162,51 +162,57 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         scene, outcome = self.world.step(actions)
         terminated, truncated = _array(outcome.terminated), _array(outcome.truncated)
         done = terminated | truncated
-        told = self._told(scene, outcome)
+        told = self._told(outcome)
         infos = masked(told, ~done)
         if done.any():
             where = torch.from_numpy(done)
             last = in_rows(as_numpy(self._senses.observe(scene, where.to(scene.device))), done)
             infos |= self._final(last, done, told)
             scene = self.world.reset_continue(where)
-            infos |= self._begun(scene, done)
+            infos |= self._begun(done)
         return as_numpy(self._senses.observe(scene)), _array(outcome.reward).astype(np.float64), terminated, truncated, infos
 
     def _step_next(self, actions: Tensor) -> Step:
         """Worlds that finished one step ago start again now, and their actions are ignored."""
         waiting = self._ended
-        scene, outcome = self._step_others(actions, waiting)
+        outcome = self._step_others(actions, waiting)
         terminated, truncated = _array(outcome.terminated) & ~waiting, _array(outcome.truncated) & ~waiting
         rewards = np.where(waiting, 0.0, _array(outcome.reward).astype(np.float64))
-        infos = masked(self._told(scene, outcome), ~waiting)
+        infos = masked(self._told(outcome), ~waiting)
         if waiting.any():
-            scene = self.scene
-            infos |= self._begun(scene, waiting)
+            infos |= self._begun(waiting)
         self._ended = terminated | truncated
-        return as_numpy(self._senses.observe(scene)), rewards, terminated, truncated, infos
+        return as_numpy(self._senses.observe(self.scene)), rewards, terminated, truncated, infos
 
-    def _step_others(self, actions: Tensor, waiting: Bools) -> tuple[Scene, Outcome]:
+    def _step_others(self, actions: Tensor, waiting: Bools) -> Outcome:
         """Step the worlds whose episodes run, and start the waiting ones again; the outcome of the latter means nothing."""
         if not waiting.any():
-            scene, outcome = self.world.step(actions)
-            return scene, outcome
+            return self._stepped(actions)
         where = torch.from_numpy(waiting)
         if not self.world.id.startswith(DRAWS_WHILE_DRIVING):
-            scene, outcome = self.world.step(actions)
+            outcome = self._stepped(actions)
             self.world.reset_continue(where)
-            return scene, outcome
+            return outcome
         self.world.reset_continue(where)
         fresh = self.world.state()
-        scene, outcome = self.world.step(actions)
+        outcome = self._stepped(actions)
         self.world.load(joined_states(self.world.state(), fresh, waiting))
-        return scene, outcome
+        return outcome
 
-    def _told(self, scene: Scene, outcome: Outcome) -> dict[str, Any]:
+    def _stepped(self, actions: Tensor) -> Outcome:
+        """Step, without holding on to the scene: one that nobody looks at is never made."""
+        outcome: Outcome = self.world.step(actions)[1]
+        return outcome
+
+    def _seeds(self) -> dict[str, Any]:
+        return {"episode_seed": _array(self.world.episode_seeds())}
+
+    def _told(self, outcome: Outcome) -> dict[str, Any]:
         """What infos tell of a step, each (B,)."""
         if not self._details:
             return {}
         terms = {name: _array(term).astype(np.float64) for name, term in outcome.terms.items()}
-        return {"crashed": _array(scene.crashed[:, 0]), "rewards": terms}
+        return {"crashed": _array(self.world.egos_crashed()), "rewards": terms}
 
     def _final(self, last: Any, done: Bools, told: dict[str, Any]) -> dict[str, Any]:
         """What gymnasium tells of episodes that ended in this very step; ``last`` holds observations of all worlds."""
@@ -215,9 +221,9 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             seen[index] = {key: value[index] for key, value in last.items()} if isinstance(last, dict) else last[index]
         return {"final_obs": seen, "_final_obs": done.copy(), "final_info": masked(told, done), "_final_info": done.copy()}
 
-    def _begun(self, scene: Scene, where: Bools) -> dict[str, Any]:
+    def _begun(self, where: Bools) -> dict[str, Any]:
         """What infos tell of episodes that have just started by themselves."""
-        return masked({"episode_seed": _array(scene.episode_seed)}, where) if self._details else {}
+        return masked(self._seeds(), where) if self._details else {}
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
         """Pictures from above, one a world, each (H, W, 3) uint8; None without a render mode."""

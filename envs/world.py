@@ -7,8 +7,10 @@ kernels lack are served by ``ReferenceWorld`` through the same call, ``World(id,
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.arguments import as_array, checked_threads, checked_worlds, resolve_device
-from envs.engine import Decision, Engine, NotNative, Observations
+from envs.engine import Decision, Engine, NotNative, Observations, Records
 from envs.ids import checked_id
+from envs.later import LaterScene
 from envs.outcome import Outcome
 from envs.override import Drivers, hands_of
 from envs.scenario import Scenario, scenario_named
@@ -171,6 +174,7 @@ class World:
         self._nobody_piloted = np.zeros(num_worlds, np.bool_)
         self._started = False
         self._scene: Scene | None = None
+        self._making = Lock()
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What ``__new__`` needs when a world is copied or unpickled."""
@@ -181,12 +185,13 @@ class World:
         """What is there now. Its tensors are never written again."""
         self._check_started()
         if self._scene is None:
-            self._scene = self._scene_of(None, self._engine.episodes["substeps"])
+            weather, faults = self.weather, self.faults
+            self._scene = LaterScene.of(lambda kept: self._scene_of(kept, None, weather, faults), self._making)
         return self._scene
 
     def present_scene(self) -> Scene:
         """What is there at this very substep; within a decision, for who drives by hand."""
-        return self._scene_of(None, self._engine.episodes["substeps"])
+        return self._scene_of(None, None, self.weather, self.faults)
 
     def reset(self, seeds: Tensor | Sequence[int], where: Tensor | None = None) -> Scene:
         """Start episodes: the same seed gives the same traffic as highway-env's ``reset(seed=...)``.
@@ -248,13 +253,15 @@ class World:
         """
         self._check_started()
         hands = hands_of(override, self)
-        stepped = self._engine.step(
-            Decision(self._checked_actions(actions), self._piloted(autopilot), hands, substeps, threads=self.num_threads)
-        )
-        self._scene = None
+        decision = Decision(self._checked_actions(actions), self._piloted(autopilot), hands, substeps, threads=self.num_threads)
+        self._move_on()
+        stepped = self._engine.step(decision)
         substep = self._engine.episodes["substeps"]
         last = len(stepped.instants) - 1
-        scenes = tuple(self._scene_of(instant, substep - last + number) for number, instant in enumerate(stepped.instants[:-1]))
+        scenes = tuple(
+            self._scene_of(instant, substep - last + number, self.weather, self.faults)
+            for number, instant in enumerate(stepped.instants[:-1])
+        )
         scene = self.scene
         outcome = Outcome(
             reward=self._floats(stepped.reward),
@@ -278,8 +285,8 @@ class World:
         """
         self._check_started()
         decision = Decision(self._checked_actions(actions), self._nobody_piloted, autoreset=True, threads=self.num_threads)
+        self._move_on()
         stepped = self._engine.step(decision)
-        self._scene = None
         return FastStep(
             self._observed(stepped.observations),
             self._floats(stepped.reward),
@@ -292,6 +299,16 @@ class World:
         """highway-env's own observation as the last reset or step left it: a tensor (B, ...), or a dict of them."""  # noqa: D403
         self._check_started()
         return self._observed(self._engine.observation())
+
+    def egos_crashed(self) -> Tensor:
+        """Has the ego crashed? (B,); what ``scene.crashed`` says of it, without a scene."""
+        self._check_started()
+        return self._tensor(self._engine.egos_crashed())
+
+    def episode_seeds(self) -> Tensor:
+        """What ``scene.episode_seed`` says, (B,), without a scene."""
+        self._check_started()
+        return self._tensor(self._engine.episodes["seed"].copy())
 
     def state(self) -> WorldState:
         """Everything needed to go on identically later."""
@@ -309,8 +326,9 @@ class World:
         checked = check_state(state, self.id, self.config, self._engine)
         if checked.num_worlds != self.num_worlds:
             raise ConfigError(f"load: the state holds {checked.num_worlds} worlds, expected {self.num_worlds}")
+        self._move_on()
         self._engine.take(checked.cars, checked.episodes, checked.kept)
-        self._started, self._scene = True, None
+        self._started = True
         return self.scene
 
     def fork(self, index: int, n: int) -> WorldState:
@@ -329,9 +347,19 @@ class World:
         return WorldState(self.id, self.config, cars, episodes, kept)
 
     def _renew(self, seeds: NDArray[np.int64], where: NDArray[np.bool_]) -> Scene:
+        self._move_on()
         self._engine.renew(seeds, where)
-        self._started, self._scene = True, None
+        self._started = True
         return self.scene
+
+    def _move_on(self) -> None:
+        """Before the records change: a scene that somebody holds, and that nobody looked at yet, is to show them as they are now."""
+        if self._scene is None:
+            return
+        held, self._scene = weakref.ref(self._scene), None
+        scene = held()
+        if isinstance(scene, LaterScene):
+            scene.keep(self._engine.still)
 
     def _piloted(self, autopilot: Tensor | None) -> NDArray[np.bool_]:
         if autopilot is None:
@@ -368,19 +396,22 @@ class World:
         tensors = {name: self._tensor(values) for name, values in observations.items()}
         return tensors[""] if "" in tensors else tensors
 
-    def _scene_of(self, instant: Any, substeps: NDArray[np.int64]) -> Scene:
-        """The scene now, or at a snapshot some simulation substeps after reset, (B,)."""
-        actors = {name: self._tensor(values) for name, values in self._engine.actors(self._float, instant).items()}
+    def _scene_of(self, instant: Any, substeps: NDArray[np.int64] | None, weather: Weather, faults: Faults) -> Scene:
+        """The scene now, as records once were, or at a snapshot some simulation substeps after reset, (B,)."""
+        engine = self._engine
+        actors = {name: self._tensor(values) for name, values in engine.actors(self._float, instant).items()}
+        episodes = instant.episodes if isinstance(instant, Records) else engine.episodes
+        passed = episodes["substeps"] if substeps is None else substeps
         return Scene(
             **{name: actors[name] for name in FIELDS},
             lights=lights_of(actors["along_mps2"], actors["lane_change"]),
             road=self.road,
-            weather=self.weather,
-            faults=self.faults,
-            time_s=self._floats(substeps * self.substep_dt_s),
-            episode_seed=self._tensor(self._engine.episodes["seed"].copy()),
-            step=self._tensor(substeps.copy()),
-            action=self._tensor(self._engine.last_actions()),
+            weather=weather,
+            faults=faults,
+            time_s=self._floats(passed * self.substep_dt_s),
+            episode_seed=self._tensor(episodes["seed"].copy()),
+            step=self._tensor(passed.copy()),
+            action=self._tensor(engine.last_actions(episodes)),
         )
 
     def _check_started(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.class_constants import in_place, pristine
 from envs.config import IDM_VEHICLE, steps_until
-from envs.engine import Decision, NotNative, Observations, Stepped
+from envs.engine import Decision, NotNative, Observations, Records, Stepped
 from envs.network.actions import Actions
 from envs.network.batch import hand_out
 from envs.network.choice import module_of
@@ -139,13 +139,26 @@ class NetworkEngine:
         """See ``Engine.observation``."""
         return {name: values.copy() for name, values in self.kept.items()} if self._keeps else self._observed()
 
+    def still(self) -> Records:
+        """See ``Engine.still``."""
+        return Records(self.cars.copy(), self.episodes.copy())
+
+    def egos_crashed(self) -> NDArray[np.bool_]:
+        """See ``Engine.egos_crashed``."""
+        crashed: NDArray[np.bool_] = self.cars["crashed"][np.arange(len(self.cars)), self.episodes["ego"]]
+        return crashed
+
     def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
         """See ``Engine.actors``."""
-        cars, vehicles = (self.cars, self.episodes["vehicles"]) if instant is None else instant
-        solid = int((self._fixtures["driver"] != LANDMARK).sum())
-        shape = (len(cars), self._rules.room + solid)
+        episodes = instant.episodes if isinstance(instant, Records) else self.episodes
+        if instant is None or isinstance(instant, Records):
+            cars, vehicles = (self.cars if instant is None else instant.cars), episodes["vehicles"].copy()
+        else:
+            cars, vehicles = instant
+        room = cars.shape[1] - len(self._fixtures)
+        shape = (len(cars), room + int((self._fixtures["driver"] != LANDMARK).sum()))
         floats, kinds, flags = np.zeros((12, *shape), kind), np.zeros(shape, np.int64), np.zeros((2, *shape), np.bool_)
-        hand_out(cars, vehicles.copy(), self.episodes, self._rules.room, floats, kinds, flags, self._network.lanes)
+        hand_out(cars, vehicles, episodes, room, floats, kinds, flags, self._network.lanes)
         return {
             "position_m": np.stack((floats[0], floats[1]), -1),
             "heading_rad": floats[2],
@@ -160,11 +173,11 @@ class NetworkEngine:
             "valid": flags[1],
         }
 
-    def last_actions(self) -> NDArray[np.float32]:
+    def last_actions(self, episodes: NDArray[Any]) -> NDArray[np.float32]:
         """See ``Engine.last_actions``."""
         if self._actions.count is None:
-            return np.stack((self.episodes["throttle"], self.episodes["wheel"]), -1)[:, : self._actions.width].astype(np.float32)
-        return np.asarray(np.arange(self._actions.count) == self.episodes["action"][:, None], np.float32)
+            return np.stack((episodes["throttle"], episodes["wheel"]), -1)[:, : self._actions.width].astype(np.float32)
+        return np.asarray(np.arange(self._actions.count) == episodes["action"][:, None], np.float32)
 
     def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
         """See ``Engine.check``."""
