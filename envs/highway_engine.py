@@ -65,6 +65,10 @@ class HighwayEngine:
         self._no_observation = np.zeros((0, self._highway.observed_cars, FEATURES), np.float32)
         self._still: dict[np.dtype[Any], dict[str, NDArray[Any]]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Compiled kernels are not pickled; a copy prepares its own."""
+        return vars(self) | {"_step_share": None}
+
     def kept_like(self) -> Observations:
         """See ``Engine.kept_like``."""
         return {}

@@ -15,33 +15,31 @@ NAMES = tuple(field.name for field in fields(Scene))
 _own: Callable[[Any], dict[str, Any]] = vars(Batch)["__dict__"].__get__
 """What ``vars`` gives of other objects; here that makes the scene."""
 
+_making = Lock()
+"""A world waits with moving on while another thread has its scene made."""
+
 
 class LaterScene(Scene):
     """Becomes a plain ``Scene`` when the first of its fields is asked for; its world must not move on before ``keep`` was called."""
 
     @classmethod
-    def of(cls, make: Callable[[Any], Scene], lock: Lock) -> LaterScene:
-        """Promise a scene.
-
-        Args:
-            make: Makes it of what ``keep`` was given, or of the world as it stands (None).
-            lock: The world's, so that it waits while another thread has the scene made.
-        """
+    def of(cls, make: Callable[[Any], Scene]) -> LaterScene:
+        """Promise a scene; ``make`` makes it of what ``keep`` was given, or of the world as it stands (None)."""
         scene = cls.__new__(cls)
-        _own(scene).update(_make=make, _lock=lock, _kept=None)
+        _own(scene).update(_make=make, _kept=None)
         return scene
 
     def keep(self, records: Callable[[], Any]) -> None:
         """Remember what it is to be made of, because the world moves on; nothing happens if it is made already."""
         mine = _own(self)
-        with mine["_lock"]:
+        with _making:
             if "_make" in mine:
                 mine["_kept"] = records()
 
     def made(self) -> dict[str, Any]:
         """The fields; from now on they are all that there is."""
         mine = _own(self)
-        with mine["_lock"]:
+        with _making:
             if "_make" in mine:
                 fresh = vars(mine["_make"](mine["_kept"]))
                 del mine["_make"], mine["_kept"]

@@ -10,7 +10,6 @@ import logging
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -174,7 +173,6 @@ class World:
         self._nobody_piloted = np.zeros(num_worlds, np.bool_)
         self._started = False
         self._scene: Scene | None = None
-        self._making = Lock()
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         """What ``__new__`` needs when a world is copied or unpickled."""
@@ -186,7 +184,7 @@ class World:
         self._check_started()
         if self._scene is None:
             weather, faults = self.weather, self.faults
-            self._scene = LaterScene.of(lambda kept: self._scene_of(kept, None, weather, faults), self._making)
+            self._scene = LaterScene.of(lambda kept: self._scene_of(kept, None, weather, faults))
         return self._scene
 
     def present_scene(self) -> Scene:

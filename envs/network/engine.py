@@ -60,6 +60,10 @@ class NetworkEngine:
         if varied is not None:
             self.config["variation"] = varied
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy prepares kernels for records of its own."""
+        return vars(self) | {"_running": None}
+
     def _read(self, env: Any, id: str, limit: int) -> None:
         """Take over everything that the kernels need from an environment."""
         self.config: dict[str, Any] = env.config

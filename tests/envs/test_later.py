@@ -95,6 +95,18 @@ def test_crashes_and_seeds_are_those_of_the_scene(id: str) -> None:
         assert torch.equal(world.episode_seeds(), scene.episode_seed)
 
 
+@pytest.mark.parametrize("id", IDS)
+def test_a_pickled_world_goes_on_alike(id: str) -> None:
+    world, actions = started(id)
+    world.step_autoreset(actions)
+    other = pickle.loads(pickle.dumps(world))
+    one, two = world.step_autoreset(actions), other.step_autoreset(actions)
+    assert torch.equal(one.reward, two.reward)
+    world.step_autoreset(actions)
+    assert int(world.scene.step[0]) > int(other.scene.step[0])
+    assert same(numbers(other.step(actions)[0]), numbers(world.scene))
+
+
 @kernel()
 def summed(rules: Any, values: Any, scale: float) -> float:
     return (values.sum() + rules.room) * scale
