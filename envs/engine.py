@@ -61,6 +61,11 @@ class Stepped:
     """Of the worlds as their episodes ended, zero elsewhere."""
 
 
+def copied(records: NDArray[Any]) -> NDArray[Any]:
+    """A copy of contiguous records as bytes: NumPy would copy each field of each by itself, which takes three times as long."""
+    return records.view(np.uint8).copy().view(records.dtype)
+
+
 @dataclass(frozen=True)
 class Records:
     """What a scene is made of, once more: copies that no step changes."""

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.config import META_ACTIONS, complete_config, why_not_native
-from envs.engine import Decision, NotNative, Observations, Records, Stepped
+from envs.engine import Decision, NotNative, Observations, Records, Stepped, copied
 from envs.highway_by_hand import General, highway_cars
 from envs.native import highway_of, horizon_steps
 from envs.prepared import compiled
@@ -131,7 +131,7 @@ class HighwayEngine:
 
     def still(self) -> Records:
         """See ``Engine.still``."""
-        return Records(self.cars.copy(), self.episodes.copy())
+        return Records(copied(self.cars), copied(self.episodes))
 
     def egos_crashed(self) -> NDArray[np.bool_]:
         """See ``Engine.egos_crashed``."""

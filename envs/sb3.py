@@ -144,11 +144,12 @@ class DrivingVecEnv(VecEnv):
 
     def _start_again(self, ended: Scene, done: Tensor, infos: list[dict[str, Any]]) -> Scene:
         """Keep what finished worlds last saw, and start their next episodes."""
-        last = as_numpy(self._senses.observe(ended, done.to(ended.device)))
+        last = as_numpy(self._senses.observe(ended, done.to(self.world.device)))
+        seeds = self.world.episode_seeds().cpu()
         for row, index in enumerate(done.nonzero().flatten().tolist()):
             own = {key: value[row] for key, value in last.items()} if isinstance(last, dict) else last[row]
             infos[index]["terminal_observation"] = own
-            infos[index]["episode_seed"] = int(ended.episode_seed[index])
+            infos[index]["episode_seed"] = int(seeds[index])
         scene: Scene = self.world.reset(self._next_seeds(done), where=done)
         self._steps[done] = 0
         return scene

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.arguments import as_array, checked_threads, checked_worlds, resolve_device
-from envs.engine import Decision, Engine, NotNative, Observations, Records
+from envs.engine import Decision, Engine, NotNative, Observations, Records, copied
 from envs.ids import checked_id
 from envs.later import LaterScene
 from envs.outcome import Outcome
@@ -313,7 +313,7 @@ class World:
         self._check_started()
         engine = self._engine
         kept = {name: values.copy() for name, values in engine.kept.items()}
-        return WorldState(self.id, self.config, engine.cars.copy(), engine.episodes.copy(), kept)
+        return WorldState(self.id, self.config, copied(engine.cars), copied(engine.episodes), kept)
 
     def load(self, state: WorldState) -> Scene:
         """Go back to a state of as many worlds; what is wrong with it is said before anything changes.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.class_constants import in_place, pristine
 from envs.config import IDM_VEHICLE, steps_until
-from envs.engine import Decision, NotNative, Observations, Records, Stepped
+from envs.engine import Decision, NotNative, Observations, Records, Stepped, copied
 from envs.network.actions import Actions
 from envs.network.batch import hand_out
 from envs.network.choice import module_of
@@ -145,7 +145,7 @@ class NetworkEngine:
 
     def still(self) -> Records:
         """See ``Engine.still``."""
-        return Records(self.cars.copy(), self.episodes.copy())
+        return Records(copied(self.cars), copied(self.episodes))
 
     def egos_crashed(self) -> NDArray[np.bool_]:
         """See ``Engine.egos_crashed``."""
