@@ -97,10 +97,11 @@ def native_scenes(id: str, config: WorldBench) -> Step:
     world.reset(torch.arange(config.worlds) + config.seed)
 
     def step(actions: Any) -> None:
-        _, outcome = world.step(actions)
+        scene, outcome = world.step(actions)
+        _ = scene.position_m  # a scene is made when it is looked at
         ended = outcome.terminated | outcome.truncated
         if bool(ended.any()):
-            world.reset_continue(ended)
+            _ = world.reset_continue(ended).position_m
 
     return step
 
