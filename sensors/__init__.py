@@ -7,13 +7,17 @@ __getattr__, __all__ = exports(
     {
         "errors": ("ConfigError", "DriveFusionError", "SensorFault"),
         "faults": ("FAULTS_OF", "FaultKind", "Faults", "Modality", "fault_suite"),
-        "frames": ("EGO_FEATURES", "RADAR_FEATURES", "CameraFrames", "EgoFrames", "Frames", "LidarFrames", "RadarFrames", "Semantic"),
+        "frames": (
+            *("EGO_FEATURES", "RADAR_FEATURES", "CameraFrames", "EgoFrames", "Frames", "LidarFrames"),
+            *("Origin", "RadarFrames", "Semantic"),
+        ),
         "rendering": ("render",),
         "camera.config": ("Camera",),
         "lidar.config": ("Lidar",),
         "mount": ("Mount",),
         "presets": ("RIGS", "rig_named"),
         "radar.config": ("Radar",),
+        "radar.nuscenes": ("nuscenes_fields",),
         "rig": ("Rig",),
         "road": ("Lane", "Line", "Pieces", "RoadMap", "chain"),
         "scene": ("Kind", "Light", "Scene"),

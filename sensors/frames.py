@@ -29,6 +29,21 @@ class Semantic(IntEnum):
     OBSTACLE = 6
 
 
+class Origin(IntEnum):
+    """What a radar's detection comes from: the truth, which no radar tells."""
+
+    NONE = 0
+    """No detection in this row."""
+    TARGET = 1
+    """An actor, at its place."""
+    GHOST = 2
+    """The mirror image of an actor."""
+    CLUTTER = 3
+    """The ground, or what stands in it."""
+    FALSE_ALARM = 4
+    """The receiver's noise."""
+
+
 @dataclass(frozen=True)
 class CameraFrames(Batch):
     """K cameras of one resolution."""
@@ -59,7 +74,8 @@ class RadarFrames(Batch):
 
     detections: Tensor  # (B, K, D, 6) float32, columns RADAR_FEATURES
     mask: Tensor  # (B, K, D) bool
-    actor: Tensor  # (B, K, D) int16, actor behind the detection, -1 for a false alarm
+    actor: Tensor  # (B, K, D) int16, actor that stands there, -1 for clutter, a ghost, a false alarm or none
+    origin: Tensor  # (B, K, D) int8, a sensors.Origin
     valid: Tensor  # (B, K) bool
     age_s: Tensor  # (B, K) float32
 

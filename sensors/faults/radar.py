@@ -11,7 +11,7 @@ from torch import Tensor
 from sensors.faults.draws import Draws
 from sensors.faults.kinds import FaultKind
 from sensors.faults.levels import Levels
-from sensors.frames import RADAR_FEATURES, RadarFrames
+from sensors.frames import RADAR_FEATURES, Origin, RadarFrames
 from sensors.radar.config import Radar
 
 RANGE, AZIMUTH, ELEVATION, DOPPLER, RCS, SNR = range(len(RADAR_FEATURES))
@@ -51,15 +51,17 @@ def spoil_radar(
     found, mask = frames.detections[worlds, number], frames.mask[worlds, number]  # (N, D, 6), (N, D)
     more = []
     if FaultKind.GHOSTS in levels:
-        more.append(_ghosts(found, mask, radar, levels[FaultKind.GHOSTS], draws))
+        more.append((*_ghosts(found, mask, radar, levels[FaultKind.GHOSTS], draws), Origin.GHOST))
     if FaultKind.CLUTTER in levels:
-        more.append(_clutter(radar, levels[FaultKind.CLUTTER], draws, ego_velocity_mps))
+        more.append((*_clutter(radar, levels[FaultKind.CLUTTER], draws, ego_velocity_mps), Origin.CLUTTER))
     own = mask.shape[1]
+    origin = torch.cat([frames.origin[worlds, number], *(torch.full_like(part[1], part[2], dtype=torch.int8) for part in more)], 1)
     found = torch.cat([found, *(part[0] for part in more)], 1)
     mask = torch.cat([mask, *(part[1] for part in more)], 1)
     found, mask = _mismeasured(found, mask, radar, levels, draws)
     order = torch.where(mask, found[..., SNR], -math.inf).sort(dim=1, descending=True, stable=True).indices[:, :own]
     _write(frames, worlds, number, order, found, mask)
+    frames.origin[worlds, number] = origin.gather(1, order) * mask.gather(1, order)
 
 
 def _write(frames: RadarFrames, worlds: Tensor, number: int, order: Tensor, found: Tensor, mask: Tensor) -> None:

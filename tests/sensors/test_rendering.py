@@ -73,6 +73,7 @@ def test_shapes_and_types_of_the_micro_rig(random_scene):
         ("radar", "detections"): ((2, 1, 32, 6), torch.float32),
         ("radar", "mask"): ((2, 1, 32), torch.bool),
         ("radar", "actor"): ((2, 1, 32), torch.int16),
+        ("radar", "origin"): ((2, 1, 32), torch.int8),
         ("radar", "valid"): ((2, 1), torch.bool),
         ("radar", "age_s"): ((2, 1), torch.float32),
         ("ego", "motion"): ((2, 4), torch.float32),
