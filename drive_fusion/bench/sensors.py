@@ -16,6 +16,7 @@ from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
     from sensors.lidar.config import Lidar
+    from sensors.radar.config import Radar
     from sensors.scene import Scene
 
 
@@ -217,7 +218,31 @@ def _camera_and_radar(config: SensorBench) -> dict[str, float]:
         figures[f"{rig.name}.lidar_us"] = _best_s(lambda: render_lidar(scene, rig.lidars), config.repeats) / config.rig_worlds * 1e6
     if rig.radars:
         figures[f"{rig.name}.radar_us"] = _best_s(lambda: render_radar(scene, rig.radars), config.repeats) / config.rig_worlds * 1e6
+        figures |= _radar_terms(scene, rig.name, rig.radars, config.repeats)
     return figures
+
+
+def _radar_terms(scene: Scene, name: str, radars: tuple[Radar, ...], repeats: int) -> dict[str, float]:
+    """One thread: microseconds a world of a rig's radars with some of their terms off, and detections a scan by what they come from."""
+    from dataclasses import replace
+
+    from sensors.frames import Origin
+    from sensors.radar.render import render_radar
+
+    variants = {
+        "exact": {"noise": False},
+        "without_ghosts_and_clutter": {"ghosts": False, "clutter": False},
+        "without_ghosts": {"ghosts": False},
+        "without_clutter": {"clutter": False},
+    }
+    figures = {}
+    for variant, off in variants.items():
+        changed = [replace(radar, **off) for radar in radars]  # type: ignore[arg-type]
+        seconds = _best_s(lambda changed=changed: render_radar(scene, changed), repeats)  # type: ignore[misc]
+        figures[f"{name}.radar_{variant}_us"] = seconds / scene.num_worlds * 1e6
+    origin = render_radar(scene, radars).origin
+    scans = scene.num_worlds * len(radars)
+    return figures | {f"{name}.radar_{kind.name.lower()}s_per_scan": int((origin == kind).sum()) / scans for kind in Origin if kind}
 
 
 def _rig(config: SensorBench) -> dict[str, float]:
