@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import inlined, kernel, leaf
-from sensors.noise import gaussian, hash2, uniform
+from sensors.jit import kernel
+from sensors.noise import gaussian, hash2, log_fast, uniform
 from sensors.radar.config import NEAREST_M
+from sensors.radar.leaves import inlined, leaf
 from sensors.radar.physics import antenna_db, error_share, fold, from_db, ground_cnr, to_db
 from sensors.radar.settings import (
     AZIMUTH_CELL,
@@ -167,7 +168,7 @@ def _form_cell(t: Targets, head: int, settings: Floats, found: Found) -> None:
 
 @inlined()
 def _exponential(i: int, key: Key) -> float:
-    return -math.log(uniform(hash2(u4(i), key[0], key[1])))
+    return -float(log_fast(uniform(hash2(u4(i), key[0], key[1]))))
 
 
 @inlined()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 
-from sensors.jit import inlined
+from sensors.noise import exp_fast
+from sensors.radar.leaves import inlined
 
 WAVELENGTH_M = 299_792_458.0 / 77e9
 LN10_TENTH = 0.1 * math.log(10.0)
@@ -22,8 +23,8 @@ EDGE_NU = -0.78
 
 @inlined()
 def from_db(decibels: float) -> float:
-    """A power ratio of so many decibels."""
-    return math.exp(LN10_TENTH * decibels)
+    """A power ratio of so many decibels, to 1e-6 of it, between -340 and 340 dB."""
+    return float(exp_fast(LN10_TENTH * decibels))
 
 
 @inlined()

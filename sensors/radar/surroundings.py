@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import inlined, leaf
 from sensors.noise import hash2
 from sensors.pose import point_velocity
+from sensors.radar.leaves import inlined, leaf
 from sensors.radar.physics import from_db, lobe_dbsm, to_db
 from sensors.radar.roadside import ALONG_X, ALONG_Y, HALF, HEIGHT, KIND, MIDDLE_X, MIDDLE_Y, RAIL_HEIGHT_M, SHARE, X, Y
 from sensors.radar.settings import COS_HALF_FOV, MAX_RANGE, MIRROR_DB, POST, RAIN_DB_PER_M, SNR_AT_1M
@@ -228,7 +228,8 @@ def add_images_in_rails(roadside: Any, mirror: Floats, settings: Floats, t: Targ
                 mirror[PX], mirror[PY] = rail[MIDDLE_X] - t.origin[0], rail[MIDDLE_Y] - t.origin[1]
                 mirror[TX], mirror[TY], mirror[HALF_LENGTH], mirror[TOP] = rail[ALONG_X], rail[ALONG_Y], rail[HALF], RAIL_HEIGHT_M
                 mirror[VX], mirror[VY], mirror[YAW] = 0.0, 0.0, 0.0
-                _add_images(mirror, 65_536 + n, -1, settings, t)
+                if not outside(mirror[PX], mirror[PY], mirror[HALF_LENGTH], settings, t):
+                    _add_images(mirror, 65_536 + n, -1, settings, t)
 
 
 @inlined()
