@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from envs.network.geometry import frame_of, is_reachable, lane_heading
 from envs.network.layout import BY_COMMAND, BY_IDM, FASTER, LANE_LEFT, LANE_RIGHT, NOBODY, OBSTACLE, SLOWER, Network
 from envs.network.neighbours import neighbours_on
@@ -100,6 +98,12 @@ def give_way(cars: Any, vehicles: int, network: Network, number: int) -> None:
             return
 
 
+@leaf(forceinline=True)
+def side_of(lanes: int) -> int:
+    """Sign of a number of lanes: -1 to the left, 1 to the right."""
+    return (1 if lanes > 0 else 0) - (1 if lanes < 0 else 0)
+
+
 @leaf()
 def is_worth_it(cars: Any, network: Network, number: int, lane: int, front: int, rear: int, old_front: int, old_rear: int) -> bool:
     """MOBIL's answer for one lane (IDMVehicle.mobil)."""
@@ -110,7 +114,7 @@ def is_worth_it(cars: Any, network: Network, number: int, lane: int, front: int,
     mine_after = acceleration_behind(cars, network, number, number, front)
     if road_ahead(network, car) != NOBODY and wanted_lane(car) != NOBODY:
         target = network.lanes[car.target_lane].index
-        right_way = np.sign(network.lanes[lane].index - target) == np.sign(wanted_lane(car) - target)
+        right_way = side_of(network.lanes[lane].index - target) == side_of(wanted_lane(car) - target)
         return right_way and mine_after >= -LANE_CHANGE_BRAKING_MPS2
     gain = mine_after - acceleration_behind(cars, network, number, number, old_front)
     if car.politeness != 0.0:

@@ -8,17 +8,22 @@ from typing import Any
 import numpy as np
 
 from envs.network.geometry import lane_heading, place_on_lane
-from envs.network.layout import BY_COMMAND, BY_IDM, BY_TYRES, NOBODY, Network
+from envs.network.layout import BY_COMMAND, BY_IDM, BY_TYRES, CAR, NOBODY, Network
 from envs.network.motion import drive_on_tyres, limit_controls, take_push, turn_and_roll
 from envs.network.routes import road_ahead
 from envs.traffic.elementary import dot2, leaf, norm2
-from sensors.jit import kernel
+from envs.traffic.stack import on_stack
 
 FORECASTS = 11
 FORECAST_STEP_S = 0.25
 NEAR_M = 5.0
 HALF_LENGTH_M = 1.5 * 5.0 / 2.0
 HALF_WIDTH_M = 0.9 * 2.0 / 2.0
+TILE = 16
+"""Cars whose forecasts are kept at a time."""
+
+room_for_forecasts = on_stack((TILE, FORECASTS, 3), np.float64)
+room_for_copy = on_stack((1,), CAR)
 
 
 @leaf()
@@ -53,8 +58,15 @@ def lane_of_route(network: Network, car: Any, place: int) -> int:
 
 
 @leaf()
-def forecast_by_wheel(copy: Any, poses: Any) -> None:
-    """Where a car with its wheel held would be (Vehicle.predict_trajectory_constant_speed); the record given is used up."""
+def forecast_by_wheel(car: Any, copy: Any, poses: Any) -> None:
+    """Where a car with its wheel held would be (Vehicle.predict_trajectory_constant_speed).
+
+    Args:
+        car: Its record.
+        copy: A record to write to.
+        poses: x, y and heading after every step, (FORECASTS, 3), written.
+    """
+    copy_motion(car, copy)
     copy.acceleration_mps2 = 0.0
     for step in range(FORECASTS):
         limit_controls(copy)
@@ -65,6 +77,16 @@ def forecast_by_wheel(copy: Any, poses: Any) -> None:
             take_push(copy)
             copy.speed_mps += copy.acceleration_mps2 * FORECAST_STEP_S
         poses[step, 0], poses[step, 1], poses[step, 2] = copy.x_m, copy.y_m, copy.heading_rad
+
+
+@leaf()
+def copy_motion(car: Any, copy: Any) -> None:
+    """Copy what a car that holds its wheel is moved by."""
+    copy.x_m, copy.y_m, copy.heading_rad, copy.cos, copy.sin = car.x_m, car.y_m, car.heading_rad, car.cos, car.sin
+    copy.speed_mps, copy.lateral_speed_mps, copy.yaw_rate_radps = car.speed_mps, car.lateral_speed_mps, car.yaw_rate_radps
+    copy.slowest_mps, copy.fastest_mps, copy.length_m = car.slowest_mps, car.fastest_mps, car.length_m
+    copy.impact_x_m, copy.impact_y_m, copy.steering_rad = car.impact_x_m, car.impact_y_m, car.steering_rad
+    copy.driver, copy.pushed, copy.crashed = car.driver, car.pushed, car.crashed
 
 
 @leaf()
@@ -105,24 +127,47 @@ def who_yields(network: Network, cars: Any, first: int, second: int) -> int:
     return first if ahead_of_a > ahead_of_b else second
 
 
-@kernel()
+@leaf()
+def forecast(network: Network, cars: Any, first: int, end: int, copy: Any, poses: Any) -> None:
+    """Forecast some cars, the ones from ``first`` to before ``end``, to the first rows of ``poses``, (T, FORECASTS, 3)."""
+    for number in range(first, end):
+        car = cars[number]
+        if car.driver == BY_IDM or car.driver == BY_COMMAND:
+            forecast_along_route(network, car, poses[number - first])
+        else:
+            forecast_by_wheel(car, copy, poses[number - first])
+
+
+@leaf()
+def stop_one(network: Network, cars: Any, first: int, second: int) -> None:
+    """Let the one of two cars that has to yield stop, if it is driven by IDM."""
+    chosen = cars[who_yields(network, cars, first, second)]
+    if chosen.driver == BY_IDM:
+        chosen.target_speed_mps = 0.0
+        chosen.yields = True
+
+
+@leaf()
 def enforce_rules(cars: Any, vehicles: int, network: Network) -> None:
-    """Let cars that yielded go on, then stop those that have to yield now."""
-    poses = np.empty((vehicles, FORECASTS, 3))
-    copies = cars[:vehicles].copy()
+    """Let cars that yielded go on, then stop those that have to yield now.
+
+    Who yields to whom does not hang on who yielded before, so pairs are gone through in tiles, whose forecasts find room on the stack.
+    """
+    rows, columns, copy = room_for_forecasts(), room_for_forecasts(), room_for_copy()[0]
     for number in range(vehicles):
         car = cars[number]
         if car.yields:
             car.target_speed_mps = network.lanes[car.lane].speed_limit_mps
             car.yields = False
-        if car.driver == BY_IDM or car.driver == BY_COMMAND:
-            forecast_along_route(network, car, poses[number])
-        else:
-            forecast_by_wheel(copies[number], poses[number])
-    for first in range(vehicles - 1):
-        for second in range(first + 1, vehicles):
-            if may_conflict(poses[first], poses[second]):
-                chosen = cars[who_yields(network, cars, first, second)]
-                if chosen.driver == BY_IDM:
-                    chosen.target_speed_mps = 0.0
-                    chosen.yields = True
+    for first in range(0, vehicles, TILE):
+        first_end = min(first + TILE, vehicles)
+        forecast(network, cars, first, first_end, copy, rows)
+        for second in range(first, vehicles, TILE):
+            second_end = min(second + TILE, vehicles)
+            if second != first:
+                forecast(network, cars, second, second_end, copy, columns)
+            others = rows if second == first else columns
+            for one in range(first, first_end):
+                for other in range(max(one + 1, second), second_end):
+                    if may_conflict(rows[one - first], others[other - second]):
+                        stop_one(network, cars, one, other)

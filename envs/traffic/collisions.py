@@ -144,6 +144,16 @@ def push(group: Any, slot: int, partner: int, x: float, y: float) -> None:
 
 
 @leaf(forceinline=True)
+def verdict_on(first: Any, second: Any, dt: float) -> tuple[int, float, float]:
+    """Test two cars, the first one being the earlier in the list: what ``separate`` gives, after quicker tests."""
+    if clearly_apart(first, second, dt):
+        return APART, 0.0, 0.0
+    if norm2(second.x_m - first.x_m, second.y_m - first.y_m) > DIAGONAL_M + first.speed_mps * dt:
+        return APART, 0.0, 0.0  # highway-env's own first test: only the first car's speed counts
+    return separate(first, second, dt)
+
+
+@leaf(forceinline=True)
 def show(groups: Any, number: int, car: Any) -> None:
     """Copy to a CAR record what the test of a pair looks at."""
     group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
@@ -165,11 +175,9 @@ def collide(groups: Any, cars: Any, low: int, high: int, dt: float) -> None:
     first, second = cars[low], cars[high]
     show(groups, low, first)
     show(groups, high, second)
-    if clearly_apart(first, second, dt):
+    verdict, way_x, way_y = verdict_on(first, second, dt)
+    if verdict == APART:
         return
-    if norm2(second.x_m - first.x_m, second.y_m - first.y_m) > DIAGONAL_M + first.speed_mps * dt:
-        return  # highway-env's own first test: only the first car's speed counts
-    verdict, way_x, way_y = separate(first, second, dt)
     one, one_slot = groups[low >> GROUP_SHIFT], low & SLOT_MASK
     other, other_slot = groups[high >> GROUP_SHIFT], high & SLOT_MASK
     if verdict & WILL_OVERLAP:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from envs.traffic.elementary import clip, leaf
+from envs.traffic.groups import x_of
 from envs.traffic.layout import FASTER, GROUP_SHIFT, LANE_LEFT, LANE_RIGHT, NOBODY, SLOT_MASK, SLOTS, SLOWER, Line
 from envs.traffic.neighbours import front_noted, rear_on_lane
 from envs.traffic.physics import braking, desired_gap, free_acceleration, reachable, speed_tracking
@@ -59,8 +60,7 @@ def behind(free: float, groups: Any, number: int, front: int) -> float:
     """IDM acceleration of a car behind another one (NOBODY: the free one)."""
     if front == NOBODY:
         return free
-    gap = groups[front >> GROUP_SHIFT].x_m[front & SLOT_MASK] - groups[number >> GROUP_SHIFT].x_m[number & SLOT_MASK]
-    return free - braking(gap_wanted(groups, number, front), gap)
+    return free - braking(gap_wanted(groups, number, front), x_of(groups, front) - x_of(groups, number))
 
 
 @leaf()
@@ -74,6 +74,13 @@ def changing_to(groups: Any, lane: float) -> int:
     return count
 
 
+@leaf(forceinline=True)
+def is_close_ahead(groups: Any, number: int, other: int) -> bool:
+    """Is another car ahead of one, and nearer than that one likes?"""
+    gap = x_of(groups, other) - x_of(groups, number)
+    return 0.0 < gap and gap < gap_wanted(groups, number, other)
+
+
 @leaf()
 def give_way(groups: Any, cars: int, number: int) -> None:
     """Stop changing lane where another car, close ahead, changes to the same one."""
@@ -85,7 +92,7 @@ def give_way(groups: Any, cars: int, number: int) -> None:
         rival, its_slot = groups[other >> GROUP_SHIFT], other & SLOT_MASK
         if other == number or rival.lane[its_slot] == target_lane or rival.target_lane[its_slot] != target_lane:
             continue
-        if 0.0 < rival.x_m[its_slot] - car.x_m[slot] < gap_wanted(groups, number, other):
+        if is_close_ahead(groups, number, other):
             car.target_lane[slot] = car.lane[slot]
             return
 
@@ -101,22 +108,25 @@ def follower_brakes_hard(groups: Any, follower: int, number: int, exponent: floa
 
 
 @leaf()
-def choose_lane(groups: Any, line: Line, number: int, lanes: int, fast: bool | None) -> None:
+def choose_lane(groups: Any, line: Line | None, number: int, lanes: int, fast: bool | None) -> float:
     """MOBIL: take a side lane that gains acceleration and is safe for the new follower; the right one if both do.
 
     The gain is looked at first: with politeness 0 the answer is the same, and it is the cheaper question.
 
     Args:
         groups: The world's cars.
-        line: The cars lined up.
+        line: The cars lined up, or None to find neighbours without that.
         number: Who decides.
         lanes: Lanes of the road.
         fast: The mode.
+
+    Returns:
+        The lane to set out for, or the present target.
     """
     car, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
-    free, present = car.free_mps2[slot], car.acceleration_mps2[slot]
+    free, present, chosen = car.free_mps2[slot], car.acceleration_mps2[slot], car.target_lane[slot]
     if free - present < LANE_CHANGE_GAIN_MPS2 or abs(car.speed_mps[slot]) < LANE_CHANGE_SPEED_MPS:
-        return
+        return chosen
     for side in range(2):
         lane = car.lane[slot] + (2.0 * side - 1.0)
         if lane < 0.0 or lane >= lanes or not reachable(car.x_m[slot], car.y_m[slot], lane):
@@ -125,7 +135,8 @@ def choose_lane(groups: Any, line: Line, number: int, lanes: int, fast: bool | N
         if promised - present < LANE_CHANGE_GAIN_MPS2:
             continue
         if not follower_brakes_hard(groups, rear_on_lane(groups, line, number, lane), number, car.exponent[slot], fast):
-            car.target_lane[slot] = lane
+            chosen = lane
+    return chosen
 
 
 @leaf()
@@ -140,7 +151,7 @@ def think(groups: Any, line: Line, lanes: int, fast: bool | None) -> None:
             give_way(groups, cars, number)
         else:
             car.timer_s[slot] = 0.0
-            choose_lane(groups, line, number, lanes, fast)
+            car.target_lane[slot] = choose_lane(groups, line, number, lanes, fast)
         if car.lane[slot] != car.target_lane[slot]:
             front = front_noted(groups, line, number, car.target_lane[slot])
             car.acceleration_mps2[slot] = min(car.acceleration_mps2[slot], behind(car.free_mps2[slot], groups, number, front))

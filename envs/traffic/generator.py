@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from envs.traffic.elementary import multiply_high
+from envs.traffic.stack import on_stack
 from sensors.jit import kernel
 
 MULTIPLIER_HIGH = np.uint64(2549297995355413924)
@@ -25,6 +26,9 @@ OUTPUT_START = np.uint32(0x8B51F9DD)
 OUTPUT_FACTOR = np.uint32(0x58F38DED)
 MIX_LEFT = np.uint32(0xCA01F9DD)
 MIX_RIGHT = np.uint32(0x4973F715)
+
+room_for_pool = on_stack((POOL_WORDS,), np.uint32)
+room_for_words = on_stack((8,), np.uint64)
 
 SPLIT_GAMMA = np.uint64(0x9E3779B97F4A7C15)
 SPLIT_FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -46,11 +50,11 @@ def _mix(a: Any, b: Any) -> Any:
 
 
 @kernel()
-def _seed_pool(seed: Any) -> Any:
+def _fill_pool(pool: Any, seed: Any) -> None:
     """The entropy pool of ``numpy.random.SeedSequence(seed)`` for 0 <= seed < 2**64."""
-    pool = np.zeros(POOL_WORDS, np.uint32)
     pool[0] = np.uint32(seed & np.uint64(0xFFFFFFFF))
     pool[1] = np.uint32(seed >> np.uint64(32))
+    pool[2], pool[3] = np.uint32(0), np.uint32(0)
     constant = HASH_START
     for word in range(POOL_WORDS):
         pool[word], constant = _scramble(pool[word], constant, HASH_FACTOR)
@@ -59,14 +63,13 @@ def _seed_pool(seed: Any) -> Any:
             if source != target:
                 hashed, constant = _scramble(pool[source], constant, HASH_FACTOR)
                 pool[target] = _mix(pool[target], hashed)
-    return pool
 
 
 @kernel()
 def seed_generator(episode: Any, seed: int) -> None:
     """Seed as ``numpy.random.PCG64(numpy.random.SeedSequence(seed))`` does."""
-    pool = _seed_pool(np.uint64(seed))
-    words = np.empty(8, np.uint64)
+    pool, words = room_for_pool(), room_for_words()
+    _fill_pool(pool, np.uint64(seed))
     constant = OUTPUT_START
     for word in range(8):
         hashed, constant = _scramble(pool[word % POOL_WORDS], constant, OUTPUT_FACTOR)

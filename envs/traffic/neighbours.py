@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.traffic.elementary import leaf
 from envs.traffic.groups import x_of
-from envs.traffic.layout import GROUP_SHIFT, NOBODY, SLOT_MASK, Ahead, Line
+from envs.traffic.layout import GROUP_SHIFT, NOBODY, SLOT_MASK, SLOTS, Ahead, Line
 
 
 @leaf()
@@ -54,6 +54,28 @@ def counts_on(groups: Any, number: int, lane: float) -> bool:
 
 
 @leaf()
+def front_by_scan(groups: Any, number: int, lane: float) -> int:
+    """The car ahead of this one on a lane, or NOBODY, found as highway-env finds it; slots without a car must count on no lane."""
+    x, front, front_x = x_of(groups, number), NOBODY, math.inf
+    for other in range(len(groups) * SLOTS):
+        its_x = x_of(groups, other)
+        if x <= its_x and its_x <= front_x and other != number and counts_on(groups, other, lane):
+            front, front_x = other, its_x
+    return front
+
+
+@leaf()
+def rear_by_scan(groups: Any, number: int, lane: float) -> int:
+    """The car behind this one on a lane, or NOBODY, found as highway-env finds it; slots without a car must count on no lane."""
+    x, rear, rear_x = x_of(groups, number), NOBODY, -math.inf
+    for other in range(len(groups) * SLOTS):
+        its_x = x_of(groups, other)
+        if rear_x < its_x and its_x < x and counts_on(groups, other, lane):
+            rear, rear_x = other, its_x
+    return rear
+
+
+@leaf()
 def first_level_with(line: Line, number: int) -> int:
     """Place of the first car at the very x of this one."""
     place = line.rank[number]
@@ -77,8 +99,10 @@ def front_on_lane(groups: Any, line: Line, number: int, lane: float) -> int:
 
 
 @leaf()
-def rear_on_lane(groups: Any, line: Line, number: int, lane: float) -> int:
-    """The car behind this one on a lane, or NOBODY."""
+def rear_on_lane(groups: Any, line: Line | None, number: int, lane: float) -> int:
+    """The car behind this one on a lane, or NOBODY; without a line by a scan of all, as in ``front_by_scan``."""
+    if line is None:
+        return rear_by_scan(groups, number, lane)
     rear, x = NOBODY, -math.inf
     for place in range(first_level_with(line, number) - 1, -1, -1):
         if line.x_m[place] < x:
@@ -148,8 +172,13 @@ def look_beside(groups: Any, line: Line) -> None:
 
 
 @leaf()
-def front_noted(groups: Any, line: Line, number: int, lane: float) -> int:
-    """The car ahead of this one on another lane, or NOBODY: as noted for the lanes beside its own, searched for further away."""
+def front_noted(groups: Any, line: Line | None, number: int, lane: float) -> int:
+    """The car ahead of this one on another lane, or NOBODY: as noted for the lanes beside its own, searched for further away.
+
+    Without a line nothing is noted, and all cars are scanned.
+    """
+    if line is None:
+        return front_by_scan(groups, number, lane)
     group, slot = groups[number >> GROUP_SHIFT], number & SLOT_MASK
     if lane == group.lane[slot] - 1.0:
         return group.front_left[slot]

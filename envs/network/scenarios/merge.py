@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from envs.network.batch import begin
 from envs.network.cars import place_ego, place_idm
 from envs.network.geometry import place_on_lane
@@ -96,25 +93,22 @@ def spawn_three(cars: Any, episode: Any, network: Network, rules: Rules, merge: 
 @kernel()
 def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, merge: Merge) -> None:
     """The cars of merge-generic: each tries ten places, and is left out if all are too near to another on the same lane."""
-    lanes, runs = np.empty(merge.others + 1, np.int64), np.empty(merge.others + 1)
-    lanes[0], runs[0] = merge.lanes - 1, EGO_RUN_M
     for _ in range(merge.others):
         for _try in range(TRIES):
             lane = draw_choice(episode, merge.lanes)
             run = draw_uniform(episode, 0.0, merge.spread_m)
-            if is_free(lanes[: episode.vehicles], runs, lane, run):
+            if is_free(cars, episode.vehicles, network.lanes[merge.highway + lane], run):
                 speed = 30.0 + draw_uniform(episode, -2.0, 2.0)
                 place_on_highway(cars[episode.vehicles], network, rules, merge.highway + lane, run, speed)
-                lanes[episode.vehicles], runs[episode.vehicles] = lane, run
                 episode.vehicles += 1
                 break
 
 
 @kernel()
-def is_free(lanes: NDArray[np.int64], runs: NDArray[np.float64], lane: int, run: float) -> bool:
-    """Is a run on a lane more than 15 m from every car there?"""
-    for number in range(len(lanes)):
-        if lanes[number] == lane and not abs(run - runs[number]) > SAFE_M:
+def is_free(cars: Any, vehicles: int, lane: Any, run: float) -> bool:
+    """Is a run on a lane more than 15 m from every car there? The highway begins at 0 and heads along x, so that runs are exactly x."""
+    for number in range(vehicles):
+        if cars[number].y_m == lane.start_y_m and not abs(run - cars[number].x_m) > SAFE_M:
             return False
     return True
 
