@@ -13,9 +13,11 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
+from envs.network.actions import Taking
 from envs.network.batch import step_world
-from envs.network.engine import NO_EFFORTS, NO_NUMBERS, NetworkEngine
+from envs.network.engine import NetworkEngine
 from envs.network.layout import NOBODY, OUTCOME, Network
+from envs.network.running import NO_EFFORTS, NO_NUMBERS
 from envs.network.scenarios.rulebook import Rulebook
 from envs.traffic.rounding import rounded_as_on_cpus
 from sensors.errors import ConfigError
@@ -129,12 +131,14 @@ def arguments_of(engine: NetworkEngine) -> tuple[Any, ...]:
 
 def actions_of(engine: NetworkEngine, actions: NDArray[Any]) -> tuple[NDArray[Any], ...]:
     """Checked actions of all worlds, as ``World.step`` takes them, as what kernels take them for: meta, controls, numbers, efforts."""
-    chosen, book, nobody = engine._actions, engine._rulebook, np.zeros(len(actions), np.bool_)
+    book, nobody, taking = engine._rulebook, np.zeros(len(actions), np.bool_), Taking(engine._actions, len(actions))
+    taking.take(actions, nobody)
+    discrete = taking.numbers if engine._actions.count is not None else engine._actions.numbers(actions, nobody)
     return (
-        chosen.meta[actions] if chosen.names else np.zeros(len(actions), np.int64),
-        chosen.controls(actions),
-        chosen.numbers(actions, nobody) if book.weighs_actions else NO_NUMBERS,
-        chosen.efforts(actions, nobody) if book.weighs_efforts else NO_EFFORTS,
+        taking.meta,
+        taking.controls,
+        discrete if book.weighs_actions else NO_NUMBERS,
+        engine._actions.efforts(actions, nobody) if book.weighs_efforts else NO_EFFORTS,
     )
 
 
