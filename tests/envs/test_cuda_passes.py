@@ -61,8 +61,10 @@ def test_episodes_are_bit_equal(id: str, config: dict[str, float], mode: str) ->
 
 
 def test_who_gives_way_hangs_on_the_order_and_is_settled_by_it() -> None:
-    """Crowds in which every third car changes lane, so that changers read each other's new targets."""
+    """Crowds in which every third car changes lane, those ahead first in the list, so that changers read each other's new targets."""
     serial, shared = twins("highway-v0", 64, DENSE, "fast")
+    for one in (serial, shared):
+        one.cars[:, 1:] = one.cars[:, :0:-1].copy()
     draws = np.random.default_rng(2)
     lane = serial.cars["lane"]
     moves = (draws.random(lane.shape) < 0.35) & serial.cars["autonomous"]
