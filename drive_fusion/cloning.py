@@ -16,7 +16,6 @@ from torch import Tensor
 
 from drive_fusion.ppo import FusedPPO
 from envs.drivers import META_ACTIONS, Driver
-from envs.history import history_of
 from envs.observation import pack
 from envs.recording import Recording
 from envs.seeds import uniform
@@ -103,11 +102,10 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     for number, recording in enumerate(recordings):
         ended = (recording.terminated | recording.truncated).long().cumsum(0)
         running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
-        instants = recording.decision_instants()[:-1][running]
-        scenes = recording.scenes.select(instants)
+        scenes = recording.at_decisions().select(slice(0, -1)).select(running)
         labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
         episodes.append(torch.full((scenes.num_worlds,), number))
-        frames = render(scenes, rig, history_of(recording.scenes, instants, rig))
+        frames = render(scenes, rig)
         quality += check_frames([frames], rig)
         seen.append(pack(frames, rig))
     if not labels or not sum(map(len, labels)):

@@ -69,7 +69,6 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
             options: Taken for gymnasium's sake; there are none.
         """
         super().reset(seed=seed)
-        self._senses.forget()
         if seed is None and self._started:
             scene = self.world.reset_continue(torch.tensor([True]))
         else:
@@ -79,7 +78,7 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Advance one decision; ``info["rewards"]`` holds highway-env's reward terms."""
-        scene, outcome = self._senses.step(torch.as_tensor(np.asarray(action))[None])
+        scene, outcome = self.world.step(torch.as_tensor(np.asarray(action))[None])
         info = {"crashed": bool(scene.crashed[0, 0]), "rewards": {name: float(term[0]) for name, term in outcome.terms.items()}}
         ended = bool(outcome.terminated[0]), bool(outcome.truncated[0])
         return self._observation(scene), float(outcome.reward[0]), *ended, info

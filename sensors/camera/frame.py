@@ -1,4 +1,4 @@
-"""One camera image, row by row: sky and ground, shadows, vehicles, haze, outlines, bytes. Only a few rows are held at a time."""
+"""One camera image, row by row: sky and ground, shadows, haze, vehicles, lamps, bytes. One row is held at a time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import math
 import numpy as np
 
 from sensors.camera.backdrop import (
-    DEPTH,
-    FAR,
     GROUND_FAR_M,
-    RING,
+    LEFT,
     SCRATCH_ROWS,
     colour_ground,
     colour_sky,
@@ -19,50 +17,63 @@ from sensors.camera.backdrop import (
     ground_points,
     sky_numbers,
 )
-from sensors.camera.finish import MOST_OVERLAPS, copy_row, develop_row, find_glows, glow_row, haze_row, smooth_row
-from sensors.camera.geometry import (
-    ACTOR_NUMBERS,
-    FOCAL,
-    HULL_NUMBERS,
+from sensors.camera.faces import (
+    BODY,
+    BODY_ACTOR,
+    BODY_NUMBERS,
+    FACE_NUMBERS,
+    FACES,
     KIND,
-    NO_MARK,
-    PART,
-    ROWS,
-    U0,
-    U1,
+    MOST_FACES,
+    Q_DOWN,
+    Q_RIGHT,
+    SUB_ROWS,
     V0,
     V1,
+    WHOLE,
+    Q,
+    find_faces,
+    hit_row,
+    span_of,
+    spans_of,
+)
+from sensors.camera.finish import develop_row, find_glows, glow_row, label_row, name_row
+from sensors.camera.geometry import (
+    ACTOR_NUMBERS,
+    COLUMNS,
+    FOCAL,
+    ROWS,
     VIEW_NUMBERS,
     VIEW_X,
     VIEW_Y,
     VIEW_Z,
-    WHO,
-    find_hulls,
     gather_actors,
-    hit_row,
     place_view,
     ray_at,
-    ray_in,
-    row_rays,
-    shade_row,
+    sort_actors,
 )
-from sensors.camera.light import SUN_X, SUN_Y, SUN_Z
-from sensors.camera.vehicle import vehicle_pixel
+from sensors.camera.light import EXPOSURE, SUN_X, SUN_Y, SUN_Z
+from sensors.camera.shadow import SHADOW_NUMBERS, find_shadows, shade_row
+from sensors.camera.shadow import U0 as SHADOW_U0
+from sensors.camera.shadow import U1 as SHADOW_U1
+from sensors.camera.shadow import V0 as SHADOW_V0
+from sensors.camera.shadow import V1 as SHADOW_V1
+from sensors.camera.vehicle import begin_vehicles, draw_face, end_vehicles, next_part
 from sensors.frames import Semantic
-from sensors.ground import STRIDE, ground_row, place_in_grid
+from sensors.ground import STRIDE, ground_row, place_in_grid, plain
 from sensors.jit import kernel
 from sensors.scene import Kind
-from sensors.vehicle_shape import MAX_PARTS
+from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 
-f4, i4, u4, u1, i2, u8 = np.float32, np.int32, np.uint32, np.uint8, np.int16, np.uint64
-SKY, VEHICLE, BARRIER = u1(Semantic.SKY), u1(Semantic.VEHICLE), u1(Semantic.OBSTACLE)
-OBSTACLE, NOBODY = int(Kind.OBSTACLE), i2(-1)
-CONTACT_M = 0.5
-"""How far round a vehicle the ground is darker."""
+f4, u4, u8 = np.float32, np.uint32, np.uint64
+VEHICLE, BARRIER = f4(Semantic.VEHICLE), f4(Semantic.OBSTACLE)
+OBSTACLE = int(Kind.OBSTACLE)
 GLOWS = 64
+STRETCH = 256
+"""Pixels of a row whose ground is worked out at once, so that what is known of them stays in the fastest cache."""
 
 
-@kernel()
+@plain
 def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     """First and end column of a row's ground: where its rays fall faster than to GROUND_FAR_M."""
     limit = -z / GROUND_FAR_M
@@ -72,110 +83,123 @@ def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     return (0, min(max(math.ceil(edge), 0), width)) if step_z > 0.0 else (min(max(math.floor(edge) + 1, 0), width), width)
 
 
-@kernel()
-def _sky_part(view, v, sky, s, out, first, count, label):  # type: ignore[no-untyped-def]
+@plain
+def _sky_part(view, v, light, sky, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the sky of a row from column ``first`` on."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
     step = (f4(view[0] / view[FOCAL]), f4(view[3] / view[FOCAL]), f4(view[6] / view[FOCAL]))
-    colour_sky(sky, (f4(x), f4(y), f4(z)), step, s, out, first, count)
-    for k in range(first, first + count):
-        label[k] = SKY
+    colour_sky(light, sky, (f4(x), f4(y), f4(z)), step, s, first, count)
 
 
-@kernel()
-def _ground_part(view, v, grid, places, grain, light, shadows, s, out, first, count, label):  # type: ignore[no-untyped-def]
+@plain
+def _ground_part(view, v, grid, places, grain, light, shadows, shades, texels, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the ground of a row from column ``first`` on, and the shadows on it."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
     per_px = 1.0 / view[FOCAL]
     right, down = (f4(view[0] * per_px), f4(view[3] * per_px)), (f4(view[1] * per_px), f4(view[4] * per_px), f4(view[7] * per_px))
     ground_points(right, (f4(x), f4(y)), z, view[6] * per_px, f4(view[VIEW_Z]), down, s, first, count)
-    ground_row(grid, places[0], s, first, count, label)
-    grain_row(grain, places[1], s, first, count)
-    hulls, who, shades = shadows
+    ground_row(grid, places[0], s, first, count)
+    grain_row(grain, places[1], s, texels, first, count)
     for n in range(shades):
-        p, q = max(who[n, U0], first), min(who[n, U1], first + count)
-        if who[n, V0] <= v and v < who[n, V1] and p < q:
-            shade_row(hulls, n, light[SUN_X], light[SUN_Y], light[SUN_Z], who[n, PART] == 0, s, p, q - p)
-    colour_ground(light, s, out, first, count)
+        shadow = shadows[n]
+        p, q = max(int(shadow[SHADOW_U0]), first), min(int(shadow[SHADOW_U1]), first + count)
+        if shadow[SHADOW_V0] <= v and v < shadow[SHADOW_V1] and p < q:
+            shade_row(shadow, s, p, q - p)
+    tangents = (f4((first + 0.5 - 0.5 * view[COLUMNS]) * per_px), f4(per_px), f4((v + 0.5 - 0.5 * view[ROWS]) * per_px))
+    colour_ground(light, tangents, s, first, count)
 
 
-@kernel()
-def _vehicles_row(view, v, found, light, sky, s, marks, label, instance):  # type: ignore[no-untyped-def]
-    """Draw the vehicles into a row: nearest part first found, then one look at each of their pixels."""
-    hulls, who, count = found
-    width, slot = len(label), v % 3
-    rays, px_size = row_rays(view, v), f4(1.0 / view[FOCAL])
-    begin, end = width, 0
-    for k in range(width):
-        marks[slot * STRIDE + k] = NO_MARK
-        instance[k] = NOBODY
-    for n in range(count):
-        if who[n, V0] <= v and v < who[n, V1]:
-            p, q = who[n, U0], who[n, U1]
-            hit_row(hulls, n, rays, s, marks, slot, p, q - p)
-            begin, end = min(begin, p), max(end, q)
-    for k in range(begin, end):
-        mark = marks[slot * STRIDE + k]
-        if mark >= 0:
-            n = mark >> 3
-            instance[k] = who[n, WHO]
-            label[k] = BARRIER if i4(hulls[n, KIND]) == i4(OBSTACLE) else VEHICLE
-            x, y, z = ray_in(hulls, n, rays, float(k))
-            t, to = s[DEPTH + u8(k)], RING + u8(3 * slot * STRIDE + k)
-            vehicle_pixel(hulls, n, who[n, PART], i4(mark & 7), (f4(x), f4(y), f4(z)), t, px_size, light, sky, s, to)
-
-
-@kernel()
-def _finish_row(view, v, found, glowing, candidates, light, key, noisy, marks, s, rgb, depth):  # type: ignore[no-untyped-def]
-    """Turn a row that has its neighbours into bytes."""
-    hulls, who, count = found
-    glows, lamps = glowing
-    height, width = depth.shape
-    copy_row(s, RING + u8(3 * (v % 3) * STRIDE), width)
-    smooth_row(view, v, hulls, who, count, candidates, marks, s)
-    glow_row(glows, lamps, v, depth[v], s)
-    develop_row(light, key[0], key[1], u4(v * width), u4(height * width), noisy, s, rgb, v)
-
-
-@kernel()
-def _draw_row(view, v, grid, places, grain, light, sky, found, shadows, s, marks, label, instance):  # type: ignore[no-untyped-def]
-    """Draw sky, ground and vehicles of a row and the haze before them."""
-    width, out, per_px = len(label), RING + u8(3 * (v % 3) * STRIDE), 1.0 / view[FOCAL]
+@plain
+def _background(view, v, grid, places, grain, light, sky, shadows, shades, texels, s):  # type: ignore[no-untyped-def]
+    """Draw sky and ground of a row, from left to right: each part may write a little beyond its end."""
+    width = int(view[COLUMNS])
     _, _, z = ray_at(view, 0.5, v + 0.5)
-    begin, end = _ground_span(z, view[6] * per_px, view[VIEW_Z], width)
-    if begin > 0:
-        _sky_part(view, v, sky, s, out, 0, begin, label)
-    if end < width:
-        _sky_part(view, v, sky, s, out, end, width - end, label)
-    if begin < end:
-        _ground_part(view, v, grid, places, grain, light, shadows, s, out, begin, end - begin, label)
-    _vehicles_row(view, v, found, light, sky, s, marks, label, instance)
-    a0, b = (0.5 - 0.5 * width) * per_px, (v + 0.5 - 0.5 * view[ROWS]) * per_px
-    haze_row(light, f4(a0), f4(per_px), f4(b), f4(z), f4(view[6] * per_px), s, out, width)
+    begin, end = _ground_span(z, view[6] / view[FOCAL], view[VIEW_Z], width)
+    if begin > 0 or begin == end:
+        _sky_part(view, v, light, sky, s, 0, begin if begin < end else width)
+    for first in range(begin, end, STRETCH):
+        _ground_part(view, v, grid, places, grain, light, shadows, shades, texels, s, first, min(STRETCH, end - first))
+    if begin < end and end < width:
+        _sky_part(view, v, light, sky, s, end, width - end)
 
 
-@kernel()
-def _render_frame(view, grid, grain, actors, light, key, noisy, s, marks, hulls, who, glows, out):  # type: ignore[no-untyped-def]
+@plain
+def _hit(face, body, v, width, s):  # type: ignore[no-untyped-def]
+    """Label the pixels of a row whose middles see a face."""
+    low, high = span_of(face, v + 0.5, width)
+    first, end = max(math.ceil(low - 0.5), 0), min(math.ceil(high - 0.5), width)
+    if first < end:
+        q = face[Q] + face[Q_RIGHT] * (first + 0.5) + face[Q_DOWN] * (v + 0.5)
+        label = BARRIER if int(body[KIND]) == OBSTACLE else VEHICLE
+        hit_row(f4(q), f4(face[Q_RIGHT]), f4(body[BODY_ACTOR]), label, s, first, end - first)
+
+
+@plain
+def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untyped-def]
+    """List the faces that take part of a row, nearest first: number, first and end column; their number, and the stretch of all."""
+    found, begin, end = 0, width, 0
+    for n in range(count):
+        if v < faces[n, V0] or v >= faces[n, V1]:
+            continue
+        low, high = spans_of(faces[n], v, width, edges[found])
+        first, to = max(math.floor(low), 0), min(math.ceil(high), width)
+        if low < high and first < to:
+            active[found, 0], active[found, 1], active[found, 2] = n, first, to
+            found, begin, end = found + 1, min(begin, first), max(end, to)
+    return found, begin, end
+
+
+@plain
+def _draw(face, body, v, px_size, light, sky, edges, s, first, end):  # type: ignore[no-untyped-def]
+    """Draw a face into its stretch of a row as far as there is room left; whether there was any."""
+    while first < end and s[LEFT + u8(first)] == f4(0):
+        first += 1
+    while first < end and s[LEFT + u8(end - 1)] == f4(0):
+        end -= 1
+    if first < end:
+        draw_face(face, body, v, px_size, light, sky, edges, s, first, end - first)
+    return first < end
+
+
+@plain
+def _vehicles(v, width, px_size, bodies, faces, count, light, sky, edges, active, s):  # type: ignore[no-untyped-def]
+    """Draw the vehicles of a row, nearest first; the stretch that they may be in."""
+    found, begin, end = _stretches(v, width, faces, count, edges, active)
+    if found == 0:
+        return 0, 0
+    begin_vehicles(s, begin, end - begin)
+    last, from_, to = -1, width, 0
+    for k in range(found):
+        n = active[k, 0]
+        if int(faces[n, WHOLE]) != last and from_ < to:
+            next_part(s, from_, to - from_)
+            from_, to = width, 0
+        last, face, body = int(faces[n, WHOLE]), faces[n], bodies[int(faces[n, BODY])]
+        _hit(face, body, v, width, s)
+        if _draw(face, body, v, px_size, light, sky, edges[k], s, active[k, 1], active[k, 2]):
+            from_, to = min(from_, active[k, 1]), max(to, active[k, 2])
+    end_vehicles(s, begin, end - begin)
+    return begin, end
+
+
+@plain
+def _render_frame(view, grid, grain, actors, light, key, noisy, tables, s, out):  # type: ignore[no-untyped-def]
     """Render one camera of one world."""
     rgb, depth, semantic, instance = out
+    order, distance, radius, bodies, faces, shadows, glows, edges, active, texels, bits, corners = tables
     height, width = depth.shape
-    found = (hulls[0], who[0], find_hulls(view, actors, 0.0, 0.0, -1.0, hulls[0], who[0]))
-    slide_x, slide_y = -light[SUN_X] / light[SUN_Z], -light[SUN_Y] / light[SUN_Z]
-    shadows = (hulls[1], who[1], find_hulls(view, actors, float(slide_x), float(slide_y), CONTACT_M, hulls[1], who[1]))
-    glowing = (glows, find_glows(view, actors, glows))
+    count = find_faces(view, actors, order, sort_actors(view, actors, distance, radius, order), corners, bodies, faces)
+    shades = find_shadows(view, actors, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
+    lamps = find_glows(view, actors, glows)
     places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
-    sky = sky_numbers(light)
-    candidates = np.empty(MOST_OVERLAPS, np.int32)
-    for k in range(width):
-        marks[3 * STRIDE + k] = -1
-    for v in range(height + 1):
-        if v < height:
-            _draw_row(view, v, grid, places, grain, light, sky, found, shadows, s, marks, semantic[v], instance[v])
-            for k in range(width):
-                t = s[DEPTH + u8(k)]
-                depth[v, k] = t if t < FAR else f4(0)
-        if v > 0:
-            _finish_row(view, v - 1, found, glowing, candidates, light, key, noisy, marks, s, rgb, depth)
+    sky, px_size = sky_numbers(light), 1.0 / view[FOCAL]
+    for v in range(height):
+        _background(view, v, grid, places, grain, light, sky, shadows, shades, texels, s)
+        begin, end = _vehicles(v, width, px_size, bodies, faces, count, light, sky, edges, active, s)
+        name_row(s, instance[v], begin, end)
+        label_row(s, depth[v], semantic[v])
+        glow_row(glows, lamps, v, width, s)
+        develop_row(light[EXPOSURE], key[0], key[1], u4(v * width), noisy, s, bits, rgb, v)
 
 
 @kernel(nogil=True)
@@ -199,14 +223,26 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
     position, heading, size, kind, lamps, valid = scene
     rgb, depth, semantic, instance = out
     _, cameras, height, width = depth.shape
-    view, actors = np.empty(VIEW_NUMBERS), np.empty((valid.shape[1], ACTOR_NUMBERS))
-    s, marks = np.empty(SCRATCH_ROWS * STRIDE, np.float32), np.empty(4 * STRIDE, np.int32)
-    room = MAX_PARTS * valid.shape[1]
-    hulls, who = np.empty((2, room, HULL_NUMBERS), np.float32), np.empty((2, room, 6), np.int32)
-    glows = np.empty((GLOWS, 6), np.float32)
+    number = valid.shape[1]
+    view, actors = np.empty(VIEW_NUMBERS), np.empty((number, ACTOR_NUMBERS))
+    s = np.zeros(SCRATCH_ROWS * STRIDE, np.float32)
+    tables = (
+        np.empty(number, np.int32),
+        np.empty(number),
+        np.empty(number),
+        np.empty((number, BODY_NUMBERS)),
+        np.empty((MOST_FACES * number, FACE_NUMBERS)),
+        np.empty((number, SHADOW_NUMBERS)),
+        np.empty((GLOWS, 6), np.float32),
+        np.empty((MOST_FACES * number, 2 * SUB_ROWS)),
+        np.empty((MOST_FACES * number, 3), np.int32),
+        np.empty(STRETCH, np.int32),
+        np.empty(width, np.uint32),
+        (np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((FACES, 8)), np.empty((8, 3)), np.empty((8, 3)), np.empty(6)),
+    )
     for w in range(first, end):
         gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors)
         for c in range(cameras):
             place_view(actors, mounts[c], focal[c], height, width, view)
             images = (rgb[w, c], depth[w, c], semantic[w, c], instance[w, c])
-            _render_frame(view, grid, grain, actors, lights[w], keys[c, w], noisy[c], s, marks, hulls, who, glows, images)
+            _render_frame(view, grid, grain, actors, lights[w], keys[c, w], noisy[c], tables, s, images)

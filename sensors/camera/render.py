@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sensors.camera.backdrop import grain_table
 from sensors.camera.config import Camera
@@ -26,6 +27,7 @@ from sensors.livery import body_colours
 from sensors.noise import sensor_number, world_keys
 from sensors.paint import grid_of
 from sensors.pose import doubles
+from sensors.recycle import room
 from sensors.scene import Scene
 
 SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -54,10 +56,7 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
     """
     size = _common_size(cameras)
     worlds, count = scene.num_worlds, len(cameras)
-    rgb = torch.empty((worlds, count, 3, *size), dtype=torch.uint8)
-    depth = torch.empty((worlds, count, *size), dtype=torch.float32)
-    semantic = torch.empty((worlds, count, *size), dtype=torch.uint8)
-    instance = torch.empty((worlds, count, *size), dtype=torch.int16)
+    rgb, depth, semantic, instance = _images(worlds, count, *size)
     if worlds and count:
         keys = [world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), NOISE_STREAM) for k in range(count)]
         over_worlds(
@@ -76,6 +75,16 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
         )
     valid, age = torch.ones((worlds, count), dtype=torch.bool), torch.zeros((worlds, count))
     return CameraFrames(rgb, depth, semantic, instance, valid, age)
+
+
+def _images(worlds: int, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Room for colours, depth, classes and instances of K cameras, not yet written."""
+    pixels = worlds * count * height * width
+    block, shape = room(10 * pixels), (worlds, count, height, width)
+    depth = torch.from_numpy(block[: 4 * pixels].view(np.float32)).view(shape)
+    instance = torch.from_numpy(block[4 * pixels : 6 * pixels].view(np.int16)).view(shape)
+    rgb = torch.from_numpy(block[6 * pixels : 9 * pixels]).view(worlds, count, 3, height, width)
+    return rgb, depth, torch.from_numpy(block[9 * pixels :]).view(shape), instance
 
 
 def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:

@@ -13,7 +13,6 @@ import numpy as np
 from sensors.ground import (
     GROUND_ROWS,
     HARD_SHARE,
-    MAX_WIDTH,
     PAINT_SHARE,
     ROAD_SHARE,
     STRIDE,
@@ -37,7 +36,7 @@ GRASS, HARD, ROAD, PAINT = (70, 92, 66), (104, 104, 100), (62, 65, 71), (232, 23
 
 
 @kernel()
-def _draw_ground(grid, x, y, pose, s, label, picture):  # type: ignore[no-untyped-def]
+def _draw_ground(grid, x, y, pose, s, picture):  # type: ignore[no-untyped-def]
     """Paint the map under a picture whose pixels lie at world x, y of the first pixel's middle, and steps along u and v in ``pose``."""
     ux, uy, vx, vy = pose
     height, width = picture.shape[0], picture.shape[1]
@@ -47,7 +46,7 @@ def _draw_ground(grid, x, y, pose, s, label, picture):  # type: ignore[no-untype
             k = u8(n)
             s[X + k], s[Y + k] = ux * n + vx * v, uy * n + vy * v
             s[UX + k], s[UY + k], s[VX + k], s[VY + k] = ux, uy, vx, vy
-        ground_row(grid, place, s, 0, width, label)
+        ground_row(grid, place, s, 0, width)
         for n in range(width):
             k = u8(n)
             paint, road, hard = s[PAINT_SHARE + k], s[ROAD_SHARE + k], s[HARD_SHARE + k]
@@ -96,10 +95,10 @@ def draw_worlds(first, end, grid, origins, poses, marks, pictures):  # type: ign
     """
     _, height, width, _ = pictures.shape
     picture = np.empty((height, width, 3), np.float32)
-    s, label = np.empty(GROUND_ROWS * STRIDE, np.float32), np.empty(MAX_WIDTH, np.uint8)
+    s = np.empty(GROUND_ROWS * STRIDE, np.float32)
     for w in range(first, end):
         pose = (f4(poses[w, 0]), f4(poses[w, 1]), f4(poses[w, 2]), f4(poses[w, 3]))
-        _draw_ground(grid, origins[w, 0], origins[w, 1], pose, s, label, picture)
+        _draw_ground(grid, origins[w, 0], origins[w, 1], pose, s, picture)
         for m in range(marks.shape[1]):
             _draw_mark(marks[w, m], picture)
         for v in range(height):

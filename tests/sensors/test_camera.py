@@ -176,6 +176,37 @@ def test_labels_name_the_kind_of_actor(make_scene):
     assert set(frames.instance.unique().tolist()) == {-1, 1, 2}
 
 
+def test_a_small_picture_is_the_mean_of_a_large_one(random_scene):
+    """Outlines and paint are filtered: no pixel of a coarse picture is far from the mean radiance of the fine ones within it."""
+    scene = replace(random_scene(31, worlds=6, actors=16), road=road())
+    small, large = (camera(Mount(1.0, 0.2, 1.5, pitch_rad=0.08, roll_rad=0.1), height, 2 * height) for height in (40, 320))
+    coarse = radiance_of(render_camera(scene, [small]).rgb[:, 0].numpy())
+    fine = radiance_of(render_camera(scene, [large]).rgb[:, 0].numpy()).reshape(6, 3, 40, 8, 80, 8).mean((3, 5))
+    vehicles = (render_camera(scene, [small]).instance[:, 0] >= 0).numpy()
+    error = np.abs(coarse - fine).max(1)
+    assert vehicles.sum() > 300
+    assert error[vehicles].mean() < 0.06 and error.mean() < 0.02
+
+
+def test_a_long_wall_does_not_cover_what_stands_before_its_far_end(make_scene):
+    """Sorting by distance alone draws the lorry, which begins nearer, over the car between it and the camera."""
+    kind = [[int(Kind.CAR), int(Kind.TRUCK), int(Kind.CAR)]]
+    size = [[(5.0, 2.0, 1.5), (40.0, 2.5, 3.0), (4.0, 1.8, 1.4)]]
+    scene = make_scene([[(0, 0), (26, 6), (22, 2.5)]], kind=kind, size=size)
+    looker = camera(Mount(z_m=1.4), 180, 320)
+    both, alone = (
+        render_camera(scene, [looker]),
+        render_camera(make_scene([[(0, 0), (22, 2.5)]], size=[[size[0][0], size[0][2]]]), [looker]),
+    )
+    inside = (alone.instance[0, 0] == 1).numpy()
+    inside[:-1] &= inside[1:]
+    inside[1:] &= inside[:-1]
+    assert inside.sum() > 50 and (both.instance[0, 0].numpy()[inside] == 2).all()
+    kept = render_camera(replace(scene, valid=torch.tensor([[True, False, True]])), [looker])
+    difference = (both.rgb[0, 0].int() - kept.rgb[0, 0].int()).abs().amax(0).numpy()
+    assert (difference[inside] <= 1).mean() > 0.9
+
+
 def test_actors_that_are_not_there_and_the_ego_are_not_drawn(make_scene):
     scene = make_scene([[(0, 0), (12, 0)]], valid=[[True, False]])
     frames = render_camera(scene, [camera()])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sensors.frames import Semantic
-from sensors.ground import GROUND_ROWS, HARD_SHARE, PAINT_SHARE, ROAD_SHARE, STRIDE, UX, VY, X, Y, ground_row, place_in_grid
+from sensors.ground import GROUND_ROWS, HARD_SHARE, LABEL, PAINT_SHARE, ROAD_SHARE, STRIDE, UX, VY, X, Y, ground_row, place_in_grid
 from sensors.paint import SHOULDER_M, build_grid, grid_of
 from sensors.road import DASH_M, DASH_PERIOD_M, Lane, Line, RoadMap, chain
 
@@ -29,13 +29,15 @@ def road_of(start, heading, arcs, lanes=2, width=4.0):
 
 def look_up(road, points, size_m=0.01):
     """Paint, road and hard shares and labels of points (N, 2), by pixels of ``size_m``."""
-    scratch, label = np.zeros(GROUND_ROWS * STRIDE, np.float32), np.zeros(len(points), np.uint8)
+    scratch = np.zeros(GROUND_ROWS * STRIDE, np.float32)
     at, count = points[0], len(points)
     for row, values in ((X, points[:, 0] - at[0]), (Y, points[:, 1] - at[1]), (UX, size_m), (VY, size_m)):
         scratch[int(row) : int(row) + count] = values
     grid = build_grid(road).arrays()
-    ground_row(grid, place_in_grid(grid, *at), scratch, 0, count, label)
-    return *(scratch[int(row) : int(row) + count] for row in (PAINT_SHARE, ROAD_SHARE, HARD_SHARE)), label
+    place = place_in_grid(grid, *at)
+    for n in range(count):  # one by one, in order: points of a row lie on a line, these do not, and a call may write beyond its last
+        ground_row(grid, place, scratch, n, 1)
+    return tuple(scratch[int(row) : int(row) + count] for row in (PAINT_SHARE, ROAD_SHARE, HARD_SHARE, LABEL))
 
 
 ROADS = {

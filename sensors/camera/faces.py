@@ -1,0 +1,267 @@
+"""Faces of vehicles as polygons of the image: which are seen, their edges as lines, and the stretch of a row that each takes.
+
+A ray through column u and row v of the image, of unit depth, is linear in u and v. So is the inverse of the depth q at which it meets the
+plane of a face, and a face that the camera is outside of shows where its q is positive and no greater than that of any other such face,
+and where the ray is still inside the remaining faces of its part when it meets it. Each of these is a line in the image, whatever lies
+behind the camera, and two faces that share an edge share its line with the opposite sign: they leave neither gap nor overlap.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sensors.camera.backdrop import ACTOR, DEPTH
+from sensors.camera.geometry import (
+    AT_BODY,
+    AT_COS,
+    AT_HEIGHT,
+    AT_KIND,
+    AT_LENGTH,
+    AT_LIGHTS,
+    AT_SIN,
+    AT_WIDTH,
+    AT_X,
+    AT_Y,
+    COLUMNS,
+    FOCAL,
+    NEAR_M,
+    ROWS,
+    VIEW_X,
+    VIEW_Y,
+    VIEW_Z,
+    bounds_of,
+    part_corners,
+)
+from sensors.ground import LABEL, fast, plain, whole
+from sensors.vehicle_shape import (
+    BOTTOM,
+    FACE_FRONT,
+    FACE_LEFT,
+    FACE_REAR,
+    FACE_RIGHT,
+    FRONT,
+    FRONT_LEAN,
+    MAX_PARTS,
+    REAR,
+    REAR_LEAN,
+    SIDE,
+    SIDE_LEAN,
+    TOP,
+    Z0,
+    Z1,
+    fill_parts,
+)
+
+f4, i4, u8 = np.float32, np.int32, np.uint64
+FACES = 6
+MOST_FACES = 5 * MAX_PARTS
+"""Faces of an actor that can be seen at once: from above, those of parts that lean inwards all but for the bottom."""
+SUB_ROWS = 4
+
+# Columns of a body, the numbers of an actor in view: its heading, the camera's place in its frame, half sizes, looks, and the ray
+# through the image's corner and its change by one pixel right and one down, in its frame (x, y, z each).
+BODY_ACTOR, BODY_COS, BODY_SIN, EYE_X, EYE_Y, EYE_Z, HALF_X, HALF_Y, HEIGHT, KIND, LIGHTS, BODY_R, BODY_G, BODY_B = range(14)
+RAY, RAY_RIGHT, RAY_DOWN = 14, 17, 20
+BODY_NUMBERS = 23
+# Columns of a face: its body, a number of its own for its part, part and face by name, rows, q (constant, per column, per row) and its
+# least and greatest value on the part, unit normal, and the lines (column = slope x row + at) that bound it on the left, then on the right.
+BODY, WHOLE, PART, FACE, V0, V1, Q, Q_RIGHT, Q_DOWN, Q_LEAST, Q_MOST, NORMAL = range(12)
+LEFT_LINES, LINES = 15, 16
+FACE_NUMBERS = LINES + 2 * FACES
+
+
+@plain
+def _place_body(view, actors, actor, body):  # type: ignore[no-untyped-def]
+    """Write a body's numbers."""
+    cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
+    x, y = view[VIEW_X] - actors[actor, AT_X], view[VIEW_Y] - actors[actor, AT_Y]
+    body[BODY_ACTOR], body[BODY_COS], body[BODY_SIN] = actor, cos, sin
+    body[EYE_X], body[EYE_Y], body[EYE_Z] = cos * x + sin * y, cos * y - sin * x, view[VIEW_Z]
+    body[HALF_X], body[HALF_Y], body[HEIGHT] = 0.5 * actors[actor, AT_LENGTH], 0.5 * actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT]
+    body[KIND], body[LIGHTS] = actors[actor, AT_KIND], actors[actor, AT_LIGHTS]
+    for k in range(3):
+        body[BODY_R + k] = actors[actor, AT_BODY + k]
+    for k in range(2):
+        at, per_px = (RAY_RIGHT, RAY_DOWN)[k], 1.0 / view[FOCAL]
+        body[at], body[at + 1] = (cos * view[k] + sin * view[3 + k]) * per_px, (cos * view[3 + k] - sin * view[k]) * per_px
+        body[at + 2] = view[6 + k] * per_px
+    ahead = (cos * view[2] + sin * view[5], cos * view[5] - sin * view[2], view[8])
+    for k in range(3):
+        body[RAY + k] = ahead[k] - 0.5 * (view[COLUMNS] * body[RAY_RIGHT + k] + view[ROWS] * body[RAY_DOWN + k])
+
+
+@plain
+def _planes(part, body, planes):  # type: ignore[no-untyped-def]
+    """Write the planes (6, 8) of a part's faces.
+
+    Each is its normal (unit but for the lean), how deep inside it the camera is, normal x ray as in Q, and the depth's inverse.
+    """
+    x, y, z = body[EYE_X], body[EYE_Y], body[EYE_Z]
+    for face in range(FACES):
+        nx, ny, nz, inside = 0.0, 0.0, 1.0, part[Z1] - z
+        if face == BOTTOM:
+            nz, inside = -1.0, z - part[Z0]
+        elif face == FACE_FRONT:
+            nx, nz, inside = 1.0, part[FRONT_LEAN], part[FRONT] - x - part[FRONT_LEAN] * z
+        elif face == FACE_REAR:
+            nx, nz, inside = -1.0, part[REAR_LEAN], part[REAR] + x - part[REAR_LEAN] * z
+        elif face == FACE_LEFT:
+            ny, nz, inside = 1.0, part[SIDE_LEAN], part[SIDE] - y - part[SIDE_LEAN] * z
+        elif face == FACE_RIGHT:
+            ny, nz, inside = -1.0, part[SIDE_LEAN], part[SIDE] + y - part[SIDE_LEAN] * z
+        planes[face, 0], planes[face, 1], planes[face, 2], planes[face, 3] = nx, ny, nz, inside
+        planes[face, 7] = 1.0 / inside if inside != 0.0 else 0.0
+        planes[face, 4] = nx * body[RAY] + ny * body[RAY + 1] + nz * body[RAY + 2]
+        planes[face, 5] = nx * body[RAY_RIGHT] + ny * body[RAY_RIGHT + 1] + nz * body[RAY_RIGHT + 2]
+        planes[face, 6] = nx * body[RAY_DOWN] + ny * body[RAY_DOWN + 1] + nz * body[RAY_DOWN + 2]
+
+
+@plain
+def _put_line(face, constant, right, down, lefts, rights):  # type: ignore[no-untyped-def]
+    """Add the line where ``constant + right u + down v`` is 0, positive inside, to the left or right ones; returns how many there are."""
+    if right == 0.0:
+        right = 1e-12 * max(abs(constant), abs(down), 1e-30)
+    if right > 0.0:
+        at, to = LINES + 2 * lefts, LINES + 2 * lefts + 2 * rights
+        face[to], face[to + 1] = face[at], face[at + 1]
+        lefts += 1
+    else:
+        at, rights = LINES + 2 * lefts + 2 * rights, rights + 1
+    scale = -1.0 / right
+    face[at], face[at + 1] = down * scale, constant * scale
+    return lefts, rights
+
+
+@plain
+def _face_lines(planes, own, face):  # type: ignore[no-untyped-def]
+    """Write the Q of a face that the camera is outside of, and the lines that bound it."""
+    scale = planes[own, 7]
+    q, q_right, q_down = planes[own, 4] * scale, planes[own, 5] * scale, planes[own, 6] * scale
+    face[Q], face[Q_RIGHT], face[Q_DOWN] = q, q_right, q_down
+    lefts, rights = _put_line(face, q, q_right, q_down, 0, 0)
+    for other in range(FACES):
+        if other == own:
+            continue
+        inside = planes[other, 3]
+        if inside < 0.0:
+            per = planes[other, 7]
+            a, b, c = planes[other, 4] * per - q, planes[other, 5] * per - q_right, planes[other, 6] * per - q_down
+        else:
+            a, b, c = inside * q - planes[other, 4], inside * q_right - planes[other, 5], inside * q_down - planes[other, 6]
+        lefts, rights = _put_line(face, a, b, c, lefts, rights)
+    face[LEFT_LINES] = lefts
+
+
+@plain
+def _has_corner(face, k):  # type: ignore[no-untyped-def]
+    """Whether a face has corner ``k`` of ``part_corners``."""
+    if face == TOP or face == BOTTOM:
+        return (k & 4 > 0) == (face == TOP)
+    if face == FACE_FRONT or face == FACE_REAR:
+        return (k & 1 > 0) == (face == FACE_FRONT)
+    return (k & 2 > 0) == (face == FACE_LEFT)
+
+
+@plain
+def _find_rows(face, own, seen, limits, behind, height):  # type: ignore[no-untyped-def]
+    """Write the rows that a face may touch; whether there are any."""
+    low, high = limits[2], limits[3]
+    if behind == 0:
+        low, high = 1e9, -1e9
+        for k in range(8):
+            if _has_corner(own, k):
+                low, high = min(low, seen[k, 1]), max(high, seen[k, 1])
+    face[V0], face[V1] = math.floor(min(max(low, 0.0), height)), math.ceil(min(max(high, 0.0), height))
+    return face[V0] < face[V1]
+
+
+@plain
+def _second_first(parts, body):  # type: ignore[no-untyped-def]
+    """Whether the second part of an actor may cover its first: a level or upright plane parts them."""
+    if parts[1, Z0] >= parts[0, Z1]:
+        return body[EYE_Z] > parts[0, Z1]
+    return body[EYE_X] > parts[0, FRONT]
+
+
+@plain
+def find_faces(view, actors, order, count, scratch, bodies, faces):  # type: ignore[no-untyped-def]
+    """List the faces that the image may show, nearest first.
+
+    Args:
+        view: (VIEW_NUMBERS,).
+        actors: (A, ACTOR_NUMBERS).
+        order: Actors that may be in view, nearest first.
+        count: How many.
+        scratch: (MAX_PARTS, PART_NUMBERS), (FACES, 8), (8, 3), (8, 3) and (6,) float64.
+        bodies: Out: (A, BODY_NUMBERS), in their order.
+        faces: Out: (MOST_FACES x A, FACE_NUMBERS).
+
+    Returns:
+        How many.
+    """
+    parts, planes, points, seen, limits = scratch
+    found = 0
+    for n in range(count):
+        actor, body = order[n], bodies[n]
+        _place_body(view, actors, actor, body)
+        number = fill_parts(int(body[KIND]), actors[actor, AT_LENGTH], actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT], parts)
+        swap = number == 2 and _second_first(parts, body)
+        for k in range(number):
+            p = 1 - k if swap else k
+            x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
+            part_corners(parts[p], x, y, body[BODY_COS], body[BODY_SIN], points)
+            behind = bounds_of(points, view, seen, limits)
+            if limits[0] >= view[COLUMNS] or limits[1] <= 0.0 or limits[2] >= view[ROWS] or limits[3] <= 0.0:
+                continue
+            _planes(parts[p], body, planes)
+            for own in range(FACES):
+                face = faces[found]
+                if planes[own, 3] >= 0.0 or not _find_rows(face, own, seen, limits, behind, view[ROWS]):
+                    continue
+                face[BODY], face[WHOLE], face[PART], face[FACE] = n, 2 * n + p, p, own
+                face[Q_LEAST], face[Q_MOST] = 1.0 / max(limits[5], NEAR_M), 1.0 / max(limits[4], NEAR_M)
+                unit = 1.0 / math.sqrt(planes[own, 0] ** 2 + planes[own, 1] ** 2 + planes[own, 2] ** 2)
+                for c in range(3):
+                    face[NORMAL + c] = planes[own, c] * unit
+                _face_lines(planes, own, face)
+                found += 1
+    return found
+
+
+@plain
+def span_of(face, v, width):  # type: ignore[no-untyped-def]
+    """First and last place of the row at ``v`` (whole or between) that a face takes, in columns; empty where the first is not less."""
+    low, high = -1.0, width + 1.0
+    lefts = int(face[LEFT_LINES])
+    for n in range(lefts):
+        low = max(low, face[LINES + 2 * n] * v + face[LINES + 2 * n + 1])
+    for n in range(lefts, FACES):
+        high = min(high, face[LINES + 2 * n] * v + face[LINES + 2 * n + 1])
+    return low, high
+
+
+@plain
+def spans_of(face, v, width, edges):  # type: ignore[no-untyped-def]
+    """Write the stretches that a face takes of SUB_ROWS lines within row ``v``, lefts then rights, and return what spans them all."""
+    first, end = 1e9, -1e9
+    for j in range(SUB_ROWS):
+        low, high = span_of(face, v + (j + 0.5) / SUB_ROWS, width)
+        edges[j], edges[SUB_ROWS + j] = low, max(high, low)
+        if low < high:
+            first, end = min(first, low), max(end, high)
+    return first, end
+
+
+@fast
+def hit_row(q, step, actor, label, s, first, count):  # type: ignore[no-untyped-def]
+    """Let a face take the pixels of a stretch of a row whose middles see it before anything else: DEPTH, LABEL and ACTOR."""
+    end = i4(count)
+    for i in range(whole(count)):
+        k, n = u8(first) + u8(i), i4(i)
+        t = f4(1) / (q + step * f4(n))
+        hit = (n < end) & (t < s[DEPTH + k])
+        s[DEPTH + k] = t if hit else s[DEPTH + k]
+        s[LABEL + k] = label if hit else s[LABEL + k]
+        s[ACTOR + k] = actor if hit else s[ACTOR + k]

@@ -1,0 +1,34 @@
+"""Memory for large frames, used again once nobody holds it: fresh pages cost as much as drawing a tenth of the picture."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEPT = 4
+"""Blocks that are kept for the next call."""
+SMALLEST = 1 << 18
+"""Smaller ones [bytes] are left to the allocator, which keeps those itself."""
+
+_blocks: list[NDArray[np.uint8]] = []
+_lock = threading.Lock()
+
+
+def room(size: int) -> NDArray[np.uint8]:
+    """Give ``size`` bytes that nobody else holds; what is in them is left from before.
+
+    Arrays and tensors made from the result keep it taken for as long as any of them lives: each holds a reference to the block.
+    """
+    if size < SMALLEST:
+        return np.empty(size, np.uint8)
+    with _lock:
+        for n in range(len(_blocks)):
+            if len(_blocks[n]) == size and sys.getrefcount(_blocks[n]) == 2:  # the list's and this call's
+                return _blocks[n][:]
+        block = np.empty(size, np.uint8)
+        _blocks.append(block)
+        del _blocks[:-KEPT]
+        return block[:]
