@@ -104,13 +104,13 @@ def _cache() -> Finding:
 
 
 def _worlds() -> Finding:
-    from envs.ids import SINGLE_AGENT_IDS
+    from envs.ids import IDS
     from envs.network.choice import is_native
 
-    native = [id for id in SINGLE_AGENT_IDS if is_native(id)]
-    others = [id for id in SINGLE_AGENT_IDS if id not in native]
+    native = [id for id in IDS if is_native(id)]
+    others = [id for id in IDS if id not in native]
     rest = f"; through highway-env itself: {', '.join(others)}" if others else ""
-    return Finding("worlds", "ok", f"native: {len(native)} of {len(SINGLE_AGENT_IDS)} ids, {', '.join(native)}{rest}")
+    return Finding("worlds", "ok", f"native: {len(native)} of {len(IDS)} ids, {', '.join(native)}{rest}")
 
 
 CHECKS: tuple[Callable[[], Finding], ...] = (_packages, _threads, _device, _open3d, _browser, _video, _cache, _worlds)

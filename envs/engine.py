@@ -33,8 +33,8 @@ class Hands:
 class Decision:
     """What is asked of the engine: one decision of B worlds."""
 
-    actions: NDArray[Any]  # (B,) whole numbers or (B, C) floats, checked
-    autopilot: NDArray[np.bool_]  # (B,) where IDM and MOBIL drive the ego
+    actions: NDArray[Any]  # (B,) whole numbers or (B, C) floats, checked; (B, N) or (B, N, C) of several agents
+    autopilot: NDArray[np.bool_]  # (B,) where IDM and MOBIL drive the ego; (B, N) of several agents
     hands: Hands | Callable[[int], Hands] | None = None
     """Who else drives; a function is asked before every substep."""
     instants: bool = False
@@ -51,8 +51,8 @@ class Stepped:
     reward: NDArray[np.float64]
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
-    terms: dict[str, NDArray[np.float64]]
-    """Those of the reward; none are given where episodes follow each other."""
+    terms: dict[str, NDArray[Any]]
+    """Those of the reward, which are left out where episodes follow each other; and those of each agent (``envs.agents``)."""
     instants: tuple[Any, ...] = ()
     """The engine's own snapshots after every substep, where they were asked for."""
     observations: Observations = field(default_factory=dict)
@@ -81,6 +81,8 @@ class Engine(Protocol):
     action_names: tuple[str, ...]
     num_actions: int | None
     action_width: int
+    agents: int | None
+    """How many agents act, N; None where actions are those of one ego. Names, numbers and widths of actions are one agent's."""
     action_space: spaces.Space[Any]
     observation_space: spaces.Space[Any]
     decision_s: float

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from envs.ids import SINGLE_AGENT_IDS
+from envs.ids import IDS
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     """The class of an id's environments, with the id filled in; gymnasium reads its ``metadata``."""
     kind, _, id = name.partition("/")
-    if kind not in ("single", "vector") or id not in SINGLE_AGENT_IDS:
+    if kind not in ("single", "vector") or id not in IDS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if kind == "single":
         from envs.gym import DrivingEnv as cls

@@ -8,8 +8,11 @@ from typing import Any, SupportsFloat
 import gymnasium
 import numpy as np
 import torch
+from gymnasium import spaces
 
-from envs.observation import action_space, as_numpy
+from envs.agents import REWARDS, TERMINATED
+from envs.ids import EACH_AGENT_JUDGED
+from envs.observation import action_space, as_numpy, split_terms
 from envs.sense import Senses
 from envs.world import World
 from sensors.errors import unknown_name
@@ -20,7 +23,11 @@ RENDER_MODES = ("rgb_array",)
 
 
 class DrivingEnv(gymnasium.Env[Any, Any]):
-    """An id of highway-env with one ego; registered with gymnasium as ``DriveFusion/<id>``."""
+    """An id of highway-env; registered with gymnasium as ``DriveFusion/<id>``.
+
+    Of several agents the action and the observation are tuples. intersection-multi-agent-v1 and -v2 then give a tuple of rewards and one
+    of ends, as highway-env's wrapper for them does; -v0 gives the mean reward and the world's end, and has the rest in its infos.
+    """
 
     metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
 
@@ -35,7 +42,7 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
         """Build the environment.
 
         Args:
-            id: An id of ``envs.ids.SINGLE_AGENT_IDS``.
+            id: An id of ``envs.ids.IDS``.
             rig: What is seen: a rig, a preset's name, or None for highway-env's own observation.
             device: Where the world and the sensors run: ``"cpu"``, ``"cuda"`` or ``"auto"``.
             config: Changes to highway-env's configuration.
@@ -77,14 +84,28 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
         return self._observation(scene), {"episode_seed": int(scene.episode_seed[0])}
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Advance one decision; ``info["rewards"]`` holds highway-env's reward terms."""
+        """Advance one decision.
+
+        Args:
+            action: Of one ego, or a tuple of all agents'.
+
+        Returns:
+            gymnasium's five. ``info["rewards"]`` holds highway-env's reward terms; of several agents ``info["agents_rewards"]`` and
+            ``info["agents_terminated"]`` hold their own, arrays (N,).
+        """
         scene, outcome = self.world.step(torch.as_tensor(np.asarray(action))[None])
-        info = {"crashed": bool(scene.crashed[0, 0]), "rewards": {name: float(term[0]) for name, term in outcome.terms.items()}}
-        ended = bool(outcome.terminated[0]), bool(outcome.truncated[0])
-        return self._observation(scene), float(outcome.reward[0]), *ended, info
+        terms, agents = split_terms(outcome.terms)
+        info: dict[str, Any] = {"crashed": bool(scene.crashed[0, 0]), "rewards": {name: float(term[0]) for name, term in terms.items()}}
+        info |= {name: values[0] for name, values in agents.items()}
+        observation, truncated = self._observation(scene), bool(outcome.truncated[0])
+        if agents and self.world.id in EACH_AGENT_JUDGED:
+            return observation, tuple(agents[REWARDS][0].tolist()), tuple(agents[TERMINATED][0].tolist()), truncated, info  # type: ignore[return-value]
+        return observation, float(outcome.reward[0]), bool(outcome.terminated[0]), truncated, info
 
     def _observation(self, scene: Scene) -> Any:
         observed = as_numpy(self._senses.observe(scene))
+        if isinstance(self.observation_space, spaces.Tuple):
+            return tuple(observed[0])
         return {key: value[0] for key, value in observed.items()} if isinstance(observed, dict) else observed[0]
 
     def render(self) -> Any:

@@ -29,6 +29,7 @@ class HighwayEngine:
 
     has_autopilot = True
     may_grow = False
+    agents: int | None = None
 
     def __init__(self, id: str, num_worlds: int, config: Mapping[str, Any] | None, mode: str = "exact") -> None:
         """Read an id's settings and make room for its worlds.

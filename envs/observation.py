@@ -8,11 +8,13 @@ radars. A dead sensor's numbers are zero. A modality that the rig lacks has no k
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sensors.errors import SensorFault
@@ -128,16 +130,20 @@ def _bounded(space: spaces.Space[Any]) -> spaces.Space[Any]:
     """gymnasium's checker warns of infinite bounds."""  # noqa: D403
     if isinstance(space, spaces.Dict):
         return spaces.Dict({key: _bounded(part) for key, part in space.items()})
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([_bounded(part) for part in space])
     if isinstance(space, spaces.Box) and space.dtype != np.uint8:
         return spaces.Box(space.low.clip(-LARGEST, None), space.high.clip(None, LARGEST), dtype=space.dtype.type)  # type: ignore[union-attr]
     return space
 
 
 def action_space(world: Any) -> spaces.Space[Any]:
-    """The space of one world's actions: highway-env's own."""
-    if world.num_actions is not None:
-        return spaces.Discrete(world.num_actions)
-    return spaces.Box(-1.0, 1.0, (world.action_width,), np.float32)
+    """The space of one world's actions: highway-env's own; of several agents a tuple."""
+    number, width = world.num_actions, world.action_width
+    own: list[spaces.Space[Any]] = [
+        spaces.Discrete(number) if number is not None else spaces.Box(-1.0, 1.0, (width,), np.float32) for _ in range(world.agents or 1)
+    ]
+    return own[0] if world.agents is None else spaces.Tuple(own)
 
 
 def as_numpy(observation: Any) -> Any:
@@ -145,3 +151,10 @@ def as_numpy(observation: Any) -> Any:
     if isinstance(observation, Tensor):
         return observation.cpu().numpy()
     return {key: value.cpu().numpy() for key, value in observation.items()}
+
+
+def split_terms(terms: Mapping[str, Tensor]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """The terms of an outcome as arrays on the CPU: those of the worlds, (B,) float64, and those of each agent, (B, N)."""
+    arrays = {name: term.cpu().numpy() for name, term in terms.items()}
+    wide = {name: array.astype(np.float64) if array.dtype != np.bool_ else array for name, array in arrays.items()}
+    return {name: array for name, array in wide.items() if array.ndim == 1}, {name: array for name, array in wide.items() if array.ndim > 1}

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from sensors.errors import DriveFusionError
@@ -37,7 +38,8 @@ CONTINUE = -1
 """As a seed: go on with the generator of the episode before."""
 
 
-Action = int | tuple[float, ...]
+Action = int | tuple[float, ...] | tuple[tuple[float, ...], ...]
+"""A number or values; of several agents a tuple of values, or of tuples of one number each."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ class Drive:
     id: str
     seeds: tuple[int, ...]
     actions: tuple[tuple[Action, ...], ...]
-    """One row an episode: numbers, or float32 values of continuous actions; AUTOPILOT (-1) lets an IDMVehicle drive (highway only)."""
+    """One row an episode: numbers, or float32 values of continuous actions; AUTOPILOT (-1) lets an IDMVehicle drive (highway only).
+    An action of several agents holds a tuple for each, of one number or of its values."""
     config: dict[str, Any] = field(default_factory=dict)
 
 
@@ -62,8 +65,8 @@ class Course:
     cars: NDArray[np.float64]  # (T + 1, A, 4) CAR_FIELDS in the order of highway-env's list, zero beyond the count
     decisions: NDArray[np.int64]  # (T + 1, A, 3) DECISION_FIELDS, lanes by their place in the network
     observations: NDArray[np.float64]  # (T + 1, N) all parts, flat
-    rewards: NDArray[np.float64]  # (T,)
-    ends: NDArray[np.bool_]  # (T, 2) terminated, truncated
+    rewards: NDArray[np.float64]  # (T,), or (T, 1 + N): the world's, and those of its agents
+    ends: NDArray[np.bool_]  # (T, 2) terminated, truncated; (T, 2 + N): and which agents are done
 
 
 def drive(drives: Sequence[Drive], pinned: bool = True) -> list[list[Course]]:
@@ -113,13 +116,23 @@ def _episode(env: Any, seed: int, actions: Sequence[Action], limit: int | None) 
     for number, action in enumerate(actions):
         if env.vehicle is not None and isinstance(action, int):
             _hand_over(env, action == AUTOPILOT)
-        given = action if isinstance(action, int) else np.asarray(action, np.float32)
-        observation, reward, terminated, truncated, _ = env.step(None if isinstance(action, int) and action == AUTOPILOT else given)
+        observation, reward, terminated, truncated, info = env.step(_given(action))
         instants.append(_instant(env))
         observations.append(flat(observation))
-        rewards.append(reward)
-        ends.append((terminated, truncated or (limit is not None and number + 1 >= limit)))
+        end = terminated, truncated or (limit is not None and number + 1 >= limit)
+        several = isinstance(env.action_space, spaces.Tuple)
+        rewards.append((reward, *info["agents_rewards"]) if several else reward)
+        ends.append((*end, *info["agents_terminated"]) if several else end)
     return course_of(instants, observations, rewards, ends)
+
+
+def _given(action: Any) -> Any:
+    """An action as highway-env takes it: nothing on autopilot, a number, float32 values, or a tuple of such for several agents."""
+    if isinstance(action, int):
+        return None if action == AUTOPILOT else action
+    if not isinstance(action[0], int | float):
+        return tuple(own[0] if isinstance(own[0], int) else np.asarray(own, np.float32) for own in action)
+    return np.asarray(action, np.float32)
 
 
 Instant = tuple[list[list[float]], list[list[int]]]
@@ -139,12 +152,14 @@ def course_of(instants: Sequence[Instant], observations: Sequence[Any], rewards:
         decisions,
         np.array(observations, np.float64),
         np.array(rewards, np.float64),
-        np.array(ends, np.bool_).reshape(-1, 2),
+        np.array(ends, np.bool_).reshape(len(ends), -1 if ends else 2),
     )
 
 
 def flat(observation: Any) -> NDArray[np.float64]:
-    """All numbers of an observation in one row, the parts of a dict by their names."""
+    """All numbers of an observation in one row, the parts of a dict by their names, those of several agents one after the other."""
+    if isinstance(observation, tuple):
+        return np.concatenate([flat(part) for part in observation])
     parts = [observation[name] for name in sorted(observation)] if isinstance(observation, dict) else [observation]
     return np.concatenate([np.asarray(part, np.float64).ravel() for part in parts])
 

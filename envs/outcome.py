@@ -19,7 +19,9 @@ class Outcome(Batch):
     reward: Tensor  # (B,) the world's float dtype; highway-env's own reward
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
-    terms: dict[str, Tensor] = field(default_factory=dict)  # each (B,), highway-env's reward terms by its names
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    """highway-env's reward terms by its names, each (B,) in the float dtype, means where there are several agents; then also
+    ``agents_rewards``, (B, N) in the float dtype, and ``agents_terminated``, (B, N) bool: who crashed or arrived."""
     substeps: tuple[Scene, ...] = ()
     """With ``substeps=True``, the scene after every simulation substep; the last is the returned scene."""
 

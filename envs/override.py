@@ -24,7 +24,7 @@ class Override:
     """Who is driven by hand, and how, in any action space."""
 
     where: Tensor
-    """bool (B,) for the egos of some worlds, or (B, A) for any actors of the scene."""
+    """bool (B,) for the egos (of several agents the first) of some worlds, or (B, A) for any actors of the scene."""
     acceleration_mps2: Tensor
     """Shaped as ``where``, or with a row for every substep of the decision before it: (S, B), (S, B, A)."""
     steering_rad: Tensor

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.agents import REWARDS, TERMINATED
 from envs.config import META_ACTIONS
 from envs.network.layout import BY_COMMAND
 from envs.oracle import AUTOPILOT, CAR_FIELDS, CONTINUE, Action, Course, Drive, Instant, course_of, flat
@@ -53,14 +54,17 @@ def random_drive(
         seeds: One for each episode, or ``CONTINUE``.
         decisions: Length of each episode; it goes on past crashes and the end.
         config: Settings that differ from the defaults.
-        slower: Share of decisions that are the last action (SLOWER among meta-actions) beside the uniform ones.
-        autopilot: Share of decisions that the autopilot takes.
+        slower: Share of decisions that are the last action (SLOWER among meta-actions) beside the uniform ones; of one ego.
+        autopilot: Share of decisions that the autopilot takes; of one ego.
         key: Chooses among drives.
     """
     world = World(id, 1, config=config)
     rows: list[tuple[Action, ...]] = []
     for place, seed in enumerate(seeds):
         draws = np.random.default_rng((key, place, seed + 1))
+        if world.agents is not None:
+            rows.append(_of_agents(world, world.agents, decisions, draws))
+            continue
         if world.num_actions is None:
             values = draws.uniform(-1.0, 1.0, (decisions, world.action_width)).astype(np.float32)
             rows.append(tuple(tuple(float(value) for value in row) for row in values))
@@ -70,6 +74,15 @@ def random_drive(
         actions[draws.random(decisions) < autopilot] = AUTOPILOT
         rows.append(tuple(int(action) for action in actions))
     return Drive(id, tuple(int(seed) for seed in seeds), tuple(rows), dict(config or {}))
+
+
+def _of_agents(world: World, agents: int, decisions: int, draws: np.random.Generator) -> tuple[Action, ...]:
+    """Uniform actions of several agents."""
+    if world.num_actions is None:
+        values = draws.uniform(-1.0, 1.0, (decisions, agents, world.action_width)).astype(np.float32).tolist()
+    else:
+        values = draws.integers(world.num_actions, size=(decisions, agents, 1)).tolist()
+    return tuple(tuple(tuple(own) for own in row) for row in values)
 
 
 def follow(one: Drive) -> list[Course]:
@@ -92,11 +105,13 @@ def _course(world: World, actions: Sequence[Action]) -> Course:
             piloted = action == AUTOPILOT
             _, outcome = world.step([IDLE_ACTION if piloted else action], autopilot=torch.tensor([True]) if piloted else None)
         else:
-            _, outcome = world.step(torch.tensor([action], dtype=torch.float32))
+            given = torch.tensor([action], dtype=torch.float32 if world.num_actions is None else torch.int64)
+            _, outcome = world.step(given if world.num_actions is None else given[..., 0])
         instants.append(_instant(world))
         observations.append(_seen(world))
-        rewards.append(float(outcome.reward))
-        ends.append((bool(outcome.terminated), bool(outcome.truncated)))
+        end, terms = (bool(outcome.terminated), bool(outcome.truncated)), outcome.terms
+        rewards.append(float(outcome.reward) if world.agents is None else (float(outcome.reward), *terms[REWARDS][0].tolist()))
+        ends.append(end if world.agents is None else (*end, *terms[TERMINATED][0].tolist()))
     return course_of(instants, observations, rewards, ends)
 
 

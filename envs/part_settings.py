@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from envs.agents import of_one
 from envs.settings import FLAG, Check, are_numbers, is_number, is_rising_pair, is_whole, number_above, whole
 from sensors.errors import ConfigError, unknown_name
 
@@ -127,7 +128,7 @@ def check_observation(id: str, observation: Mapping[str, Any], config: Mapping[s
     """Check the values of an ``observation`` whose keys are known, and that the id can be observed so.
 
     Args:
-        id: A single-agent id.
+        id: An id.
         observation: The setting.
         config: All settings.
 
@@ -184,7 +185,7 @@ def _check_goal(id: str, observation: Mapping[str, Any]) -> None:
 
 
 def _check_moments(id: str, observation: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    if config["action"]["type"] != "DiscreteMetaAction":
+    if of_one(config["action"])["type"] != "DiscreteMetaAction":
         raise ConfigError(f"{id}: observation TimeToCollision asks for set speeds, which only DiscreteMetaAction has")
     moments = int(observation.get("horizon", 10) / (1 / config["policy_frequency"]))
     if not 1 <= moments <= MOST_MOMENTS:

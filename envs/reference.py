@@ -12,13 +12,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from envs.agents import TERMINATED, number_of
 from envs.arguments import resolve_device
 from envs.class_constants import in_place, pristine
 from envs.config import steps_until
 from envs.ids import checked_id
 from envs.outcome import Outcome
 from envs.reference_config import checked_config
-from envs.reference_episode import COLUMNS, CRASHED, KIND, LANE_CHANGE, Episode, Step, action_names, action_width
+from envs.reference_episode import COLUMNS, CRASHED, KIND, LANE_CHANGE, Episode, Step, action_names, action_width, actor_of
 from envs.road_maps import road_map_of
 from envs.seeds import following_seed
 from sensors.errors import ConfigError
@@ -56,7 +57,7 @@ class ReferenceWorld:
         """Build the worlds; call ``reset`` before anything else.
 
         Args:
-            id: One of ``envs.ids.SINGLE_AGENT_IDS``.
+            id: One of ``envs.ids.IDS``.
             num_worlds: B.
             device: Where scenes and outcomes are put; highway-env itself runs on the CPU.
             dtype: Dtype of the floats handed out; highway-env computes in float64.
@@ -81,9 +82,12 @@ class ReferenceWorld:
         self.road = road_map_of(env.road.network, self.id)
         self.action_space: spaces.Space[Any] = env.action_space
         self.observation_space: spaces.Space[Any] = env.observation_space
-        self.num_actions = int(env.action_space.n) if isinstance(env.action_space, spaces.Discrete) else None
+        self.agents = number_of(self.config)
+        """As in ``World``."""
+        own = actor_of(env).space()
+        self.num_actions = int(own.n) if isinstance(own, spaces.Discrete) else None
         self.action_names = action_names(env)
-        self.action_width = action_width(env.action_space)
+        self.action_width = action_width(own)
         self.policy_dt_s = 1 / self.config["policy_frequency"]
         self.substep_dt_s = 1 / self.config["simulation_frequency"]
         self.substeps_per_step = int(self.config["simulation_frequency"] // self.config["policy_frequency"])
@@ -154,8 +158,8 @@ class ReferenceWorld:
         """Advance every world by one decision; never resets, and goes on past an end.
 
         Args:
-            actions: int64 (B,) for discrete actions, float (B, C) for continuous ones.
-            autopilot: Worlds whose ego IDM and MOBIL drive, bool (B,); their actions are ignored.
+            actions: int64 (B,) for discrete actions, float (B, C) for continuous ones; (B, N) and (B, N, C) of N agents.
+            autopilot: Worlds whose ego, or agents, IDM and MOBIL drive, bool (B,), or (B, N); their actions are ignored.
             substeps: Keep the scene after every simulation substep too.
 
         Returns:
@@ -166,10 +170,11 @@ class ReferenceWorld:
         """
         _ = self.scene
         chosen = self._actions(actions)
-        piloted = torch.zeros(self.num_worlds, dtype=torch.bool) if autopilot is None else self._chosen(autopilot)
+        piloted = self._piloted(autopilot)
         with in_place(self._constants):
-            for episode, pilot in zip(self._episodes, piloted.tolist(), strict=True):
-                episode.hand_over(pilot)
+            for episode, pilots in zip(self._episodes, piloted.tolist(), strict=True):
+                for agent, pilot in enumerate(pilots):
+                    episode.hand_over(pilot, agent)
             steps = [episode.step(action) for episode, action in zip(self._episodes, chosen, strict=True)]
         self._room = max([self._room, *(len(actors) for step in steps for actors in step.substeps)])
         scenes = self._substep_scenes(steps) if substeps else ()
@@ -177,7 +182,10 @@ class ReferenceWorld:
         return scene, self._outcome(steps, (*scenes, scene) if substeps else ())
 
     def observation(self) -> Any:
-        """highway-env's own observation, as its last ``reset`` or ``step`` gave it: a tensor (B, ...), or a dict of them."""  # noqa: D403
+        """highway-env's own observation, as its last ``reset`` or ``step`` gave it: a tensor (B, ...), or a dict of them.
+
+        Of several agents' observations (B, N, ...).
+        """  # noqa: D403
         _ = self.scene
         observations = [episode.observation for episode in self._episodes]
         if isinstance(observations[0], Mapping):
@@ -218,20 +226,31 @@ class ReferenceWorld:
             raise ConfigError(f"mask is {where.dtype} {tuple(where.shape)}, expected torch.bool ({self.num_worlds},)")
         return where.cpu()
 
+    def _piloted(self, autopilot: Tensor | None) -> Tensor:
+        """Which agents the autopilot drives, (B, N); with one ego N is 1."""
+        shape = (self.num_worlds, self.agents or 1)
+        if autopilot is None:
+            return torch.zeros(shape, dtype=torch.bool)
+        if self.agents is not None and autopilot.shape == shape and autopilot.dtype == torch.bool:
+            return autopilot.cpu()
+        return self._chosen(autopilot)[:, None].expand(shape)
+
     def _actions(self, actions: Tensor) -> list[Any]:
         """Check actions, and give highway-env each as its own spaces would."""
         actions = torch.as_tensor(actions)
-        expected = (self.num_worlds,) if self.num_actions is not None else (self.num_worlds, self.action_width)
+        expected: tuple[int, ...] = (self.num_worlds,) if self.agents is None else (self.num_worlds, self.agents)
+        expected += () if self.num_actions is not None else (self.action_width,)
         if tuple(actions.shape) != expected or actions.is_floating_point() != (self.num_actions is None) or actions.dtype == torch.bool:
             kind = "whole" if self.num_actions is not None else "floating-point"
             raise ConfigError(f"step: actions are {actions.dtype} {tuple(actions.shape)}, expected {kind} numbers of shape {expected}")
         if self.num_actions is None:
             if not bool(torch.isfinite(actions).all()):
                 raise ConfigError("step: actions hold NaN or infinity, expected finite numbers")
-            return list(actions.detach().cpu().numpy())
+            rows = list(actions.detach().cpu().numpy())
+            return rows if self.agents is None else [tuple(row) for row in rows]
         if not bool(((actions >= 0) & (actions < self.num_actions)).all()):
             raise ConfigError(f"step: actions run from {int(actions.min())} to {int(actions.max())}, expected 0 to {self.num_actions - 1}")
-        return [int(action) for action in actions.tolist()]
+        return [tuple(action) if isinstance(action, list) else int(action) for action in actions.tolist()]
 
     def _stacked(self, arrays: list[Any]) -> Tensor:
         return torch.from_numpy(np.stack([np.asarray(array) for array in arrays])).to(self.device)
@@ -244,7 +263,10 @@ class ReferenceWorld:
             column([step.reward for step in steps], self.dtype),
             column([step.terminated for step in steps], torch.bool),
             column([step.truncated for step in steps], torch.bool),
-            {name: column([step.terms[name] for step in steps], self.dtype) for name in steps[0].terms},
+            {
+                name: column([step.terms[name] for step in steps], torch.bool if name == TERMINATED else self.dtype)
+                for name in steps[0].terms
+            },
             substeps,
         )
 
@@ -298,8 +320,8 @@ class ReferenceWorld:
 def _room_for_actors(env: Any, horizon_steps: int) -> int:
     """The most actors that an episode can have by its configuration, so that shapes do not depend on the seed."""
     config, now = env.config, len(env.road.vehicles)
-    if "initial_vehicle_count" in config:  # intersection: a challenger, the ego, and at most one newcomer a decision
-        now = config["initial_vehicle_count"] + 1 + horizon_steps
+    if "initial_vehicle_count" in config:  # intersection: a challenger, the agents, and at most one newcomer a decision
+        now = config["initial_vehicle_count"] + config["controlled_vehicles"] + horizon_steps
     elif "other_vehicles" in config:  # racetrack
         now = max(now, 1 + config["other_vehicles"])
     elif "parallel_merge_length" in config:  # merge-generic: the ego, and one on the ramp

@@ -10,6 +10,7 @@ from typing import Any
 from highway_env.envs.common import action, observation
 from highway_env.vehicle.behavior import IDMVehicle
 
+from envs.agents import check_number, check_wrapping, of_one
 from envs.part_settings import check_action, check_observation
 from envs.reference_episode import environment_class, made
 from envs.settings import check_together, check_values
@@ -26,7 +27,7 @@ OBSERVATIONS = {
     "OccupancyGrid": observation.OccupancyGridObservation,
     "TimeToCollision": observation.TimeToCollisionObservation,
 }
-"""The types that serve one ego and give one array or a dict of them; ``TupleObservation`` gives neither."""
+"""The types that serve one ego and give one array or a dict of them; ``TupleObservation`` gives neither. ``envs.agents`` has the rest."""
 
 
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -50,22 +51,20 @@ def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Check changes to an id's configuration.
 
     Args:
-        id: A single-agent id.
+        id: An id.
         config: The changes, by highway-env's keys.
 
     Returns:
         The changes, with the keys and values of a given ``observation`` and ``action`` checked too.
 
     Raises:
-        ConfigError: An unknown key or type, a value that cannot be used, several egos, or a road that highway-env would draw without
-            a seed.
+        ConfigError: An unknown key or type, a value that cannot be used, several egos where there is one, or a road that highway-env
+            would draw without a seed.
     """
     known = defaults_of(id)
     for key in config:
         if key not in known:
             raise unknown_name(f"configuration key of {id}", str(key), known)
-    if config.get("controlled_vehicles", 1) != 1:
-        raise ConfigError(f"{id}: controlled_vehicles is {config['controlled_vehicles']!r}, expected 1; a world has one ego")
     if config.get("manual_control"):
         raise ConfigError(f"{id}: manual_control reads the keyboard of highway-env's own window; hand actions to step instead")
     if id.startswith("racetrack-oval") and 0 in (config.get("length"), config.get("no_lanes")):
@@ -73,11 +72,12 @@ def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
     check_values(id, config)
     for part, classes in (("action", ACTIONS), ("observation", OBSERVATIONS)):
         if part in config:
-            _check_part(f"{part} of {id}", config[part], classes, set(known[part]))
+            _check_part(id, part, config[part], classes, set(of_one(known[part])))
     complete = known | dict(config)
+    check_number(id, complete)
     check_together(id, complete)
-    check_action(id, complete["action"])
-    check_observation(id, complete["observation"], complete)
+    check_action(id, of_one(complete["action"]))
+    check_observation(id, of_one(complete["observation"]), complete)
     _check_vehicles(id, complete["other_vehicles_type"])
     return dict(config)
 
@@ -89,7 +89,7 @@ def emptied(id: str, config: Mapping[str, Any]) -> Any:
     merge, roundabout and two-way cannot give for continuous actions.
 
     Args:
-        id: A single-agent id.
+        id: An id.
         config: Checked changes to its configuration.
     """
     counts = {key: value for key, value in (defaults_of(id) | dict(config)).items() if key in CROWDS}
@@ -112,10 +112,13 @@ def _check_vehicles(id: str, path: str) -> None:
         raise ConfigError(f"{id}: other_vehicles_type {path!r} is no subclass of {IDMVehicle.__module__}.IDMVehicle")
 
 
-def _check_part(what: str, given: Any, classes: Mapping[str, type], usual: set[str]) -> None:
-    """Check the ``observation`` or ``action`` of a configuration against the class that it names."""
+def _check_part(id: str, part: str, given: Any, classes: Mapping[str, type], usual: set[str]) -> None:
+    """Check the ``observation`` or ``action`` of a configuration, or what it wraps for several agents, against the class that it names."""
+    what = f"{part} of {id}"
     if not isinstance(given, Mapping) or "type" not in given:
         raise ConfigError(f"{what} is {given!r}, expected a dict with a 'type' and what that type takes")
+    check_wrapping(id, part, given)
+    given = of_one(given)
     if given["type"] not in classes:
         raise unknown_name(f"type in the {what}", str(given["type"]), classes)
     takes = {"type"} | usual

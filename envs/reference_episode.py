@@ -17,7 +17,8 @@ import highway_env  # noqa: F401  registers its ids
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import load_env_creator
-from highway_env.envs.common.action import DiscreteMetaAction
+from highway_env.envs.common.action import DiscreteMetaAction, MultiAgentAction
+from highway_env.envs.common.observation import MultiAgentObservation
 from highway_env.envs.lane_keeping_env import LaneKeepingEnv
 from highway_env.envs.parking_env import ParkingEnv
 from highway_env.vehicle.behavior import IDMVehicle
@@ -26,6 +27,7 @@ from highway_env.vehicle.dynamics import BicycleVehicle
 from highway_env.vehicle.kinematics import Vehicle
 from highway_env.vehicle.objects import RoadObject
 
+from envs.agents import REWARDS, TERMINATED
 from sensors.errors import ConfigError
 from sensors.road import Floats
 from sensors.scene import Kind
@@ -56,7 +58,8 @@ class Step:
     reward: float
     terminated: bool
     truncated: bool
-    terms: dict[str, float]
+    terms: dict[str, Any]
+    """Numbers; of several agents also a tuple for each of ``envs.agents``' names."""
     substeps: list[Floats]
     """Actors after every substep."""
 
@@ -89,33 +92,40 @@ class Episode:
         self.decisions = 0
         self.last_action: Floats = np.zeros(0)
         self.actors: Floats = np.zeros((0, CRASHED + 1))
-        self._manual_ego: Any = None  # the ego that the autopilot replaced
+        self._manual: dict[int, Any] = {}  # agents that the autopilot replaced, by number
 
     def reset(self, seed: int | None) -> None:
         """Start again: from a seed, or going on with the environment's own generator."""
         self.observation, _ = self.env.reset(seed=seed)  # its info holds an unseeded action: not used
         self.substeps = self.decisions = 0
-        self.last_action = np.zeros(action_width(self.env.action_space))
-        self._manual_ego = None
+        self.last_action = np.zeros(action_width(actor_of(self.env).space()))
+        self._manual = {}
         self.actors = actors_of(self.env)
 
     def step(self, action: Any) -> Step:
-        """Advance one decision, past an end too; under autopilot the action is ignored."""
-        autopilot = self._manual_ego is not None
-        action = idle_action(self.env) if autopilot else action
-        with self._watched(silent_actions=autopilot) as substeps:
+        """Advance one decision, past an end too; under autopilot the action is ignored.
+
+        Args:
+            action: The ego's, or a tuple of all agents'.
+        """
+        several = isinstance(self.env.action_type, MultiAgentAction)
+        given = [idle_action(self.env) if agent in self._manual else one for agent, one in enumerate(action if several else (action,))]
+        action = tuple(given) if several else given[0]
+        with self._watched() as substeps:
             self.observation, reward, terminated, truncated, info = self.env.step(action)
         self.actors = substeps[-1] = actors_of(self.env)  # the intersection removes and spawns vehicles after its last substep
         self.substeps += len(substeps)
         self.decisions += 1
-        self.last_action = action_numbers(self.env.action_space, action)
+        self.last_action = action_numbers(actor_of(self.env).space(), given[0])
         late = self.limit is not None and self.decisions >= self.limit
-        terms = {name: float(value) for name, value in info.get("rewards", {}).items()}
+        terms: dict[str, Any] = {name: float(value) for name, value in info.get("rewards", {}).items()}
+        if several:
+            terms |= {name: info[name] for name in (REWARDS, TERMINATED)}
         return Step(float(reward), bool(terminated), bool(truncated) or late, terms, substeps)
 
     @contextmanager
-    def _watched(self, silent_actions: bool) -> Iterator[list[Floats]]:
-        """Note the actors after every substep, by a wrapper around the road's ``step`` for the while."""
+    def _watched(self) -> Iterator[list[Floats]]:
+        """Note the actors after every substep, by a wrapper around the road's ``step`` for the while, and silence who is piloted."""
         env, substeps = self.env, list[Floats]()
         road_step = env.road.step
 
@@ -124,29 +134,34 @@ class Episode:
             substeps.append(actors_of(env))
 
         env.road.step = watched_step
-        if silent_actions:
-            env.action_type.act = lambda action: None
+        silent = [actor_of(env, agent) for agent in self._manual]
+        for actor in silent:
+            actor.act = lambda action: None
         try:
             yield substeps
         finally:
             del env.road.step
-            if silent_actions:
-                del env.action_type.act
+            for actor in silent:
+                del actor.act
 
-    def hand_over(self, autopilot: bool) -> None:
-        """Put the right kind of ego on the road, in the same place of the list and the same state of motion."""
-        ego = self.env.vehicle
-        if autopilot and self._manual_ego is None:
-            self._manual_ego = ego
-            self._replace(ego, autopilot_of(self.env))
-        elif not autopilot and self._manual_ego is not None:
-            self._replace(ego, resumed(self._manual_ego, ego))
-            self._manual_ego = None
+    def hand_over(self, autopilot: bool, agent: int = 0) -> None:
+        """Put the right kind of car on the road for an agent, in the same place of the list and the same state of motion."""
+        car = self.env.controlled_vehicles[agent]
+        if autopilot and agent not in self._manual:
+            self._manual[agent] = car
+            self._replace(agent, autopilot_of(self.env, car))
+        elif not autopilot and agent in self._manual:
+            self._replace(agent, resumed(self._manual.pop(agent), car))
 
-    def _replace(self, old: Any, new: Any) -> None:
-        vehicles = self.env.road.vehicles
+    def _replace(self, agent: int, new: Any) -> None:
+        env = self.env
+        old, vehicles = env.controlled_vehicles[agent], env.road.vehicles
         vehicles[next(index for index, vehicle in enumerate(vehicles) if vehicle is old)] = new
-        self.env.controlled_vehicles[0] = new
+        env.controlled_vehicles[agent] = new
+        if isinstance(env.action_type, MultiAgentAction):
+            actor_of(env, agent).controlled_vehicle = new
+        if isinstance(env.observation_type, MultiAgentObservation):
+            env.observation_type.agents_observation_types[agent].observer_vehicle = new
 
 
 def _copy_motion(source: Any, target: Any) -> None:
@@ -156,15 +171,14 @@ def _copy_motion(source: Any, target: Any) -> None:
     target.check_collisions, target.collidable, target.solid = source.check_collisions, source.collidable, source.solid
 
 
-def autopilot_of(env: Any) -> AutopilotVehicle:
-    """An IDM and MOBIL driver in the ego's place.
+def autopilot_of(env: Any, ego: Any) -> AutopilotVehicle:
+    """An IDM and MOBIL driver in an agent's place.
 
     Raises:
         ConfigError: The id has no road to follow for such a driver (parking), or needs a car with tyre dynamics (lane keeping).
     """
     if isinstance(env, (LaneKeepingEnv, ParkingEnv)):
         raise ConfigError(f"{type(env).__name__} has no autopilot: IDM and MOBIL follow lanes in traffic; drive it by actions")
-    ego = env.vehicle
     pilot = AutopilotVehicle(
         env.road,
         ego.position,
@@ -194,23 +208,29 @@ def resumed(manual: Any, pilot: AutopilotVehicle) -> Any:
     return manual
 
 
+def actor_of(env: Any, agent: int = 0) -> Any:
+    """The action type of one agent; of the ego where there is no other."""
+    return env.action_type.agents_action_types[agent] if isinstance(env.action_type, MultiAgentAction) else env.action_type
+
+
 def action_width(space: spaces.Space[Any]) -> int:
     """How many numbers say an action: one per discrete choice, or the size of a continuous one."""
     return int(space.n) if isinstance(space, spaces.Discrete) else int(space.shape[0])  # type: ignore[index]
 
 
 def action_names(env: Any) -> tuple[str, ...]:
-    """Names of the discrete actions in order; none where they have no names."""
-    action_type = env.action_type
+    """Names of an agent's discrete actions in order; none where they have no names."""
+    action_type = actor_of(env)
     return tuple(action_type.actions[i] for i in range(len(action_type.actions))) if isinstance(action_type, DiscreteMetaAction) else ()
 
 
 def idle_action(env: Any) -> Any:
     """The action that does nothing: what an autopilot's steps are charged for in rewards that look at the action."""
-    if isinstance(env.action_space, spaces.Discrete):
+    space = actor_of(env).space()
+    if isinstance(space, spaces.Discrete):
         names = action_names(env)
-        return names.index("IDLE") if names else int(env.action_space.n) // 2
-    return np.zeros(env.action_space.shape, np.float32)
+        return names.index("IDLE") if names else int(space.n) // 2
+    return np.zeros(space.shape, np.float32)
 
 
 def action_numbers(space: spaces.Space[Any], action: Any) -> Floats:
@@ -221,12 +241,12 @@ def action_numbers(space: spaces.Space[Any], action: Any) -> Floats:
 
 
 def actors_of(env: Any) -> Floats:
-    """Everything solid on the road: the ego, the other vehicles in highway-env's order, then obstacles, (A, CRASHED + 1)."""
-    ego = env.vehicle
-    others = [vehicle for vehicle in env.road.vehicles if vehicle is not ego]
+    """Everything solid on the road: the agents, the other vehicles in highway-env's order, then obstacles, (A, CRASHED + 1)."""
+    agents = env.controlled_vehicles
+    others = [vehicle for vehicle in env.road.vehicles if not any(vehicle is agent for agent in agents)]
     solid = [thing for thing in env.road.objects if thing.solid]
     dt_s = 1 / env.config["simulation_frequency"]
-    return np.array([_vehicle_row(vehicle, dt_s) for vehicle in (ego, *others)] + [_obstacle_row(thing) for thing in solid], np.float64)
+    return np.array([_vehicle_row(vehicle, dt_s) for vehicle in (*agents, *others)] + [_obstacle_row(thing) for thing in solid], np.float64)
 
 
 def _vehicle_row(vehicle: Vehicle, dt_s: float) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from envs.observation import action_space, as_numpy
 from envs.outcome import Outcome
+from envs.sb3_agents import AgentsVecEnv
 from envs.seeds import train_seeds
 from envs.sense import Senses
 from envs.world import World
@@ -31,7 +32,7 @@ class Transition:
     """The last step of B worlds, before any of them started again."""
 
     scene: Scene
-    actions: Tensor  # (B,) int64 or (B, C) float32
+    actions: Tensor  # (B,) int64 or (B, C) float32; of several agents (B, N) or (B, N, C)
     next_scene: Scene
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
@@ -45,11 +46,11 @@ def make_sb3_vec(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     seeds: Tensor | Sequence[int] | None = None,
-) -> DrivingVecEnv:
+) -> DrivingVecEnv | AgentsVecEnv:
     """Make a vectorised environment.
 
     Args:
-        id: An id of ``envs.ids.SINGLE_AGENT_IDS``.
+        id: An id of ``envs.ids.IDS``.
         num_envs: How many worlds.
         rig: What is seen: a rig, a preset's name, or None for highway-env's own observation.
         device: Where worlds and sensors run: ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -58,12 +59,14 @@ def make_sb3_vec(
         seeds: Episode seeds to use instead, any number: episode k of world i takes entry (i + k * num_envs) modulo their number.
 
     Returns:
-        The environment. Its reward is highway-env's.
+        The environment, a ``DrivingVecEnv``. Its reward is highway-env's. Of several agents an ``envs.sb3_agents.AgentsVecEnv``, in which
+        each agent is an environment of its own, ``num_envs`` times as many as agents in all.
 
     Raises:
         ConfigError: Unknown id, rig, device or configuration key.
     """
-    return DrivingVecEnv(World(id, num_envs, device=device, config=config), rig, seed, seeds)
+    worlds = DrivingVecEnv(World(id, num_envs, device=device, config=config), rig, seed, seeds)
+    return worlds if worlds.world.agents is None else AgentsVecEnv(worlds)
 
 
 class DrivingVecEnv(VecEnv):

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from envs.observation import observation_space, own_observation_space, pack
+from sensors.errors import ConfigError
 from sensors.presets import rig_named
 from sensors.rig import Rig
 from sensors.scene import Scene
@@ -24,9 +25,14 @@ class Senses:
             rig: The sensors, or a preset's name; None is highway-env's own observation.
 
         Raises:
-            ConfigError: There is no such preset.
+            ConfigError: There is no such preset, or the world has several agents: a rig sees from actor 0 alone.
         """
         self.rig = None if rig is None else rig_named(rig)
+        if rig is not None and world.agents is not None:
+            raise ConfigError(
+                f"{world.id}: a rig sees from actor 0 alone, and actions here are those of {world.agents} agents; "
+                "take rig=None for each agent's own observation, or an action of one ego"
+            )
         self._world = world
 
     @property
@@ -42,7 +48,7 @@ class Senses:
             where: Observe these only, bool (B,); all if none is given.
 
         Returns:
-            A tensor (N, ...), or a dict of them; N worlds, in order.
+            A tensor with a row for each world in order, or a dict of them; several agents' observations are rows of their world's.
         """
         if self.rig is None:
             own = self._world.observation()

@@ -175,6 +175,7 @@ OF_FAMILY: dict[str, dict[str, Check]] = {
     "intersection": {
         # highway-env counts the substeps before the ego comes, and looks twice a second who has to yield
         "simulation_frequency": whole(2, TOP_FREQUENCY_HZ),
+        "controlled_vehicles": whole(1, MOST_VEHICLES),
     },
     "roundabout-generic": {"incoming_vehicle_destination": one_of(0, 1, 2, 3, None)},
     "parking": {"vehicles_count": whole(0, PARKING_SPOTS - 2)},
@@ -197,7 +198,7 @@ def check_values(id: str, changes: Mapping[str, Any]) -> None:
     """Check each setting by itself.
 
     Args:
-        id: A single-agent id.
+        id: An id.
         changes: Settings by highway-env's keys, all of which are known.
 
     Raises:
@@ -216,7 +217,7 @@ def check_together(id: str, config: Mapping[str, Any]) -> None:
     """Check settings that must fit one another.
 
     Args:
-        id: A single-agent id.
+        id: An id.
         config: All its settings, each checked by itself.
 
     Raises:

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.gym import RENDER_MODES
-from envs.observation import action_space, as_numpy
+from envs.observation import action_space, as_numpy, split_terms
 from envs.outcome import Outcome
 from envs.sense import Senses
 from envs.vector_parts import checked_mode, checked_options, checked_seeds, in_rows, joined_states, masked
@@ -52,7 +53,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         """Build the worlds.
 
         Args:
-            id: An id of ``envs.ids.SINGLE_AGENT_IDS``.
+            id: An id of ``envs.ids.IDS``.
             num_envs: B.
             rig: What is seen: a rig, a preset's name, or None for highway-env's own observation.
             device: Where the worlds and the sensors run: ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -61,7 +62,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED, as gymnasium defines them.
             details: Whether infos tell ``crashed`` and ``rewards`` (highway-env's reward terms) of every step, and ``episode_seed`` of
                 episodes that start by themselves. None tells them wherever that costs nothing: everywhere but in SAME_STEP without a
-                rig, which then takes the world's fast path; False leaves only what gymnasium itself asks for.
+                rig, which then takes the world's fast path; False leaves only what gymnasium itself asks for, and what each agent earned.
             num_threads: Threads to step on; results do not depend on it.
 
         Raises:
@@ -124,21 +125,24 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             self.world.reset_continue(~given & here)
         self._started = True
         self._ended = self._ended & ~where
-        return as_numpy(self._senses.observe(self.scene)), masked(self._seeds(), where)
+        return self._seen(self._senses.observe(self.scene)), masked(self._seeds(), where)
 
     def step(self, actions: Any) -> Step:
         """Advance every world by one decision.
 
         Args:
-            actions: (B,) whole numbers, or (B, C) for continuous actions; arrays or tensors.
+            actions: (B,) whole numbers, or (B, C) for continuous actions; arrays or tensors. Of several agents a tuple of N such.
 
         Returns:
-            Observations, rewards (B,) float64, terminated and truncated (B,) bool, and infos in gymnasium's vector format.
+            Observations, rewards (B,) float64, terminated and truncated (B,) bool, and infos in gymnasium's vector format. Of several
+            agents observations are a tuple of N, rewards and ends the worlds', and ``agents_rewards`` and ``agents_terminated`` (B, N)
+            stand in the infos.
 
         Raises:
             ConfigError: Actions of another shape or type or out of range, no reset yet, or in mode DISABLED a world whose episode is over.
         """
-        chosen = torch.as_tensor(actions)
+        several = self.world.agents is not None and isinstance(actions, tuple)
+        chosen = torch.stack([torch.as_tensor(one) for one in actions], 1) if several else torch.as_tensor(actions)
         if self._fast:
             return self._step_fast(chosen)
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -152,10 +156,11 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         step = self.world.step_autoreset(actions)
         terminated, truncated = _array(step.terminated), _array(step.truncated)
         done = terminated | truncated
-        infos: dict[str, Any] = {}
+        told = split_terms(step.terms)[1]
+        infos = masked(told, ~done)
         if done.any():
-            infos = self._final(as_numpy(step.final_observation), done, {})
-        return as_numpy(step.observation), _array(step.reward).astype(np.float64), terminated, truncated, infos
+            infos |= self._final(as_numpy(step.final_observation), done, told)
+        return self._seen(step.observation), _array(step.reward).astype(np.float64), terminated, truncated, infos
 
     def _step_same(self, actions: Tensor) -> Step:
         """Finished worlds start again at once; what they last saw goes into ``final_obs``."""
@@ -170,7 +175,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             infos |= self._final(last, done, told)
             scene = self.world.reset_continue(where)
             infos |= self._begun(done)
-        return as_numpy(self._senses.observe(scene)), _array(outcome.reward).astype(np.float64), terminated, truncated, infos
+        return self._seen(self._senses.observe(scene)), _array(outcome.reward).astype(np.float64), terminated, truncated, infos
 
     def _step_next(self, actions: Tensor) -> Step:
         """Worlds that finished one step ago start again now, and their actions are ignored."""
@@ -182,7 +187,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         if waiting.any():
             infos |= self._begun(waiting)
         self._ended = terminated | truncated
-        return as_numpy(self._senses.observe(self.scene)), rewards, terminated, truncated, infos
+        return self._seen(self._senses.observe(self.scene)), rewards, terminated, truncated, infos
 
     def _step_others(self, actions: Tensor, waiting: Bools) -> Outcome:
         """Step the worlds whose episodes run, and start the waiting ones again; the outcome of the latter means nothing."""
@@ -208,17 +213,23 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         return {"episode_seed": _array(self.world.episode_seeds())}
 
     def _told(self, outcome: Outcome) -> dict[str, Any]:
-        """What infos tell of a step, each (B,)."""
-        if not self._details:
-            return {}
-        terms = {name: _array(term).astype(np.float64) for name, term in outcome.terms.items()}
-        return {"crashed": _array(self.world.egos_crashed()), "rewards": terms}
+        """What infos tell of a step, each (B,), or (B, N) of several agents."""
+        terms, agents = split_terms(outcome.terms)
+        return ({"crashed": _array(self.world.egos_crashed()), "rewards": terms} if self._details else {}) | agents
+
+    def _seen(self, observed: Any) -> Any:
+        """Observations of all worlds as gymnasium batches them: several agents' are a tuple."""
+        arrays = as_numpy(observed)
+        agents = self.single_observation_space
+        return tuple(arrays[:, agent].copy() for agent in range(len(agents))) if isinstance(agents, spaces.Tuple) else arrays
 
     def _final(self, last: Any, done: Bools, told: dict[str, Any]) -> dict[str, Any]:
         """What gymnasium tells of episodes that ended in this very step; ``last`` holds observations of all worlds."""
         seen = np.full(self.num_envs, None, dtype=object)
         for index in np.flatnonzero(done):
             seen[index] = {key: value[index] for key, value in last.items()} if isinstance(last, dict) else last[index]
+            if isinstance(self.single_observation_space, spaces.Tuple):
+                seen[index] = tuple(seen[index])
         return {"final_obs": seen, "_final_obs": done.copy(), "final_info": masked(told, done), "_final_info": done.copy()}
 
     def _begun(self, where: Bools) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def masked(values: Mapping[str, Any], where: Bools) -> dict[str, Any]:
     """Infos in gymnasium's vector format: every array beside a mask ``_name``, zero where the mask is not set.
 
     Args:
-        values: Arrays (B,), or mappings of them, of all worlds.
+        values: Arrays (B, ...), or mappings of them, of all worlds.
         where: Which worlds tell them, (B,).
 
     Returns:
@@ -82,9 +82,14 @@ def masked(values: Mapping[str, Any], where: Bools) -> dict[str, Any]:
         return {}
     infos: dict[str, Any] = {}
     for name, value in values.items():
-        infos[name] = masked(value, where) if isinstance(value, Mapping) else np.where(where, value, np.zeros((), value.dtype))
+        infos[name] = masked(value, where) if isinstance(value, Mapping) else _zeroed(value, where)
         infos[f"_{name}"] = where.copy()
     return infos
+
+
+def _zeroed(values: NDArray[Any], where: Bools) -> NDArray[Any]:
+    """An array (B, ...) that is zero where the mask is not set."""
+    return np.where(where.reshape(-1, *(1,) * (values.ndim - 1)), values, np.zeros((), values.dtype))
 
 
 def in_rows(some: Any, where: Bools) -> Any:

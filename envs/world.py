@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class FastStep:
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
     finals: Any = None  # the same shapes, of the episodes that ended, zero elsewhere; None where none ended
+    terms: dict[str, Tensor] = field(default_factory=dict)  # of several agents: theirs, as in Outcome.terms, (B, N)
 
     @property
     def final_observation(self) -> Any:
@@ -139,7 +140,7 @@ class World:
         """Build the worlds; call ``reset`` before anything else.
 
         Args:
-            id: One of ``envs.ids.SINGLE_AGENT_IDS``, or a scenario of one's own: the object, or ``module:name``.
+            id: One of ``envs.ids.IDS``, or a scenario of one's own: the object, or ``module:name``.
             num_worlds: B.
             device: Where scenes and outcomes are put; the worlds themselves are stepped on the CPU. ``"auto"`` chooses.
             dtype: Dtype of the floats handed out, float32 or float64; the worlds compute in float64.
@@ -170,7 +171,11 @@ class World:
         self.weather = Weather.clear(num_worlds, self.device)
         self.faults = Faults.none(num_worlds, self.device)
         self._float = np.dtype(np.float32 if dtype == torch.float32 else np.float64)
-        self._nobody_piloted = np.zeros(num_worlds, np.bool_)
+        self.agents: int | None = engine.agents
+        """How many actors are driven by actions, N: actors 0 to N - 1 of the scene. None where actions are those of one ego, actor 0,
+        and have no axis for agents; names, numbers and widths of actions are one agent's."""
+        self._acting: tuple[int, ...] = (num_worlds,) if self.agents is None else (num_worlds, self.agents)
+        self._nobody_piloted = np.zeros(self._acting, np.bool_)
         self._started = False
         self._scene: Scene | None = None
 
@@ -238,7 +243,8 @@ class World:
 
         Args:
             actions: int64 (B,), numbers of ``action_names`` or of discrete actions without names; floats (B, C) for continuous ones.
-            autopilot: Worlds whose ego IDM and MOBIL drive, bool (B,); their actions are ignored.
+                With N agents (B, N) or (B, N, C).
+            autopilot: Worlds whose ego, or agents, IDM and MOBIL drive, bool (B,), or (B, N) to choose agents; their actions are ignored.
             override: Who drives some actors by acceleration and steering instead: an ``Override``, or a function that is given the
                 scene before every substep and gives one (or None).
             substeps: Keep the scene after every simulation substep too.
@@ -265,7 +271,7 @@ class World:
             reward=self._floats(stepped.reward),
             terminated=self._tensor(stepped.terminated),
             truncated=self._tensor(stepped.truncated),
-            terms={name: self._floats(values) for name, values in stepped.terms.items()},
+            terms=self._terms(stepped.terms),
             substeps=(*scenes, scene) if substeps else (),
         )
         return scene, outcome
@@ -291,10 +297,14 @@ class World:
             self._tensor(stepped.terminated),
             self._tensor(stepped.truncated),
             self._observed(stepped.finals) if stepped.finals else None,
+            self._terms(stepped.terms) if self.agents is not None else {},
         )
 
     def observation(self) -> Any:
-        """highway-env's own observation as the last reset or step left it: a tensor (B, ...), or a dict of them."""  # noqa: D403
+        """highway-env's own observation as the last reset or step left it: a tensor (B, ...), or a dict of them.
+
+        Of several agents' observations (B, N, ...).
+        """  # noqa: D403
         self._check_started()
         return self._observed(self._engine.observation())
 
@@ -362,7 +372,11 @@ class World:
     def _piloted(self, autopilot: Tensor | None) -> NDArray[np.bool_]:
         if autopilot is None:
             return self._nobody_piloted
-        piloted = self._mask(autopilot, "autopilot")
+        chosen = as_array(autopilot, "autopilot")
+        if self.agents is not None and chosen.shape == self._acting and chosen.dtype == np.bool_:
+            piloted = chosen
+        else:
+            piloted = np.broadcast_to(self._mask(autopilot, "autopilot").reshape(-1, *(1,) * (len(self._acting) - 1)), self._acting)
         if piloted.any() and not self._engine.has_autopilot:
             raise ConfigError(f"{self.id} has no autopilot: IDM and MOBIL follow lanes in traffic; drive it by actions")
         return piloted
@@ -370,14 +384,14 @@ class World:
     def _checked_actions(self, actions: Tensor | Sequence[int]) -> NDArray[Any]:
         if self.num_actions is None:
             return self._real_actions(actions)
-        chosen = self._whole_numbers(actions, "step: actions")
+        chosen = self._whole_numbers(actions, "step: actions", self._acting)
         if chosen.view(np.uint64).max() >= self.num_actions:  # negative ones are huge there
             raise ConfigError(f"step: actions run from {chosen.min()} to {chosen.max()}, expected 0 to {self.num_actions - 1}")
         return chosen
 
     def _real_actions(self, actions: Any) -> NDArray[Any]:
         array = as_array(actions, "step: actions")
-        shape = (self.num_worlds, self.action_width)
+        shape = (*self._acting, self.action_width)
         if array.shape != shape or array.dtype not in (np.float32, np.float64):
             raise ConfigError(f"step: actions are {array.dtype} {array.shape}, expected floating-point numbers of shape {shape}")
         return array
@@ -389,6 +403,9 @@ class World:
 
     def _floats(self, array: NDArray[Any]) -> Tensor:
         return self._tensor(array.astype(self._float, copy=False))
+
+    def _terms(self, terms: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+        return {name: self._tensor(values) if values.dtype == np.bool_ else self._floats(values) for name, values in terms.items()}
 
     def _observed(self, observations: Observations) -> Any:
         tensors = {name: self._tensor(values) for name, values in observations.items()}
@@ -424,8 +441,8 @@ class World:
             raise ConfigError(f"{name} is {array.dtype} {array.shape}, expected bool ({self.num_worlds},)")
         return array
 
-    def _whole_numbers(self, values: Tensor | Sequence[int], name: str) -> NDArray[np.int64]:
-        array = as_array(values, name)
-        if array.shape != (self.num_worlds,) or array.dtype.kind not in "iu":
-            raise ConfigError(f"{name} are {array.dtype} {array.shape}, expected whole numbers of shape ({self.num_worlds},)")
+    def _whole_numbers(self, values: Tensor | Sequence[int], name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.int64]:
+        array, shape = as_array(values, name), shape or (self.num_worlds,)
+        if array.shape != shape or array.dtype.kind not in "iu":
+            raise ConfigError(f"{name} are {array.dtype} {array.shape}, expected whole numbers of shape {shape}")
         return array.astype(np.int64, copy=False)

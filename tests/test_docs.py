@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.ids import SINGLE_AGENT_IDS
+from envs.ids import IDS
 from sensors.presets import RIGS
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,7 @@ def test_the_commands_page_is_what_the_commands_say():
 
 def test_every_id_and_rig_is_documented():
     text = (ROOT / "docs" / "worlds.md").read_text() + (ROOT / "docs" / "sensors.md").read_text()
-    missing = [name for name in (*SINGLE_AGENT_IDS, *RIGS) if f"`{name}`" not in text]
+    missing = [name for name in (*IDS, *RIGS) if f"`{name}`" not in text]
     assert not missing
 
 

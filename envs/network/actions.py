@@ -13,7 +13,7 @@ from envs.config import DEFAULT_TARGET_SPEEDS_MPS, META_ACTIONS
 from envs.network.layout import BY_COMMAND, BY_TYRES, BY_WHEEL, NOBODY
 from envs.override import MOST
 from envs.prepared import prepared
-from envs.reference_episode import action_names, action_width, idle_action
+from envs.reference_episode import action_names, action_width, actor_of, idle_action
 from sensors.errors import ConfigError
 from sensors.jit import kernel
 
@@ -32,7 +32,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Actions:
-    """The actions of an id, read from a highway-env environment."""
+    """The actions of an id, those of one agent where there are several, read from a highway-env environment."""
 
     names: tuple[str, ...]
     count: int | None
@@ -52,10 +52,11 @@ class Actions:
     @staticmethod
     def of(env: Any) -> Actions:
         """Read them."""
-        kind, names, width = env.action_type, action_names(env), action_width(env.action_space)
+        kind, space = actor_of(env), actor_of(env).space()
+        names, width = action_names(env), action_width(space)
         targets = np.asarray(getattr(kind, "target_speeds", DEFAULT_TARGET_SPEEDS_MPS), np.float64)
         meta = np.asarray([META_ACTIONS.index(name) for name in names], np.int64)
-        count = int(env.action_space.n) if hasattr(env.action_space, "n") else None
+        count = int(space.n) if hasattr(space, "n") else None
         if names:
             return Actions(names, count, width, names.index("IDLE"), BY_COMMAND, targets, meta, np.zeros((0, 2)), None)
         driver = BY_TYRES if kind.dynamical else BY_WHEEL
@@ -200,7 +201,7 @@ def steer_column(given: Any, column: int, clips: bool, low: Any, span: Any, unit
 
 def _table(env: Any, count: int) -> NDArray[np.float64]:
     """What highway-env's DiscreteAction does for each number, found by letting it act on a stand-in for the car."""  # noqa: D403
-    kind = env.action_type
+    kind = actor_of(env)
     rows = []
     for number in range(count):
         seen: list[dict[str, float]] = []

@@ -33,29 +33,46 @@ def advance(cars: Any, episode: Any, network: Network, rules: Rules) -> None:
 
 
 @kernel()
-def take_controls(cars: Any, episode: Any, substep: int, forced: Any, controls: Any) -> None:
+def take_controls(cars: Any, episode: Any, agents: int, substep: int, forced: Any, controls: Any) -> None:
     """Let somebody else's hands be on the wheel of some cars for a substep.
 
     Args:
         cars: The world's records.
         episode: Its EPISODE record.
+        agents: How many agents it has.
         substep: Which one of the decision.
         forced: Which actors, in the order of the scene, (A,).
         controls: Acceleration [m/s2] and steering [rad, to the right], (substeps, A, 2).
     """
     for actor in range(episode.vehicles):
         if forced[actor]:
-            car = cars[number_of_actor(episode, actor)]
+            car = cars[number_of_actor(episode, actor, agents)]
             car.acceleration_mps2 = controls[substep, actor, 0]
             car.steering_rad = controls[substep, actor, 1]
 
 
 @kernel()
-def number_of_actor(episode: Any, actor: int) -> int:
-    """Which record an actor of the scene has: the ego comes first there, and in highway-env's list only mostly."""
-    if actor == 0:
-        return episode.ego
-    return actor if actor > episode.ego else actor - 1
+def number_of_actor(episode: Any, actor: int, agents: int) -> int:
+    """Which record an actor of the scene has: the agents come first there, and in highway-env's list only mostly."""
+    if actor < agents:
+        return episode.ego + actor
+    return actor if actor >= episode.ego + agents else actor - agents
+
+
+@kernel()
+def take_actions(
+    world: int, cars: Any, episode: Any, network: Network, rules: Rules, targets: Any, actions: Any, controls: Any, autopilot: Any
+) -> None:
+    """Let the agents of a world act, one after the other; arguments as for ``step_share``."""
+    for agent in range(rules.agents):
+        car, place = cars[episode.ego + agent], world * rules.agents + agent
+        hand_over(car, network, rules, targets, autopilot[place])
+        if autopilot[place]:
+            pass
+        elif car.driver == BY_COMMAND:
+            take_command(network, car, actions[place], targets)
+        else:
+            car.acceleration_mps2, car.steering_rad = controls[place, 0], controls[place, 1]
 
 
 @kernel()
@@ -78,19 +95,12 @@ def step_world(
 ) -> None:
     """One decision of one world, or some of its substeps; arguments as for ``step_share``."""
     mine, episode = cars[world], episodes[world]
-    ego = mine[episode.ego]
     if opening == 0:
-        hand_over(ego, network, rules, targets, autopilot[world])
-        if autopilot[world]:
-            pass
-        elif ego.driver == BY_COMMAND:
-            take_command(network, ego, actions[world], targets)
-        else:
-            ego.acceleration_mps2, ego.steering_rad = controls[world, 0], controls[world, 1]
+        take_actions(world, mine, episode, network, rules, targets, actions, controls, autopilot)
     for substep in range(opening, closing):
         decide(mine, episode.vehicles, rules.room, network)
         if forced.shape[0] > 0:
-            take_controls(mine, episode, substep, forced[world], forced_controls[:, world])
+            take_controls(mine, episode, rules.agents, substep, forced[world], forced_controls[:, world])
         advance(mine, episode, network, rules)
         if substep < trace.shape[0]:
             vehicles[substep, world] = episode.vehicles
@@ -130,10 +140,10 @@ def step_share(
         episodes: EPISODE records, (B,).
         network: The road network.
         rules: What all worlds share.
-        targets: Set speeds of the ego [m/s].
-        actions: Meta-actions, (B,); taken where the ego is driven by commands.
-        controls: Acceleration [m/s2] and steering [rad] of the ego, (B, 2); taken where it is driven by the wheel.
-        autopilot: Where an IDMVehicle drives the ego, (B,).
+        targets: Set speeds of the agents [m/s].
+        actions: Meta-actions, (B * N,), those of a world's N agents one after the other; taken where they are driven by commands.
+        controls: Acceleration [m/s2] and steering [rad] of the agents, (B * N, 2); taken where they are driven by the wheel.
+        autopilot: Where an IDMVehicle drives an agent, (B * N,).
         forced: Actors whose controls are somebody else's, (B, A), or (0, 0).
         forced_controls: Those, (substeps, B, A, 2).
         trace: CAR records after every substep, (substeps, B, A), written; (0, B, A) writes none.
@@ -202,8 +212,9 @@ def hand_out(
     kinds: Any,
     flags: Any,
     lanes: Any,
+    agents: int,
 ) -> None:
-    """Write actors in the frame of ``Scene`` (y to the left): ego, other vehicles in highway-env's order, then obstacles.
+    """Write actors in the frame of ``Scene`` (y to the left): agents, other vehicles in highway-env's order, then obstacles.
 
     Args:
         cars: CAR records, (B, A).
@@ -214,12 +225,13 @@ def hand_out(
         kinds: 1 for an obstacle, (B, A), written.
         flags: Crashed, and valid, (2, B, A), written.
         lanes: LANE records.
+        agents: How many of the vehicles are agents.
     """
     for world in range(cars.shape[0]):
         count = vehicles[world]
         actor = 0
         for place in range(count + cars.shape[1] - room):
-            number = number_of_actor(episodes[world], place) if place < count else room + place - count
+            number = number_of_actor(episodes[world], place, agents) if place < count else room + place - count
             car = cars[world, number]
             if car.driver == LANDMARK:
                 continue

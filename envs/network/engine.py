@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.agents import number_of
 from envs.class_constants import in_place, pristine
 from envs.config import IDM_VEHICLE, steps_until
 from envs.engine import Decision, NotNative, Observations, Records, Stepped, copied
@@ -75,6 +76,7 @@ class NetworkEngine:
         self._network = network_of(env.road.network, destinations, connected)
         self._actions = Actions.of(env)
         self._rulebook: Rulebook = module.rulebook_of(env)
+        self.agents = number_of(env.config)
         self._fixtures = fixtures_of(env)
         self._rules = _rules_of(env, self._rulebook, self._actions, destinations, limit)
         self._observer = observer_for(env, self._network, self._actions.targets_mps)
@@ -103,7 +105,7 @@ class NetworkEngine:
         shared = (self._network, self._rules, self._actions.targets_mps, self._fixtures, book.params)
         book.spawn(0, worlds, self.cars, self.episodes, *shared, seeds, where)
         if self._variation is not None:
-            vary_worlds(0, worlds, self.cars, self.episodes, self._variation)
+            vary_worlds(0, worlds, self.cars, self.episodes, self._variation, self._rules.agents)
 
     def renew_some(self, where: NDArray[np.bool_], observations: Observations) -> None:
         """Follow finished episodes, (B,), by new ones, and observe those into arrays of all worlds."""
@@ -162,7 +164,7 @@ class NetworkEngine:
         room = cars.shape[1] - len(self._fixtures)
         shape = (len(cars), room + int((self._fixtures["driver"] != LANDMARK).sum()))
         floats, kinds, flags = np.zeros((12, *shape), kind), np.zeros(shape, np.int64), np.zeros((2, *shape), np.bool_)
-        hand_out(cars, vehicles, episodes, room, floats, kinds, flags, self._network.lanes)
+        hand_out(cars, vehicles, episodes, room, floats, kinds, flags, self._network.lanes, self._rules.agents)
         return {
             "position_m": np.stack((floats[0], floats[1]), -1),
             "heading_rad": floats[2],
@@ -195,7 +197,7 @@ class NetworkEngine:
             raise ConfigError("load: drivers or routes of the state are not ones that a world can have")
         room = cars.shape[1] - len(self._fixtures)
         counts = (episodes["vehicles"] >= 1) & (episodes["vehicles"] <= room)
-        if not (counts & (episodes["ego"] >= 0) & (episodes["ego"] < episodes["vehicles"])).all():
+        if not (counts & (episodes["ego"] >= 0) & (episodes["ego"] + self._rules.agents <= episodes["vehicles"])).all():
             raise ConfigError(f"load: the state's worlds hold numbers of vehicles outside 1 to {room}")
 
     def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
@@ -225,6 +227,7 @@ def _rules_of(env: Any, book: Rulebook, actions: Actions, destinations: tuple[st
         limit=limit,
         room=book.room,
         regulation=int(1 / (1 / config["simulation_frequency"]) / 2) if hasattr(env.road, "enforce_road_rules") else 0,
+        agents=number_of(config) or 1,
         ego_driver=actions.driver,
         ego_slowest_mps=float(slowest),
         ego_fastest_mps=float(fastest),

@@ -134,7 +134,7 @@ EPISODE = np.dtype(
         ("throttle", np.float64),  # last continuous action, as given
         ("wheel", np.float64),
         ("vehicles", np.int32),  # how many of the car records are in use, in highway-env's order
-        ("ego", np.int32),  # its place among them
+        ("ego", np.int32),  # its place among them; other agents follow it
         ("appeared", np.int64),  # cars that domain randomisation has seen
         ("road_steps", np.int64),  # of the road, which counts those before the episode too
         ("kept_lane", np.int32),  # which lane is to be kept (lane-keeping), and after it
@@ -171,6 +171,7 @@ RULES = np.dtype(
             ("limit", np.int64),  # decisions after which gymnasium truncates; 0 for no such limit
             ("room", np.int64),  # records kept for vehicles; those of obstacles follow
             ("regulation", np.int64),  # substeps between two looks at who has to yield; 0 for never
+            ("agents", np.int64),  # cars that actions drive, one after the other from the ego on; 1 where there is but the ego
             ("ego_driver", np.int64),  # what moves the ego unless it is handed over: BY_COMMAND, BY_WHEEL or BY_TYRES
             ("ego_slowest_mps", np.float64),
             ("ego_fastest_mps", np.float64),

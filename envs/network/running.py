@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.agents import REWARDS, TERMINATED
 from envs.engine import Decision, Hands, Stepped
 from envs.network.actions import Taking
 from envs.network.batch import step_share, take_wheels
 from envs.network.layout import CAR, OUTCOME
-from envs.network.observations.observer import EVERY_WORLD
 from envs.network.variation import vary_worlds
 from envs.prepared import compiled, lasting, prepared
 from envs.traffic.pace import Pace
@@ -36,14 +36,14 @@ class Running:
         self._engine, book, observer = engine, engine._rulebook, engine._observer
         self._worlds, records = engine.cars.shape
         worlds, state = self._worlds, (engine.cars, engine.episodes)
-        self._taking, self._pace = Taking(engine._actions, worlds), Pace()
-        self._piloted = np.zeros(worlds, np.bool_)
-        self._outcomes, self._terms = np.zeros(worlds, OUTCOME), np.zeros((worlds, max(len(book.terms), 1)))
+        acting, told = worlds * (engine.agents or 1), 2 * (engine.agents or 0)
+        self._taking, self._pace = Taking(engine._actions, acting), Pace()
+        self._piloted = np.zeros(acting, np.bool_)
+        self._outcomes, self._terms = np.zeros(worlds, OUTCOME), np.zeros((worlds, max(len(book.terms), 1) + told))
         self._no_trace, self._no_vehicles = np.empty((0, worlds, records), CAR), np.zeros((0, worlds), np.int32)
         self._before = None if book.before is None else prepared(book.before, 0, worlds, *state, engine._network)
         self._take_wheels = prepared(take_wheels, 0, worlds, *state, self._taking.controls) if book.observes_first else None
-        arrays = tuple(observer.new(1).values())
-        self._observe = prepared(observer.kernel, 0, worlds, EVERY_WORLD, *state, *observer.settings, like=(arrays,))
+        self._observe = observer.prepared(*state)
         self._judges: dict[np.dtype[Any], Callable[..., None]] = {}
         self._settle = self._prepared_settle()
         shared = (*state, engine._network, engine._rules, engine._actions.targets_mps)
@@ -63,13 +63,14 @@ class Running:
             ConfigError: Actions that are not finite, or too large.
         """
         engine, observes = self._engine, decision.autoreset or self._engine._keeps
-        self._piloted[:] = decision.autopilot
-        self._taking.take(decision.actions, self._piloted)
+        actions = decision.actions if engine.agents is None else decision.actions.reshape(-1, *decision.actions.shape[2:])
+        self._piloted[:] = decision.autopilot.reshape(-1)
+        self._taking.take(actions, self._piloted)
         observations = engine._observer.new(self._worlds) if observes else {}
         seen = tuple(observations.values())
         self._prepare(seen)
         instants = self._move_all(decision)
-        self._judge(decision.actions)
+        self._judge(actions)
         if seen and self._take_wheels is None:
             self._observe(seen)
         reward, (terminated, truncated) = np.empty(self._worlds), np.empty((2, self._worlds), np.bool_)
@@ -79,9 +80,16 @@ class Running:
         self._turn_over()
         if renews:
             engine.renew_some(ended, observations)
-        names = () if decision.autoreset else engine._rulebook.terms
-        terms = {name: self._terms[:, number].copy() for number, name in enumerate(names)}
+        terms = self._told(engine.agents, () if decision.autoreset else engine._rulebook.terms)
         return Stepped(reward, terminated, truncated, terms, instants, observations, finals)
+
+    def _told(self, agents: int | None, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Terms of the worlds' rewards by some names, (B,), and what each of several agents earned, (B, N)."""
+        told: dict[str, NDArray[Any]] = {name: self._terms[:, number].copy() for number, name in enumerate(names)}
+        if agents is not None:
+            told[REWARDS] = self._terms[:, -2 * agents : -agents].copy()
+            told[TERMINATED] = self._terms[:, -agents:] > 0.0
+        return told
 
     def _prepare(self, seen: tuple[NDArray[Any], ...]) -> None:
         """What comes before anything moves."""
@@ -131,7 +139,7 @@ class Running:
         if book.after is not None:
             book.after(0, self._worlds, engine.cars, engine.episodes, engine._network, engine._rules, book.params)
             if engine._variation is not None:
-                vary_worlds(0, self._worlds, engine.cars, engine.episodes, engine._variation)
+                vary_worlds(0, self._worlds, engine.cars, engine.episodes, engine._variation, engine._rules.agents)
 
 
 def _only(values: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[Any]:
@@ -148,9 +156,9 @@ def settle(outcomes: Any, episodes: Any, numbers: Any, given: Any, autopilot: An
     Args:
         outcomes: OUTCOME records, (B,).
         episodes: EPISODE records, (B,), written.
-        numbers: Of discrete actions, (B,).
-        given: Continuous actions, (B, C); (B, 0) where they are discrete.
-        autopilot: Whose continuous actions do not count, (B,).
+        numbers: Of discrete actions, (B * N,), those of a world's N agents one after the other; the first one's are noted.
+        given: Continuous actions, (B * N, C); (B * N, 0) where they are discrete.
+        autopilot: Whose continuous actions do not count, (B * N,).
         reward: Float64 (B,), written, as all that follow.
         terminated: Bool (B,).
         truncated: Bool (B,).
@@ -158,15 +166,16 @@ def settle(outcomes: Any, episodes: Any, numbers: Any, given: Any, autopilot: An
     Returns:
         Did any episode end?
     """
-    ends = False
+    ends, agents = False, len(autopilot) // len(outcomes)
     for world in range(len(outcomes)):
+        first = world * agents
         outcome, episode = outcomes[world], episodes[world]
         reward[world], terminated[world], truncated[world] = outcome.reward, outcome.terminated, outcome.truncated
         ends = ends or outcome.terminated or outcome.truncated
         if given.shape[1] == 0:
-            episode.action = numbers[world]
+            episode.action = numbers[first]
         else:
-            episode.throttle = 0.0 if autopilot[world] else given[world, 0]
+            episode.throttle = 0.0 if autopilot[first] else given[first, 0]
             if given.shape[1] > 1:
-                episode.wheel = 0.0 if autopilot[world] else given[world, 1]
+                episode.wheel = 0.0 if autopilot[first] else given[first, 1]
     return ends

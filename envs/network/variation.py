@@ -79,8 +79,8 @@ def between(low: float, high: float, unit: float) -> float:
 
 
 @kernel(nogil=True)
-def vary_worlds(first: int, end: int, cars: Any, episodes: Any, variation: Variation) -> None:
-    """Vary the cars that appeared since the last call; the ego, and cars that nobody drives, stay as they are.
+def vary_worlds(first: int, end: int, cars: Any, episodes: Any, variation: Variation, agents: int) -> None:
+    """Vary the cars that appeared since the last call; agents, and cars that nobody drives, stay as they are.
 
     Args:
         first: First world of the share.
@@ -88,6 +88,7 @@ def vary_worlds(first: int, end: int, cars: Any, episodes: Any, variation: Varia
         cars: CAR records, (B, A).
         episodes: EPISODE records, (B,).
         variation: The ranges.
+        agents: How many agents a world has.
     """
     for world in range(first, end):
         mine, episode = cars[world], episodes[world]
@@ -96,7 +97,7 @@ def vary_worlds(first: int, end: int, cars: Any, episodes: Any, variation: Varia
         ego = episode.ego
         for number in range(episode.vehicles):
             car = mine[number]
-            fresh = car.driver == BY_IDM and number != ego and not car.varied
+            fresh = car.driver == BY_IDM and not (ego <= number < ego + agents) and not car.varied
             if fresh:
                 episode.appeared += 1
                 if keyed_unit(episode.seed, episode.appeared, PRESENCE) >= density:

@@ -15,7 +15,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 import envs
 from envs.class_constants import in_place, pristine
 from envs.gym import DrivingEnv
-from envs.ids import SINGLE_AGENT_IDS
+from envs.ids import IDS, SINGLE_AGENT_IDS
 from envs.observation import LARGEST
 from sensors.errors import ConfigError
 from sensors.lidar.config import Lidar
@@ -76,7 +76,7 @@ def test_every_id_is_registered_on_import_and_torch_is_not_needed():
         "print(sum(id.startswith('DriveFusion/') for id in gymnasium.registry), 'torch' in sys.modules, 'highway_env' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(len(SINGLE_AGENT_IDS)), "False", "False"]
+    assert done.stdout.split() == [str(len(IDS)), "False", "False"]
 
 
 @pytest.mark.parametrize("id", ["highway-fast-v0", "two-way-v0", "parking-v0", "lane-keeping-v0"])

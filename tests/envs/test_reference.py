@@ -12,7 +12,7 @@ from highway_env.vehicle.behavior import IDMVehicle
 
 from envs.class_constants import in_place, pristine
 from envs.drivers import driver_named
-from envs.ids import SINGLE_AGENT_IDS
+from envs.ids import IDS, SINGLE_AGENT_IDS
 from envs.reference import ReferenceWorld
 from sensors.errors import ConfigError
 from sensors.scene import Kind, Light, Scene
@@ -74,8 +74,9 @@ def same(a: Scene, b: Scene) -> bool:
     )
 
 
-def test_the_ids_are_all_of_highway_env_with_one_ego():
+def test_the_ids_are_all_of_highway_env():
     theirs = {id for id, spec in registry.items() if str(spec.entry_point).startswith("highway_env")}
+    assert set(IDS) == theirs
     assert set(SINGLE_AGENT_IDS) == {id for id in theirs if "multi-agent" not in id}
 
 

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envs import ReferenceWorld, World
+from envs.agents import of_one
 from envs.class_constants import in_place, pristine
 from envs.config import NATIVE_DEFAULTS, complete_config
-from envs.ids import SINGLE_AGENT_IDS
+from envs.ids import IDS
 from envs.network.observations.features import FEATURES as KERNEL_FEATURES
 from envs.network.observations.goal import OF_THINGS
 from envs.part_settings import ACTION_CHECKS, FEATURES, GOAL_FEATURES, OBSERVATION_CHECKS
@@ -25,7 +26,7 @@ STEERED = {"type": "ContinuousAction"}
 PLAIN = {"observation": {"type": "Kinematics"}}
 
 
-@pytest.mark.parametrize("id", SINGLE_AGENT_IDS)
+@pytest.mark.parametrize("id", IDS)
 def test_every_key_is_checked_and_every_default_passes(id: str) -> None:
     defaults = defaults_of(id)
     assert defaults.keys() <= CHECKS.keys()
@@ -37,10 +38,10 @@ def test_every_key_is_checked_and_every_default_passes(id: str) -> None:
 
 def test_every_key_of_the_parts_is_checked() -> None:
     """Apart from those whose check asks for the rest of the settings too."""
-    for id in SINGLE_AGENT_IDS:
+    for id in IDS:
         defaults = defaults_of(id)
-        assert defaults["action"].keys() - {"type"} <= ACTION_CHECKS.keys()
-        assert defaults["observation"].keys() - {"type", "attributes"} <= OBSERVATION_CHECKS.keys()
+        assert of_one(defaults["action"]).keys() - {"type"} <= ACTION_CHECKS.keys()
+        assert of_one(defaults["observation"]).keys() - {"type", "attributes"} <= OBSERVATION_CHECKS.keys()
 
 
 def test_no_lane_of_the_widest_exit_has_a_limit_below_zero() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from envs import ReferenceWorld, World
 from envs.config import NATIVE_DEFAULTS, complete_config
-from envs.ids import SINGLE_AGENT_IDS
+from envs.ids import IDS
 from envs.world import WorldState
 from sensors.errors import ConfigError
 
@@ -107,7 +107,7 @@ def test_other_actions_and_observations_of_a_highway_are_native(config: dict[str
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("id", SINGLE_AGENT_IDS)
+@pytest.mark.parametrize("id", IDS)
 def test_every_id_is_native(id: str) -> None:
     assert type(World(id)) is World
     assert type(World(f"DriveFusion/{id}")) is World

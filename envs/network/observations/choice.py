@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 
 from envs.engine import NotNative
 from envs.network.layout import Network
+from envs.network.observations.agents import AgentsObserver
 from envs.network.observations.attributes import attributes_observer
 from envs.network.observations.collision_time import collision_time_observer
 from envs.network.observations.goal import goal_observer
@@ -28,6 +31,17 @@ NATIVE = (
 )
 
 
+@contextmanager
+def replaced(thing: Any, name: str, value: Any) -> Iterator[None]:
+    """Give something another attribute for the while."""
+    before = getattr(thing, name)
+    setattr(thing, name, value)
+    try:
+        yield
+    finally:
+        setattr(thing, name, before)
+
+
 def observer_for(env: Any, network: Network, targets: NDArray[np.float64]) -> Observer:
     """Make the observer that gives what an environment's own observation type gives.
 
@@ -42,6 +56,10 @@ def observer_for(env: Any, network: Network, targets: NDArray[np.float64]) -> Ob
     """
     env = env.unwrapped
     name = type(env.observation_type).__name__
+    if name == "MultiAgentObservation":
+        every = env.observation_type
+        with replaced(env, "observation_type", every.agents_observation_types[0]):
+            return AgentsObserver.of(observer_for(env, network, targets), len(every.agents_observation_types))
     if name in ("KinematicObservation", "ExitObservation"):
         return kinematics_observer(env, network)
     if name == "KinematicsGoalObservation":

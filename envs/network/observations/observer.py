@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.prepared import prepared
+
 Part = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape of one world and dtype."""
 
@@ -31,6 +33,11 @@ class Observer:
     def new(self, worlds: int) -> dict[str, NDArray[Any]]:
         """Arrays for some worlds, of zeros."""
         return {name: np.zeros((worlds, *shape), dtype) for name, (shape, dtype) in self.parts.items()}
+
+    def prepared(self, cars: NDArray[np.void], episodes: NDArray[np.void]) -> Callable[[tuple[NDArray[Any], ...]], None]:
+        """Give what writes the observations of all worlds into such arrays as ``new`` makes, for records that do not change place."""
+        arrays = tuple(self.new(1).values())
+        return prepared(self.kernel, 0, len(cars), EVERY_WORLD, cars, episodes, *self.settings, like=(arrays,))
 
     def write(
         self,

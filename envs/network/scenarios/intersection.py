@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.agents import number_of
 from envs.network.batch import advance, begin
 from envs.network.cars import place_ego, place_idm_on_lane, plan_route
 from envs.network.draws import draw_normal, draw_pair
@@ -21,6 +22,7 @@ from sensors.errors import ConfigError
 from sensors.jit import kernel
 
 TERMS = ("collision_reward", "high_speed_reward", "arrived_reward", "on_road_reward")
+ARRIVED = TERMS.index("arrived_reward")
 DESTINATIONS = ("o0", "o1", "o2", "o3")
 WARM_UP_S = 3
 EGO_RUN_M = 60.0
@@ -48,6 +50,8 @@ class Intersection(NamedTuple):
     """Of a newcomer after each decision."""
     warm_up: int
     """Substeps before the ego appears."""
+    tells_agents: bool
+    """Is there room for each agent's reward and end behind the terms?"""
 
 
 def rulebook_of(env: Any) -> Rulebook:
@@ -67,11 +71,11 @@ def rulebook_of(env: Any) -> Rulebook:
         runs_m=np.linspace(0, FARTHEST_RUN_M, count)[: max(count - 1, 0)],
         probability=float(config["spawn_probability"]),
         warm_up=WARM_UP_S * int(config["simulation_frequency"]),
+        tells_agents=number_of(config) is not None,
     )
     decisions = int(np.ceil(config["duration"] * config["policy_frequency"]))
-    return Rulebook(
-        TERMS, params, count + 1 + min(decisions, 64), spawn_worlds, judge_worlds, after=turn_over_worlds, keeps_observation=True
-    )
+    room = count + config["controlled_vehicles"] + min(decisions, 64)
+    return Rulebook(TERMS, params, room, spawn_worlds, judge_worlds, after=turn_over_worlds, keeps_observation=True)
 
 
 @kernel()
@@ -128,21 +132,20 @@ def remove(cars: Any, episode: Any, number: int) -> None:
 
 
 @kernel()
-def spawn_ego(cars: Any, episode: Any, network: Network, rules: Rules, targets: Any, params: Intersection) -> None:
-    """Put the ego at the end of the list, and take away who is too near."""
+def spawn_agent(cars: Any, episode: Any, network: Network, rules: Rules, targets: Any, params: Intersection, agent: int) -> None:
+    """Put an agent at the end of the list, behind those before it, and take away who is too near and no agent."""
     destination = rules.destination
     if destination == NOBODY:
         destination = 1 + draw_choice(episode, 3)
-    lane = network.lanes[params.entries[0]]
+    lane = network.lanes[params.entries[agent % 4]]
     x, y = place_on_lane(lane, EGO_RUN_M + 5.0 * (1.0 + draw_normal(episode)), 0.0)
-    episode.ego = episode.vehicles
-    ego = cars[episode.ego]
-    place_ego(ego, network, rules, targets, x, y, lane_heading(lane, EGO_RUN_M), lane.speed_limit_mps)
-    if ego.driver == BY_COMMAND:
-        plan_route(ego, network, rules, destination)
+    car = cars[episode.vehicles]
+    place_ego(car, network, rules, targets, x, y, lane_heading(lane, EGO_RUN_M), lane.speed_limit_mps)
+    if car.driver == BY_COMMAND:
+        plan_route(car, network, rules, destination)
     episode.vehicles += 1
-    for number in range(episode.vehicles - 1, -1, -1):
-        if number != episode.ego and norm2(cars[number].x_m - x, cars[number].y_m - y) < APART_FROM_EGO_M:
+    for number in range(episode.ego - 1, -1, -1):
+        if norm2(cars[number].x_m - x, cars[number].y_m - y) < APART_FROM_EGO_M:
             remove(cars, episode, number)
 
 
@@ -172,7 +175,9 @@ def spawn_worlds(
             decide(mine, episode.vehicles, rules.room, network)
             advance(mine, episode, network, rules)
         spawn_car(mine, episode, network, rules, params, CHALLENGER_RUN_M, 0.1, 0.0, 1.0, True)
-        spawn_ego(mine, episode, network, rules, targets, params)
+        episode.ego = episode.vehicles
+        for agent in range(rules.agents):
+            spawn_agent(mine, episode, network, rules, targets, params, agent)
 
 
 @kernel()
@@ -190,9 +195,22 @@ def turn_over_worlds(first: int, end: int, cars: Any, episodes: Any, network: Ne
         for number in range(episode.vehicles - 1, -1, -1):
             car = mine[number]
             leaving = run_on_exit(network, car) >= network.lanes[car.lane].length_m - LEAVING_M
-            if number != episode.ego and (leaving or car.route == NOBODY):
+            is_agent = episode.ego <= number < episode.ego + rules.agents
+            if not is_agent and (leaving or car.route == NOBODY):
                 remove(mine, episode, number)
         spawn_car(mine, episode, network, rules, params, 0.0, 1.0, 1.0, params.probability, False)
+
+
+@kernel()
+def judge_agent(network: Network, car: Any, params: Intersection, terms: Any) -> float:
+    """The reward of one agent (IntersectionEnv._agent_reward); its terms are written, (T,)."""
+    reward = params.reward
+    terms[0] = 1.0 if car.crashed else 0.0
+    terms[1] = clipped_speed_share(car.speed_mps, reward)
+    terms[ARRIVED] = 1.0 if run_on_exit(network, car) >= ARRIVED_M else 0.0
+    terms[3] = 1.0 if is_on_road(network, car) else 0.0
+    value = (params.arrived_reward if terms[ARRIVED] > 0.0 else weighed(terms, reward)) * terms[3]
+    return rescaled(value, reward.low, reward.high) if reward.normalize else value
 
 
 @kernel(nogil=True)
@@ -210,16 +228,25 @@ def judge_worlds(
     outcomes: Any,
     terms: Any,
 ) -> None:
-    """See ``Rulebook.judge``."""
+    """See ``Rulebook.judge``; the terms are means over the agents, whose own rewards and ends follow them."""
+    agents, count = rules.agents, len(params.reward.weights)
+    own = np.empty(count)
     for world in range(first, end):
-        ego, outcome, mine, reward = cars[world, episodes[world].ego], outcomes[world], terms[world], params.reward
-        arrived = run_on_exit(network, ego) >= ARRIVED_M
-        on_road = is_on_road(network, ego)
-        mine[0] = 1.0 if ego.crashed else 0.0
-        mine[1] = clipped_speed_share(ego.speed_mps, reward)
-        mine[2] = 1.0 if arrived else 0.0
-        mine[3] = 1.0 if on_road else 0.0
-        value = (params.arrived_reward if arrived else weighed(mine, reward)) * mine[3]
-        outcome.reward = rescaled(value, reward.low, reward.high) if reward.normalize else value
-        outcome.terminated = ego.crashed or arrived or (reward.offroad_terminal and not on_road)
-        outcome.truncated = is_late(episodes[world], rules)
+        episode, outcome, mine = episodes[world], outcomes[world], terms[world]
+        mine[:count] = 0.0
+        total, crashed, arrived = 0.0, False, True
+        for agent in range(agents):
+            car = cars[world, episode.ego + agent]
+            value = judge_agent(network, car, params, own)
+            has_arrived = own[ARRIVED] > 0.0
+            total += value
+            crashed, arrived = crashed or car.crashed, arrived and has_arrived
+            mine[:count] += own
+            if params.tells_agents:
+                mine[count + agent] = value
+                mine[count + agents + agent] = 1.0 if car.crashed or has_arrived else 0.0
+        mine[:count] /= agents
+        outcome.reward = total / agents
+        off_road = not is_on_road(network, cars[world, episode.ego])
+        outcome.terminated = crashed or arrived or (params.reward.offroad_terminal and off_road)
+        outcome.truncated = is_late(episode, rules)

@@ -12,6 +12,7 @@ from highway_env.vehicle.behavior import IDMVehicle
 from highway_env.vehicle.objects import Obstacle
 from numpy.typing import NDArray
 
+from envs.agents import check_wrapping
 from envs.network.batch import begin
 from envs.network.cars import place_ego, place_idm_on_lane, plan_route
 from envs.network.geometry import lane_heading, place_on_lane
@@ -94,13 +95,15 @@ def environment_of(scenario: Scenario, settings: Mapping[str, Any]) -> ScenarioE
     """The scenario as highway-env would step it, with changed settings.
 
     Raises:
-        ConfigError: There is no such setting.
+        ConfigError: There is no such setting, or it asks for several agents.
     """
     known = ScenarioEnv.default_config()
     changed = dict(scenario.settings) | dict(settings)
     for key in changed:
         if key not in known:
             raise unknown_name(f"setting of scenario {scenario.name}", str(key), known)
+    for part in (name for name in ("action", "observation") if name in changed):
+        check_wrapping(f"scenario {scenario.name}", part, changed[part])
     kind = type("ScenarioEnv", (ScenarioEnv,), {"scenario": scenario})
     env: ScenarioEnv = kind(config=changed)
     return env
