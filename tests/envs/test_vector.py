@@ -232,7 +232,8 @@ def test_a_world_is_stepped_without_numpy_between(monkeypatch):
         returns += outcome.reward
         step = world.step_autoreset(actions)
         assert isinstance(step, FastStep)
-        tensors = [*vars(step).values(), outcome.reward, outcome.terminated, outcome.truncated, *outcome.terms.values()]
+        tensors = [step.observation, step.reward, step.terminated, step.truncated, step.final_observation]
+        tensors += [outcome.reward, outcome.terminated, outcome.truncated, *outcome.terms.values()]
         tensors += [value for value in vars(scene).values() if not hasattr(value, "__dataclass_fields__")]
         assert all(isinstance(value, torch.Tensor) and value.device == world.device for value in tensors)
     assert returns.abs().sum() > 0
