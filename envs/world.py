@@ -374,9 +374,10 @@ class World:
             return self._nobody_piloted
         chosen = as_array(autopilot, "autopilot")
         if self.agents is not None and chosen.shape == self._acting and chosen.dtype == np.bool_:
-            piloted = chosen
-        else:
-            piloted = np.broadcast_to(self._mask(autopilot, "autopilot").reshape(-1, *(1,) * (len(self._acting) - 1)), self._acting)
+            return chosen
+        piloted = self._mask(autopilot, "autopilot")
+        if self.agents is not None:
+            return np.repeat(piloted[:, None], self.agents, 1)
         if piloted.any() and not self._engine.has_autopilot:
             raise ConfigError(f"{self.id} has no autopilot: IDM and MOBIL follow lanes in traffic; drive it by actions")
         return piloted
