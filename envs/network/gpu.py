@@ -160,6 +160,8 @@ def require_able(engine: NetworkEngine) -> None:
     """
     book = engine._rulebook
     most = engine._rules.room
+    if engine.agents is not None:
+        raise ConfigError("gpu: several agents in one world are not served there; take an action of one ego, or step on the CPU")
     if engine._variation is not None:
         raise ConfigError("gpu: the setting 'variation' is not served there; leave it out, or step these worlds on the CPU")
     if engine._observer.draws:

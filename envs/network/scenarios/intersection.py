@@ -230,22 +230,21 @@ def judge_worlds(
 ) -> None:
     """See ``Rulebook.judge``; the terms are means over the agents, whose own rewards and ends follow them."""
     agents, count = rules.agents, len(params.reward.weights)
-    own = np.empty(count)
     for world in range(first, end):
         episode, outcome, mine = episodes[world], outcomes[world], terms[world]
-        mine[:count] = 0.0
+        sums = (0.0, 0.0, 0.0, 0.0)
         total, crashed, arrived = 0.0, False, True
         for agent in range(agents):
             car = cars[world, episode.ego + agent]
-            value = judge_agent(network, car, params, own)
-            has_arrived = own[ARRIVED] > 0.0
+            value = judge_agent(network, car, params, mine)
+            has_arrived = mine[ARRIVED] > 0.0
             total += value
             crashed, arrived = crashed or car.crashed, arrived and has_arrived
-            mine[:count] += own
+            sums = (sums[0] + mine[0], sums[1] + mine[1], sums[2] + mine[2], sums[3] + mine[3])
             if params.tells_agents:
                 mine[count + agent] = value
                 mine[count + agents + agent] = 1.0 if car.crashed or has_arrived else 0.0
-        mine[:count] /= agents
+        mine[0], mine[1], mine[2], mine[3] = sums[0] / agents, sums[1] / agents, sums[2] / agents, sums[3] / agents
         outcome.reward = total / agents
         off_road = not is_on_road(network, cars[world, episode.ego])
         outcome.terminated = crashed or arrived or (params.reward.offroad_terminal and off_road)
