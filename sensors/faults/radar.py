@@ -12,7 +12,7 @@ from sensors.faults.draws import Draws
 from sensors.faults.kinds import FaultKind
 from sensors.faults.levels import Levels
 from sensors.frames import RADAR_FEATURES, Origin, RadarFrames
-from sensors.radar.config import Radar
+from sensors.radar.config import NEAREST_M, Radar
 
 RANGE, AZIMUTH, ELEVATION, DOPPLER, RCS, SNR = range(len(RADAR_FEATURES))
 SECTOR_SHARE = (1 / 4, 1 / 2, 3 / 4)
@@ -23,15 +23,17 @@ DOPPLER_BIAS_MPS = (0.5, 1.5, 4.0)
 AMBIGUITY_MPS = (20.0, 10.0, 5.0)
 """Doppler folds into plus and minus this."""
 NOISE_RISE_DB = (6.0, 12.0, 20.0)
-LEAST_SNR_DB = 11.8
-"""What a detection needs at a false-alarm rate of 1e-7."""
 GHOST_SHARE = (0.2, 0.5, 0.9)
 """Share of detections that have a ghost: farther, as over a second mirror, weaker, on the other side."""
 GHOST_LOSS_DB = 6.0
 CLUTTER_SHARE = (0.125, 0.25, 0.5)
 """Detections of standing clutter over the radar's room for detections."""
 CLUTTER_SNR_DB = (12.0, 25.0)
-NEAREST_M = 0.5
+
+
+def least_snr_db(radar: Radar) -> float:
+    """What a detection needs at the radar's false-alarm rate: its power is above -ln(Pfa) in units of the noise."""
+    return 10.0 * math.log10(-math.log(radar.false_alarm_rate) - 1.0)
 
 
 def spoil_radar(
@@ -85,7 +87,7 @@ def _mismeasured(found: Tensor, mask: Tensor, radar: Radar, levels: Levels, draw
     found = found.clone()
     if FaultKind.INTERFERENCE in levels:
         found[..., SNR] -= _chosen(NOISE_RISE_DB, levels[FaultKind.INTERFERENCE])
-        mask = mask & ((levels[FaultKind.INTERFERENCE][:, None] == 0) | (found[..., SNR] >= LEAST_SNR_DB))
+        mask = mask & ((levels[FaultKind.INTERFERENCE][:, None] == 0) | (found[..., SNR] >= least_snr_db(radar)))
     if FaultKind.SECTOR in levels:
         width = _chosen(SECTOR_SHARE, levels[FaultKind.SECTOR]) * radar.horizontal_fov_rad
         middle = (draws.of_episode(FaultKind.SECTOR, 1) - 0.5) * (radar.horizontal_fov_rad - width)
