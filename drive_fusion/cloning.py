@@ -16,6 +16,7 @@ from torch import Tensor
 
 from drive_fusion.ppo import FusedPPO
 from envs.drivers import META_ACTIONS, Driver
+from envs.history import history_of
 from envs.observation import pack
 from envs.recording import Recording
 from envs.seeds import uniform
@@ -102,10 +103,11 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     for number, recording in enumerate(recordings):
         ended = (recording.terminated | recording.truncated).long().cumsum(0)
         running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
-        scenes = recording.at_decisions().select(slice(0, -1)).select(running)
+        instants = recording.decision_instants()[:-1][running]
+        scenes = recording.scenes.select(instants)
         labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
         episodes.append(torch.full((scenes.num_worlds,), number))
-        frames = render(scenes, rig)
+        frames = render(scenes, rig, history_of(recording.scenes, instants, rig))
         quality += check_frames([frames], rig)
         seen.append(pack(frames, rig))
     if not labels or not sum(map(len, labels)):

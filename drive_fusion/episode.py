@@ -27,6 +27,10 @@ class RunConfig:
     """Seed of the first episode: the same traffic as highway-env's reset(seed=...)."""
     config: str = "{}"
     """Settings that differ from the id's own, as a JSON object with highway-env's keys."""
+    weather: str | None = None
+    """What the sensors look through: noon, dusk, night, fog, rain or snow; noon unless given."""
+    fault: tuple[str, ...] = ()
+    """Faults of the driver's sensors, each KIND[:MODALITY[:SEVERITY[:START[:END]]]]: docs/faults.md lists them."""
     video: Path | None = None
     """Write the first episode here as an H.264 MP4: camera above, bird's-eye view below."""
     record: Path | None = None
@@ -68,10 +72,12 @@ def run_episodes(config: RunConfig) -> int:
     import torch
 
     from drive_fusion.policy_driver import driver_of
+    from envs.conditions import set_conditions
     from envs.rollout import record
     from envs.world import World
 
     world = World(config.id, num_worlds=config.episodes, config=config.settings())
+    set_conditions(world, config.weather, config.fault)
     driver = driver_of(config.driver, world)
     recordings = record(world, driver, torch.arange(config.seed, config.seed + config.episodes), until_horizon=False)
     for recording in recordings:

@@ -17,7 +17,9 @@ from torch import Tensor
 from drive_fusion.intervals import Estimate, mean, paired_difference, wilson
 from drive_fusion.policy_driver import driver_of
 from drive_fusion.study import write_json
+from envs.conditions import set_conditions
 from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
+from envs.history import History
 from envs.scores import EpisodeScores, ScoreConstants, has_autopilot, idm_progress
 from envs.world import World
 from sensors.errors import ConfigError
@@ -47,6 +49,9 @@ class Evaluation:
     score_version: str = SCORE_VERSION
     versions: dict[str, str] = field(default_factory=dict)
     """Of the other scores, by name."""
+    weather: str | None = None
+    faults: tuple[str, ...] = ()
+    """What its sensors met, by name."""
 
     def __getitem__(self, metric: str) -> Floats:
         """One metric of every seed, (N,)."""
@@ -92,7 +97,8 @@ class Evaluation:
             data: Mapping[str, Any] = json.loads(Path(path).read_text())
             per_seed = {name: tuple(values) for name, values in data["per_seed"].items()}
             versions = dict(data.get("versions", {}))
-            return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"], versions)
+            met = data.get("weather"), tuple(data.get("faults", ()))
+            return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"], versions, *met)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path} is not a saved evaluation ({error}); evaluate again") from error
 
@@ -107,6 +113,8 @@ def evaluate(
     config: Mapping[str, Any] | None = None,
     name: str | None = None,
     scores: bool = False,
+    weather: str | None = None,
+    faults: Sequence[str] = (),
 ) -> Evaluation:
     """Drive one episode a seed, and score it.
 
@@ -122,14 +130,17 @@ def evaluate(
         name: What to call the driver in tables.
         scores: Tell EPDMS, nuPlan's, CARLA's and MetaDrive's figures too, their routes as long as IDM's progress on the same seeds
             where IDM can drive the id.
+        weather: What the sensors look through, a name of ``sensors.weather.PRESETS``; a clear noon unless given.
+        faults: Of the driver's sensors, each ``KIND[:MODALITY[:SEVERITY[:START[:END]]]]``.
 
     Raises:
-        ConfigError: No seeds, or an unknown id, driver or rig.
+        ConfigError: No seeds, or an unknown id, driver, rig, weather or fault.
     """
     numbers = torch.as_tensor(seeds, dtype=torch.int64).flatten()
     if not len(numbers):
         raise ConfigError("evaluate got no seeds, expected at least one")
     world = World(id, min(num_worlds, len(numbers)), device=device, config=config)
+    set_conditions(world, weather, faults)
     driven = driver_of(driver, world, rig, device)
     chunks = []
     for first in range(0, len(numbers), world.num_worlds):
@@ -140,7 +151,8 @@ def evaluate(
         chunks.append({metric: values[: len(chunk)] for metric, values in found.items()})
     per_seed = {metric: tuple(torch.cat([chunk[metric] for chunk in chunks]).tolist()) for metric in chunks[0]}
     seen_by = driven.needs_frames.name if driven.needs_frames is not None else None
-    return Evaluation(name or _name_of(driver), world.id, tuple(numbers.tolist()), seen_by, per_seed, versions=versions)
+    driven_as, episodes = name or _name_of(driver), tuple(numbers.tolist())
+    return Evaluation(driven_as, world.id, episodes, seen_by, per_seed, versions=versions, weather=weather, faults=tuple(faults))
 
 
 def baselines(
@@ -164,11 +176,13 @@ def _drive(
     scores = EpisodeScores.of_world(world, scene, idm_progress_m)
     piloted = torch.full_like(scores.running, driver.autopilot)
     total = torch.zeros(world.num_worlds, dtype=torch.float64, device=scene.device)
-    steps, state = 0, None
+    steps, state, history = 0, None, History(None if driver.needs_frames is None else rig_named(driver.needs_frames))
     while steps < world.horizon_steps and bool(scores.running.any()):
         running = scores.running
-        actions, state = driver.act(scene, _frames(scene, driver.needs_frames), state)
+        actions, state = driver.act(scene, _frames(scene, driver.needs_frames, history), state)
+        before = scene
         scene, outcome = world.step(actions, autopilot=piloted, substeps=True)
+        history.add(before, outcome.substeps, scene)
         scores.add(scene, outcome)
         total += outcome.reward.double() * running
         steps += 1
@@ -182,12 +196,12 @@ def _drive(
     return {name: values.cpu() for name, values in told.items()}, versions if all_scores else {}
 
 
-def _frames(scene: Scene, rig: Rig | None) -> Any:
+def _frames(scene: Scene, rig: Rig | None, history: History) -> Any:
     if rig is None:
         return None
     from sensors.rendering import render
 
-    return render(scene, rig_named(rig))
+    return render(scene.to("cpu"), rig_named(rig), history.scenes)  # sensors render on the CPU
 
 
 def _name_of(driver: Any) -> str:

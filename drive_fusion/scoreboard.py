@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sensors.errors import ConfigError
 
@@ -21,6 +22,10 @@ class EvaluateConfig:
     """How many episodes each driver drives."""
     seed_set: str = "test"
     """Which seeds: train, validation or test; the three never meet."""
+    weather: str | None = None
+    """What the sensors look through: noon, dusk, night, fog, rain or snow; noon unless given."""
+    fault: tuple[str, ...] = ()
+    """Faults of the drivers' sensors, each KIND[:MODALITY[:SEVERITY[:START[:END]]]]: docs/faults.md lists them."""
     device: str = "cpu"
     """cpu, cuda or auto."""
     scores: bool = False
@@ -40,7 +45,8 @@ def run_evaluation(config: EvaluateConfig) -> int:
     from envs.seeds import seed_set
 
     seeds = seed_set(config.seed_set, config.seeds)
-    rows = [evaluate(driver, config.id, seeds, device=config.device, scores=config.scores) for driver in config.drivers]
+    conditions: dict[str, Any] = {"weather": config.weather, "faults": config.fault}
+    rows = [evaluate(driver, config.id, seeds, device=config.device, scores=config.scores, **conditions) for driver in config.drivers]
     rows = baselines(config.id, seeds, scores=config.scores) + rows
     print(table(rows))
     if config.scores:

@@ -76,6 +76,7 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
             options: Taken for gymnasium's sake; there are none.
         """
         super().reset(seed=seed)
+        self._senses.forget()
         if seed is None and self._started:
             scene = self.world.reset_continue(torch.tensor([True]))
         else:
@@ -93,7 +94,7 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
             gymnasium's five. ``info["rewards"]`` holds highway-env's reward terms; of several agents ``info["agents_rewards"]`` and
             ``info["agents_terminated"]`` hold their own, arrays (N,).
         """
-        scene, outcome = self.world.step(torch.as_tensor(np.asarray(action))[None])
+        scene, outcome = self._senses.step(torch.as_tensor(np.asarray(action))[None])
         terms, agents = split_terms(outcome.terms)
         info: dict[str, Any] = {"crashed": bool(scene.crashed[0, 0]), "rewards": {name: float(term[0]) for name, term in terms.items()}}
         info |= {name: values[0] for name, values in agents.items()}

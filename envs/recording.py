@@ -50,10 +50,14 @@ class Recording:
         """T."""
         return len(self.rewards)
 
+    def decision_instants(self) -> Tensor:
+        """Instants at which was decided, and the last: (T + 1,) int64."""
+        last = torch.cat((self.decision_of_substep[1:] != self.decision_of_substep[:-1], torch.tensor([True])))
+        return last.nonzero().flatten()
+
     def at_decisions(self) -> Scene:
         """The scenes at which was decided, and the last: T + 1 of them."""
-        last = torch.cat((self.decision_of_substep[1:] != self.decision_of_substep[:-1], torch.tensor([True])))
-        return self.scenes.select(last)
+        return self.scenes.select(self.decision_instants())
 
     def as_table(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The recording as Parquet columns by name, and as JSON metadata for what is not per instant."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from envs.drivers import Driver
+from envs.history import History
 from envs.outcome import Outcome
 from envs.recording import Recording, assemble
 from sensors.presets import rig_named
@@ -40,13 +41,15 @@ def record(
     scene = world.reset(seeds)
     piloted = torch.full((world.num_worlds,), driver.autopilot, device=scene.device)
     rig = _rig_for(driver, frames_rig)
-    instants, state = [scene], None
+    instants, state, history = [scene], None, History(rig)
     chosen: list[Tensor] = []
     outcomes: list[Outcome] = []
     over = torch.zeros(world.num_worlds, dtype=torch.bool, device=scene.device)
     while len(outcomes) < world.horizon_steps and (until_horizon or not bool(over.all())):
-        actions, state = driver.act(scene, _rendered(scene, rig), state)
+        actions, state = driver.act(scene, _rendered(scene, rig, history), state)
+        before = scene
         scene, outcome = world.step(actions, autopilot=piloted, substeps=True)
+        history.add(before, outcome.substeps, scene)
         instants += outcome.substeps
         chosen.append(actions)
         outcomes.append(outcome)
@@ -61,12 +64,12 @@ def _rig_for(driver: Driver, frames_rig: Rig | str | None) -> Rig | None:
     return driver.needs_frames if frames_rig is None else rig_named(frames_rig)
 
 
-def _rendered(scene: Any, rig: Rig | None) -> Any:
+def _rendered(scene: Any, rig: Rig | None, history: History) -> Any:
     if rig is None:
         return None
     from sensors.rendering import render
 
-    return render(scene.to("cpu"), rig)  # sensors render on the CPU
+    return render(scene.to("cpu"), rig, history.scenes)  # sensors render on the CPU
 
 
 def _cut_at_end(recording: Recording) -> Recording:

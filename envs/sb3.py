@@ -114,6 +114,7 @@ class DrivingVecEnv(VecEnv):
         Args:
             seeds: int64 (B,): start exactly these episodes; what follows them is again each world's first, second, ...
         """
+        self._senses.forget()
         if seeds is not None:
             self._episode.fill_(-1)
             scene = self.world.reset(torch.as_tensor(seeds, dtype=torch.int64))
@@ -133,7 +134,7 @@ class DrivingVecEnv(VecEnv):
         if actions is None:
             raise ConfigError("step_wait: no actions; call step, or step_async before it")
         before = self.scene
-        after, outcome = self.world.step(actions)
+        after, outcome = self._senses.step(actions)
         done = outcome.terminated | outcome.truncated
         self.transition = Transition(before, actions, after, outcome.terminated, outcome.truncated)
         self.outcome = outcome
@@ -209,12 +210,13 @@ class DrivingVecEnv(VecEnv):
 
     def _run_again(self, seeds: Tensor) -> None:
         """Each world starts when as many actions are left as it had taken; what it does before that is forgotten by its reset."""
+        self._senses.forget()
         self.world.reset(seeds)
         for place, actions in enumerate(self._history):
             starting = self._steps == len(self._history) - place
             if place and bool(starting.any()):
                 self.world.reset(seeds, where=starting)
-            self.world.step(actions)
+            self._senses.step(actions)
         fresh = self._steps == 0
         if self._history and bool(fresh.any()):
             self.world.reset(seeds, where=fresh)

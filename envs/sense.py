@@ -7,7 +7,9 @@ from typing import Any
 from gymnasium import spaces
 from torch import Tensor
 
+from envs.history import History
 from envs.observation import observation_space, own_observation_space, pack
+from envs.outcome import Outcome
 from sensors.errors import ConfigError
 from sensors.presets import rig_named
 from sensors.rig import Rig
@@ -34,11 +36,28 @@ class Senses:
                 "take rig=None for each agent's own observation, or an action of one ego"
             )
         self._world = world
+        self._history = History(self.rig)
 
     @property
     def space(self) -> spaces.Space[Any]:
         """The space of one world's observation."""
         return own_observation_space(self._world) if self.rig is None else observation_space(self.rig, self._world.action_width)
+
+    def step(self, actions: Any) -> tuple[Scene, Outcome]:
+        """Advance the world by one decision, and keep what the rig's sensors will ask of it later."""
+        stepped: tuple[Scene, Outcome]
+        if not self._history.needed(self._world.faults):
+            self._history.forget()
+            stepped = self._world.step(actions)
+            return stepped
+        before: Scene = self._world.scene
+        stepped = self._world.step(actions, substeps=True)
+        self._history.add(before, stepped[1].substeps, stepped[0])
+        return stepped
+
+    def forget(self) -> None:
+        """Drop the past, for worlds that all start again."""
+        self._history.forget()
 
     def observe(self, scene: Scene, where: Tensor | None = None) -> Any:
         """Observe worlds.
@@ -58,4 +77,5 @@ class Senses:
         from sensors.rendering import render
 
         seen = scene if where is None else scene.select(where)
-        return pack(render(seen.to("cpu"), self.rig), self.rig)  # sensors render on the CPU
+        past = self._history.scenes if where is None else self._history.select(where)
+        return pack(render(seen.to("cpu"), self.rig, past), self.rig)  # sensors render on the CPU

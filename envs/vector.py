@@ -164,7 +164,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _step_same(self, actions: Tensor) -> Step:
         """Finished worlds start again at once; what they last saw goes into ``final_obs``."""
-        scene, outcome = self.world.step(actions)
+        scene, outcome = self._senses.step(actions)
         terminated, truncated = _array(outcome.terminated), _array(outcome.truncated)
         done = terminated | truncated
         told = self._told(outcome)
@@ -206,7 +206,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _stepped(self, actions: Tensor) -> Outcome:
         """Step, without holding on to the scene: one that nobody looks at is never made."""
-        outcome: Outcome = self.world.step(actions)[1]
+        outcome: Outcome = self._senses.step(actions)[1]
         return outcome
 
     def _seeds(self) -> dict[str, Any]:
