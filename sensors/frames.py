@@ -63,7 +63,7 @@ class LidarFrames(Batch):
     range_m: Tensor  # (B, K, beams, columns) float32; 0 where nothing returned
     intensity: Tensor  # (B, K, beams, columns) float32 in [0, 1]
     hit: Tensor  # (B, K, beams, columns) bool
-    actor: Tensor  # (B, K, beams, columns) int16, actor that was hit, -1 ground or nothing
+    actor: Tensor  # (B, K, beams, columns) int16, actor that was hit, -1 ground or nothing, -2 the air
     valid: Tensor  # (B, K) bool
     age_s: Tensor  # (B, K) float32
 

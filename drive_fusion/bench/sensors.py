@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sensors.errors import ConfigError
@@ -148,8 +148,8 @@ def _lidar(config: SensorBench) -> dict[str, float]:
 
     scene = highway_scene(config.lidar_worlds, config.actors)
     elevations = tuple(np.radians(np.linspace(-25.0, 10.0, config.beams)).tolist()) if config.beams > 1 else (0.0,)
-    exact = Lidar("exact", Mount(z_m=1.9), elevations, config.columns, config.max_range_m, 0.0)
-    noisy = Lidar("noisy", Mount(z_m=1.9), elevations, config.columns, config.max_range_m, 0.02)
+    noisy = Lidar("noisy", Mount(z_m=1.9), elevations, config.columns, config.max_range_m)
+    exact = replace(noisy, name="exact", noise=False, materials=False)
     rays = config.lidar_worlds * config.beams * config.columns
     exact_s = _best_s(lambda: render_lidar(scene, [exact]), config.repeats)
     noisy_s = _best_s(lambda: render_lidar(scene, [noisy]), config.repeats)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sensors.errors import ConfigError
 from sensors.mount import Mount, check_timing
+
+MAX_COLUMNS = 4096
 
 
 @dataclass(frozen=True)
 class Lidar:
     """A spinning lidar, every beam at every column of one turn.
 
-    Column c looks to azimuth 2 pi (c + 0.5) / columns, from ahead to the left.
+    Column c looks to azimuth 2 pi (c + 0.5) / columns, from ahead to the left. The defaults are those of a good automotive lidar, whose
+    turn takes no time; each term of its model can be set, and 0 switches it off. ``noise=False`` is an ideal detector.
     """
 
     name: str
@@ -22,7 +28,34 @@ class Lidar:
     columns: int = 64
     max_range_m: float = 80.0
     range_noise_m: float = 0.02
-    """Standard deviation along the beam; 0 switches all of the lidar's noise off."""
+    """Standard deviation of a strong return along the beam."""
+    noise: bool = True
+    """False: an ideal detector, which returns whatever is within range, exactly; none of the terms below that say 'noise' act."""
+    weak_noise_m: float = 0.03
+    """Noise: standard deviation that is added (in squares) at the threshold; it falls with one over the power."""
+    threshold_reflectivity: float = 0.1
+    """Noise: reflectivity that, met head-on at maximum range in clear air, has the power of the threshold."""
+    dropoff_rate: float = 0.005
+    """Noise: share of returns that are lost whatever their power."""
+    dropoff_at_threshold: bool = True
+    """Noise: a return is kept with a chance of its power over the threshold less a half, from 0 to 1; False: at the threshold, sharp."""
+    azimuth_noise_rad: float = 0.0002
+    """Noise: standard deviation of a column's azimuth, by the encoder; all beams of a column are fired together."""
+    elevation_noise_rad: float = 0.0002
+    """Noise: standard deviation of a column's elevation at the horizon, by the bearing."""
+    air_returns: bool = True
+    """Noise: drops, flakes and fog send light back, and hide what is behind where theirs is stronger."""
+    materials: bool = True
+    """Glass, plates, reflectors and lane paint; False: one reflectivity for each part of an actor and for the ground."""
+    sweep_s: float = 0.0
+    """Rolling scan: how long a turn takes. The last column is measured at the scene's time, the others before it, with the motion of ego
+    and actors in between. 0: all columns at once."""
+    fade_per_m: float | None = None
+    """CARLA's attenuation: intensity is exp(-fade R), whatever is hit and in any weather; None: the range equation."""
+    dropoff_intensity_limit: float = 0.8
+    """CARLA's, with ``fade_per_m``: below this intensity returns are lost, linearly more the weaker they are."""
+    dropoff_zero_intensity: float = 0.4
+    """CARLA's, with ``fade_per_m``: share lost at intensity 0."""
     rate_hz: float = 0.0
     """How often it looks; 0 is at every scene. It needs the history of scenes to keep to it."""
     latency_s: float = 0.0
@@ -32,14 +65,78 @@ class Lidar:
         check_timing(f"lidar {self.name!r}", self.rate_hz, self.latency_s)
         if not self.elevations_rad or self.columns < 1:
             raise ConfigError(f"lidar {self.name!r} has no rays: {len(self.elevations_rad)} beams x {self.columns} columns")
+        if self.columns > MAX_COLUMNS:
+            raise ConfigError(f"lidar {self.name!r} has {self.columns} columns, expected at most {MAX_COLUMNS}")
         if any(b <= a for a, b in zip(self.elevations_rad, self.elevations_rad[1:], strict=False)):
             raise ConfigError(f"lidar {self.name!r} needs rising elevations, got {self.elevations_rad}")
         if not max(map(abs, self.elevations_rad)) < math.pi / 2:
             raise ConfigError(f"lidar {self.name!r} has a beam at or beyond the vertical")
-        if not self.max_range_m > 0.0 or not self.range_noise_m >= 0.0:
-            raise ConfigError(f"lidar {self.name!r}: max_range_m {self.max_range_m} must be > 0, range_noise_m {self.range_noise_m} >= 0")
+        if not 0.0 < self.max_range_m < math.inf:
+            raise ConfigError(f"lidar {self.name!r}: max_range_m is {self.max_range_m}, expected a finite number above 0")
+        for name, highest in (
+            *((name, math.inf) for name in ("range_noise_m", "weak_noise_m", "threshold_reflectivity", "sweep_s", "fade_per_m")),
+            *((name, 1.0) for name in ("dropoff_rate", "dropoff_intensity_limit", "dropoff_zero_intensity")),
+            *((name, 0.1) for name in ("azimuth_noise_rad", "elevation_noise_rad")),
+        ):
+            value = getattr(self, name)
+            if value is not None and not (0.0 <= value <= highest and value < math.inf):
+                raise ConfigError(f"lidar {self.name!r}: {name} is {value}, expected a finite number from 0 to {highest:g}")
 
     @property
     def beams(self) -> int:
         """Number of beams."""
         return len(self.elevations_rad)
+
+    def column_times_s(self) -> NDArray[np.float64]:
+        """When each column is measured, relative to the scene's time, (columns,); 0 and before."""
+        return self.sweep_s * ((np.arange(self.columns) + 1.0) / self.columns - 1.0)
+
+
+def carla_lidar(
+    name: str,
+    mount: Mount | None = None,
+    *,
+    channels: int = 32,
+    range: float = 10.0,
+    points_per_second: int = 56_000,
+    rotation_frequency: float = 10.0,
+    upper_fov: float = 10.0,
+    lower_fov: float = -30.0,
+    horizontal_fov: float = 360.0,
+    atmosphere_attenuation_rate: float = 0.004,
+    dropoff_general_rate: float = 0.45,
+    dropoff_intensity_limit: float = 0.8,
+    dropoff_zero_intensity: float = 0.4,
+    noise_stddev: float = 0.0,
+) -> Lidar:
+    """Make a lidar from CARLA's parameters, by its names, units and defaults (``sensor.lidar.ray_cast``).
+
+    As there, intensity is exp(-rate R) without reflectivity or incidence, all columns are measured at once and the air returns nothing.
+    Unlike there, a sweep is always one whole turn.
+
+    Raises:
+        ConfigError: A horizontal field of view other than 360 degrees, or numbers that give no rays.
+    """
+    if horizontal_fov != 360.0:
+        raise ConfigError(f"lidar {name!r}: horizontal_fov is {horizontal_fov}, but only whole turns of 360 degrees are modelled")
+    if channels < 1 or not rotation_frequency > 0.0:
+        raise ConfigError(f"lidar {name!r}: {channels} channels at {rotation_frequency} Hz, expected at least 1 and more than 0")
+    elevations = np.radians(np.linspace(lower_fov, upper_fov, channels) if channels > 1 else np.asarray([upper_fov]))
+    return Lidar(
+        name,
+        Mount(z_m=2.4) if mount is None else mount,
+        tuple(elevations.tolist()),
+        columns=int(points_per_second / (channels * rotation_frequency)),
+        max_range_m=range,
+        range_noise_m=noise_stddev,
+        weak_noise_m=0.0,
+        threshold_reflectivity=0.0,
+        dropoff_rate=dropoff_general_rate,
+        azimuth_noise_rad=0.0,
+        elevation_noise_rad=0.0,
+        air_returns=False,
+        materials=False,
+        fade_per_m=atmosphere_attenuation_rate,
+        dropoff_intensity_limit=dropoff_intensity_limit,
+        dropoff_zero_intensity=dropoff_zero_intensity,
+    )

@@ -1,8 +1,7 @@
-"""Lidars: range images of vehicles and ground, exact in geometry, with simple keyed noise.
+"""Lidars: range images of vehicles and ground, exact in geometry, with a detector, materials and weather.
 
-Power follows the range equation, reflectivity cos(incidence) / R^2 exp(-2 alpha R), with alpha = 3.912 / visibility (Koschmieder).
-Without noise every ray that meets something within the maximum range returns its exact range. With noise a return needs the power of a
-10 % reflector met head-on at maximum range in clear air, give or take half; some are lost, and ranges are blurred.
+Power follows the range equation, reflectivity cos(incidence) / R^2 exp(-2 alpha R). Without noise every ray that meets something within the
+maximum range returns its exact range; ``Lidar`` says what its noise does.
 """
 
 from __future__ import annotations
@@ -20,44 +19,70 @@ from sensors.faults import Modality
 from sensors.frames import LidarFrames
 from sensors.jit import kernel
 from sensors.launch import over_worlds
+from sensors.lidar.actors import PIECE_FIELDS, View, add_actor, new_view, span_of
+from sensors.lidar.air import extinction, fill_air, new_air
 from sensors.lidar.config import Lidar
-from sensors.lidar.rays import (
-    COEFFICIENTS,
-    PLANES,
-    STRENGTH,
+from sensors.lidar.detector import (
+    BY_FADE,
+    BY_RANGE,
+    DETECTOR_NUMBERS,
+    FADE,
+    INTENSITY_RANGE_M,
+    KEEP_FROM,
+    KEEP_SLOPE,
+    KEPT,
+    LEAST,
+    LONGEST,
+    PER_INTENSITY,
+    PER_THRESHOLD,
+    SIGMA,
+    WEAK,
+    add_air,
+    detect,
+    detect_exact,
+    draw,
+    receive,
+)
+from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
+from sensors.lidar.pieces import (
+    AZIMUTH_NOISE,
+    ELEVATION_NOISE,
+    GX,
+    GY,
+    GZ,
+    MOVED_X,
+    MOVED_Y,
+    PIECE_NUMBERS,
+    TIME,
     VECTOR,
+    ZX,
+    ZY,
+    ZZ,
     Doubles,
     Floats,
-    cast_ground,
-    cast_part,
-    detect_exact,
-    detect_noisy,
-    set_planes,
-    span_of,
+    Ints,
 )
+from sensors.lidar.rays import BEAM_NUMBERS, NORMAL, cast_ground, cast_pieces
+from sensors.memory import reused
 from sensors.noise import sensor_number, world_key
-from sensors.pose import SceneArrays, mounts_of, place_sensor, scene_arrays
+from sensors.pose import SceneArrays, mounts_of, place_sensor, point_velocity, scene_arrays
 from sensors.scene import Scene
-from sensors.vehicle_shape import CAR, MAX_PARTS, PART_NUMBERS, fill_parts
 
-f4, i4, u4 = np.float32, np.int32, np.uint32
-Ints = NDArray[np.int64]
+f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
 
-KOSCHMIEDER = 3.912
-GROUND_REFLECTIVITY = 0.15
-REFLECTIVITY = np.array([[0.5, 0.25], [0.6, 0.5], [0.3, 0.3]])
-"""By kind and part: paint, and for a car's second part a cabin that is mostly glass."""
-ROOF_REFLECTIVITY = 0.5
-THRESHOLD_REFLECTIVITY = 0.1
-"""Reflectivity that is just detected at maximum range."""
 FIRST_SENSOR = sensor_number(Modality.LIDAR, 0)
+FIRST_PIECES = 192
+RAYS_STREAM, HEAD_STREAM, AIR_STREAM = range(3)
 
 
 class Optics(NamedTuple):
     """K lidars as the kernels take them; E beams, C columns."""
 
     mounts: Doubles  # (K, 4, 4) ego_T_sensor
-    settings: Doubles  # (K, 2) maximum range and its noise [m]
+    detectors: Floats  # (K, DETECTOR_NUMBERS)
+    times: Doubles  # (K, 3) of a turn [s], noise of azimuth and elevation [rad]
+    fades: Doubles  # (K,) CARLA's attenuation [1/m], -1: by the weather
+    switches: NDArray[np.bool_]  # (K, 3) noise, materials, returns from the air
     azimuth: Doubles  # (2, C) cosines and sines of the columns
     tan_elevation: Floats  # (E,)
     cos_elevation: Floats  # (E,)
@@ -72,128 +97,154 @@ class Images(NamedTuple):
     actor: NDArray[np.int16]
 
 
-class Scratch(NamedTuple):
-    """What one thread works in; C columns, A actors, of which up to MAX_PARTS A parts are seen."""
+class Sky(NamedTuple):
+    """Weather as the kernels take it, each (B,)."""
 
-    origin: Doubles  # (3,) the sensor in the world
-    world_R_sensor: Doubles  # (3, 3)
-    directions: Floats  # (3, C) column directions in world axes
-    parts: Doubles  # (MAX_PARTS, PART_NUMBERS) of one actor
-    sensor: Doubles  # (3,) the sensor in an actor's frame
-    sensor_R_actor: Doubles  # (3, 3)
-    planes: Floats  # (MAX_PARTS A, 6, 6) of the parts that are seen
-    spans: Ints  # (MAX_PARTS A, 5) their actor, columns [k0, k1) and beams [b0, b1)
-    limits: Floats  # (5,) of the detector
-    key: NDArray[np.uint32]  # (2,) of its noise
-    w: Floats  # (C,) inverse parameter of the nearest thing in a row
-    strength: Floats  # (C,) its reflectivity times distance
-    actor: NDArray[np.int32]  # (C,)
+    rain: NDArray[np.float32]
+    snow: NDArray[np.float32]
+    wetness: NDArray[np.float32]
+    snow_cover: NDArray[np.float32]
 
 
-@kernel()
-def _scratch(actors: int, columns: int) -> Scratch:
-    return Scratch(
-        np.empty(3),
-        np.empty((3, 3)),
-        np.empty((3, columns), f4),
-        np.empty((MAX_PARTS, PART_NUMBERS)),
-        np.empty(3),
-        np.empty((3, 3)),
-        np.empty((MAX_PARTS * actors, PLANES, COEFFICIENTS), f4),
-        np.empty((MAX_PARTS * actors, 5), np.int64),
-        np.empty(5, f4),
-        np.empty(2, u4),
-        np.empty(columns, f4),
-        np.empty(columns, f4),
-        np.empty(columns, np.int32),
-    )
+@kernel(fastmath={"contract"})
+def aim_columns(azimuth: Doubles, ego: tuple[float, float], v: View) -> None:
+    """Write the rows of the columns: where each looks, and where the sensor is then."""
+    r, speed_x, speed_y, spin, sweep_s = v.world_R_sensor, v.motion[0], v.motion[1], v.motion[2], v.motion[3]
+    arm_x, arm_y = v.origin[0] - ego[0], v.origin[1] - ego[1]
+    count = azimuth.shape[1]
+    ego_x, ego_y = speed_x + spin * arm_y, speed_y - spin * arm_x
+    for number in range((count + VECTOR - 1) & -VECTOR):  # whole vectors: the last column again
+        k, column = u8(number), u8(min(number, count - 1))
+        time = sweep_s * ((float(column) + 1.0) / count - 1.0)
+        angle = spin * time
+        square = angle * angle
+        less = -0.5 * square * (1.0 - square / 12.0 * (1.0 - square / 30.0))
+        sine = angle * (1.0 - square / 6.0 * (1.0 - square / 20.0 * (1.0 - square / 42.0)))
+        aside, up = float(v.columns[AZIMUTH_NOISE + k]), float(v.columns[ELEVATION_NOISE + k])
+        x, y = azimuth[0, column] - aside * azimuth[1, column], azimuth[1, column] + aside * azimuth[0, column]
+        gx, gy = r[0, 0] * x + r[0, 1] * y + r[0, 2] * up, r[1, 0] * x + r[1, 1] * y + r[1, 2] * up
+        v.columns[GX + k], v.columns[GY + k] = gx + (less * gx - sine * gy), gy + (less * gy + sine * gx)
+        v.columns[GZ + k], v.columns[ZZ + k] = r[2, 0] * x + r[2, 1] * y + r[2, 2] * up, r[2, 2]
+        v.columns[ZX + k] = r[0, 2] + (less * r[0, 2] - sine * r[1, 2])
+        v.columns[ZY + k] = r[1, 2] + (less * r[1, 2] + sine * r[0, 2])
+        v.columns[MOVED_X + k] = ego_x * time + (less * arm_x - sine * arm_y)
+        v.columns[MOVED_Y + k] = ego_y * time + (less * arm_y + sine * arm_x)
+        v.columns[TIME + k] = time
 
 
 @kernel()
-def _aim(azimuth: Doubles, world_R_sensor: Doubles, directions: Floats) -> None:
-    """Write the columns' directions across the sensor's axis in world axes; ``azimuth`` holds cosines and sines, (2, C)."""
-    for axis in range(3):
-        ahead, left = world_R_sensor[axis, 0], world_R_sensor[axis, 1]
-        for k in range(azimuth.shape[1]):
-            directions[axis, k] = f4(ahead * azimuth[0, k] + left * azimuth[1, k])
+def shake_columns(key: tuple[np.uint32, np.uint32], azimuth_rad: float, elevation_rad: float, count: int, row: Floats, v: View) -> None:
+    """Write the noise of the head, a draw a column; none where the deviations are 0."""
+    if azimuth_rad > 0.0:
+        draw(count, u4(0), key, row)
+        for k in range(count):
+            v.columns[AZIMUTH_NOISE + u8(k)] = f4(azimuth_rad) * row[NORMAL + u8(k)]
+    else:
+        for k in range(count):
+            v.columns[AZIMUTH_NOISE + u8(k)] = f4(0.0)
+    if elevation_rad > 0.0:
+        draw(count, u4(count), key, row)
+        for k in range(count):
+            v.columns[ELEVATION_NOISE + u8(k)] = f4(elevation_rad) * row[NORMAL + u8(k)]
+    else:
+        for k in range(count):
+            v.columns[ELEVATION_NOISE + u8(k)] = f4(0.0)
 
 
 @kernel()
-def _add_actor(scene: SceneArrays, b: int, actor: int, tan_elevation: Floats, count: int, s: Scratch) -> int:
-    """List the parts of an actor that the sensor may see, and return how many parts are listed now."""
-    heading, kind, size = scene.heading[b, actor], scene.kind[b, actor], scene.size[b, actor]
-    cos, sin = math.cos(heading), math.sin(heading)
-    dx, dy = s.origin[0] - scene.position[b, actor, 0], s.origin[1] - scene.position[b, actor, 1]
-    s.sensor[0], s.sensor[1], s.sensor[2] = cos * dx + sin * dy, cos * dy - sin * dx, s.origin[2]
-    for axis in range(3):
-        x, y = s.world_R_sensor[0, axis], s.world_R_sensor[1, axis]
-        s.sensor_R_actor[axis, 0], s.sensor_R_actor[axis, 1] = cos * x + sin * y, cos * y - sin * x
-        s.sensor_R_actor[axis, 2] = s.world_R_sensor[2, axis]
-    columns = s.directions.shape[1]
-    for number in range(fill_parts(kind, size[0], size[1], size[2], s.parts)):
-        planes, span = s.planes[count], s.spans[count]
-        if set_planes(s.parts[number], s.sensor, (cos, sin), REFLECTIVITY[kind, number], planes) == 0:
-            continue
-        span[0] = actor
-        span[1], span[2], span[3], span[4] = span_of(s.parts[number], s.sensor, s.sensor_R_actor, tan_elevation, columns)
-        if kind == CAR and number == 1:
-            planes[0, STRENGTH] *= ROOF_REFLECTIVITY / REFLECTIVITY[kind, number]
-        count += 1 if span[3] < span[4] else 0
-    return count
+def look(scene: SceneArrays, b: int, k: int, optics: Optics, row: Floats, v: View) -> None:
+    """Put a sensor in its place and aim its columns."""
+    ego, columns = scene.position[b, 0], optics.azimuth.shape[1]
+    place_sensor(ego, scene.heading[b, 0], optics.mounts[k], v.origin, v.world_R_sensor)
+    arm_x, arm_y, spin = v.origin[0] - ego[0], v.origin[1] - ego[1], scene.yaw_rate[b, 0]
+    v.motion[0], v.motion[1] = point_velocity(scene.velocity[b, 0, 0], scene.velocity[b, 0, 1], spin, arm_x, arm_y)
+    shaking = optics.switches[k, 0]
+    azimuth_rad, elevation_rad = optics.times[k, 1] if shaking else 0.0, optics.times[k, 2] if shaking else 0.0
+    v.motion[2], v.motion[3], v.motion[4] = spin, optics.times[k, 0], 7.0 * azimuth_rad
+    key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, HEAD_STREAM)
+    shake_columns(key, azimuth_rad, elevation_rad, columns, row, v)
+    aim_columns(optics.azimuth, (ego[0], ego[1]), v)
 
 
 @kernel()
-def _list_parts(scene: SceneArrays, b: int, max_range_m: float, tan_elevation: Floats, s: Scratch) -> int:
-    """List the parts of all actors within range; the ego's own car is not seen."""
-    count = 0
+def list_pieces(
+    scene: SceneArrays,
+    b: int,
+    max_range_m: float,
+    materials: bool,
+    tan_elevation: Floats,
+    columns: int,
+    v: View,
+    pool: Floats,
+    pieces: Ints,
+) -> tuple[int, Floats, Ints]:
+    """List the pieces of all actors within range; the ego's own car is not seen."""
+    n = 0
     for a in range(1, scene.valid.shape[1]):
         if scene.valid[b, a]:
-            distance = math.hypot(scene.position[b, a, 0] - s.origin[0], scene.position[b, a, 1] - s.origin[1])
-            if distance - 0.5 * math.hypot(scene.size[b, a, 0], scene.size[b, a, 1]) < max_range_m:
-                count = _add_actor(scene, b, a, tan_elevation, count, s)
-    return count
-
-
-@kernel()
-def _cast_row(beam: int, tangent: np.float32, count: int, s: Scratch) -> None:
-    """Find what every ray of a beam meets first."""
-    columns = s.w.size
-    height = s.origin[2]
-    per_height = f4(1.0 / height if height > 0.0 else 0.0)
-    ax, ay, az = f4(s.world_R_sensor[0, 2]) * tangent, f4(s.world_R_sensor[1, 2]) * tangent, f4(s.world_R_sensor[2, 2]) * tangent
-    cast_ground(s.directions[2], az, per_height, f4(max(height, 0.0) * GROUND_REFLECTIVITY), s.w, s.strength, s.actor)
-    for n in range(count):
-        actor, k0, k1, b0, b1 = s.spans[n]
-        if not b0 <= beam < b1:
-            continue
-        start = k0 % columns
-        for begin, end in ((start, min(start + k1 - k0, columns)), (0, start + k1 - k0 - columns)):
-            if begin < end:
-                a, z = begin & -VECTOR, min((end + VECTOR - 1) & -VECTOR, columns)
-                cast_part(s.planes, n, i4(actor), (ax, ay, az), s.directions, (a, z), s.w, s.strength, s.actor)
+            k0, k1 = span_of(scene, b, a, max_range_m, columns, v)
+            start, wide = k0 % columns, k1 - k0
+            for begin, end in ((start, min(start + wide, columns)), (0, start + wide - columns)):
+                if begin < end:
+                    n, pool, pieces = add_actor(scene, b, a, begin, end, materials, n, tan_elevation, v, pool, pieces)
+    return n, pool, pieces
 
 
 @kernel(nogil=True)
-def _scan(first: int, end: int, scene: SceneArrays, optics: Optics, out: Images) -> None:
+def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
     """Scan worlds ``first`` to ``end`` with every lidar."""
     sensors, beams, columns = out.range_m.shape[1:]
-    s = _scratch(scene.valid.shape[1], columns)
+    whole = (columns + VECTOR - 1) & -VECTOR
+    v, row, air = new_view(), np.empty(BEAM_NUMBERS, f4), new_air()
+    pool, pieces = np.empty(FIRST_PIECES * PIECE_NUMBERS, f4), np.empty((FIRST_PIECES, PIECE_FIELDS), np.int32)
+    d = np.empty(DETECTOR_NUMBERS, f4)
     for item in range(first * sensors, end * sensors):
         b, k = item // sensors, item % sensors
-        max_range_m, noise_m = optics.settings[k, 0], optics.settings[k, 1]
-        place_sensor(scene.position[b, 0], scene.heading[b, 0], optics.mounts[k], s.origin, s.world_R_sensor)
-        _aim(optics.azimuth, s.world_R_sensor, s.directions)
-        count = _list_parts(scene, b, max_range_m, optics.tan_elevation, s)
-        s.limits[0], s.limits[1] = 1.0 / max_range_m, -2.0 * KOSCHMIEDER / scene.visibility[b]
-        s.limits[2], s.limits[3], s.limits[4] = max_range_m * max_range_m / THRESHOLD_REFLECTIVITY, noise_m, max_range_m
-        s.key[0], s.key[1] = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, 0)
+        noise, materials, air_returns = optics.switches[k, 0], optics.switches[k, 1], optics.switches[k, 2]
+        for i in range(DETECTOR_NUMBERS):
+            d[i] = optics.detectors[k, i]
+        look(scene, b, k, optics, row, v)
+        n, pool, pieces = list_pieces(scene, b, d[LONGEST], materials, optics.tan_elevation, columns, v, pool, pieces)
+        if optics.fades[k] < 0.0:
+            d[FADE] = -2.0 * extinction(scene.visibility[b], sky.rain[b], sky.snow[b])
+        foggy = noise and air_returns and fill_air(scene.visibility[b], sky.rain[b], sky.snow[b], 1.0 / d[PER_THRESHOLD], d[LONGEST], air)
+        ground = ASPHALT * (1.0 - (1.0 - WET_SHARE) * sky.wetness[b])
+        ground += (SNOW - ground) * sky.snow_cover[b]
+        height = f4(v.origin[2])
+        strength = f4(max(v.origin[2], 0.0) * ground)
+        key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
+        air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
         for e in range(beams):
-            _cast_row(e, optics.tan_elevation[e], count, s)
-            row = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
-            if noise_m > 0.0:
-                detect_noisy(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, u4(e * columns), s.key, row)
-            else:
-                detect_exact(s.w, s.strength, s.actor, optics.cos_elevation[e], s.limits, row)
+            tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
+            cast_ground(v.columns, whole, tangent, height, strength, row)
+            cast_pieces(pool, pieces, n, e, tangent, 0, row)
+            if materials:
+                cast_pieces(pool, pieces, n, e, tangent, 1, row)
+            place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
+            if not noise:
+                detect_exact(columns, cosine, d, row, place)
+                continue
+            receive(columns, cosine, d, row)
+            if foggy:
+                add_air(columns, u4(e * columns), air_key, d, air, row)
+            draw(columns, u4(e * columns), key, row)
+            detect(columns, d, row, place)
+
+
+def _detector(lidar: Lidar) -> NDArray[np.float32]:
+    """A lidar's numbers for the kernels, (DETECTOR_NUMBERS,)."""
+    d = np.zeros(DETECTOR_NUMBERS, f4)
+    longest, carla = lidar.max_range_m, lidar.fade_per_m is not None
+    d[LEAST], d[LONGEST] = 1.0 / longest, longest
+    d[BY_RANGE], d[BY_FADE], d[PER_INTENSITY] = (0.0, 1.0, 1.0) if carla else (1.0, 0.0, INTENSITY_RANGE_M**2)
+    d[PER_THRESHOLD] = longest * longest / max(lidar.threshold_reflectivity, 1e-12)
+    d[KEEP_FROM], d[KEEP_SLOPE] = (-0.5, 1.0) if lidar.dropoff_at_threshold else (-1e6, 1e6)
+    if lidar.fade_per_m is not None:
+        d[FADE], d[PER_THRESHOLD] = -lidar.fade_per_m, 1.0
+        d[KEEP_FROM] = 1.0 - lidar.dropoff_zero_intensity
+        d[KEEP_SLOPE] = lidar.dropoff_zero_intensity / max(lidar.dropoff_intensity_limit, 1e-6)
+    d[KEPT], d[SIGMA], d[WEAK] = 1.0 - lidar.dropoff_rate, lidar.range_noise_m, lidar.weak_noise_m
+    return d
 
 
 @functools.lru_cache(maxsize=16)
@@ -202,7 +253,10 @@ def _optics(lidars: tuple[Lidar, ...]) -> Optics:
     elevation = np.array(lidars[0].elevations_rad)
     return Optics(
         mounts_of([lidar.mount for lidar in lidars]),
-        np.array([(lidar.max_range_m, lidar.range_noise_m) for lidar in lidars]),
+        np.stack([_detector(lidar) for lidar in lidars]),
+        np.array([(lidar.sweep_s, lidar.azimuth_noise_rad, lidar.elevation_noise_rad) for lidar in lidars]),
+        np.array([-1.0 if lidar.fade_per_m is None else lidar.fade_per_m for lidar in lidars]),
+        np.array([(lidar.noise, lidar.materials, lidar.air_returns) for lidar in lidars]),
         np.stack((np.cos(azimuth), np.sin(azimuth))),
         np.tan(elevation).astype(f4),
         np.cos(elevation).astype(f4),
@@ -222,10 +276,13 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     worlds, sensors = scene.num_worlds, len(lidars)
     beams, columns = (lidars[0].beams, lidars[0].columns) if lidars else (0, 0)
     shape = (worlds, sensors, beams, columns)
-    images = Images(np.empty(shape, f4), np.empty(shape, f4), np.empty(shape, np.bool_), np.empty(shape, np.int16))
+    images = Images(reused(shape, f4), reused(shape, f4), reused(shape, np.bool_), reused(shape, np.int16))
     if worlds and lidars:
+        weather = scene.weather
+        fields = (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)
+        sky = Sky(*(field.float().contiguous().numpy() for field in fields))
         out = images._replace(hit=images.hit.view(np.uint8))
-        over_worlds(_scan, worlds, scene_arrays(scene), _optics(tuple(lidars)), out)
+        over_worlds(_scan, worlds, scene_arrays(scene), sky, _optics(tuple(lidars)), out)
     return LidarFrames(
         range_m=torch.from_numpy(images.range_m),
         intensity=torch.from_numpy(images.intensity),

@@ -9,7 +9,7 @@ import torch
 
 from sensors.faults import Modality
 from sensors.jit import kernel
-from sensors.noise import exp_fast, gaussian, hash2, log_fast, sensor_number, uniform, world_key, world_keys
+from sensors.noise import exp_fast, gaussian, hash2, log_fast, normal_pair, sensor_number, uniform, world_key, world_keys
 
 N = 1 << 20
 
@@ -178,3 +178,25 @@ def test_a_worlds_key_does_not_depend_on_its_place():
     alone = world_keys(seeds[41:42], steps[41:42], sensor_number(Modality.RADAR, 1), 3)
     assert (keys[41] == alone[0]).all()
     assert tuple(keys[41]) == world_key(int(seeds[41]), int(steps[41]), sensor_number(Modality.RADAR, 1), 3)
+
+
+@kernel()
+def fill_pairs(k0, k1, out):
+    for i in range(out.shape[1]):
+        word = np.uint32(i)
+        out[0, i], out[1, i] = normal_pair(hash2(word, np.uint32(k0), np.uint32(k1)), hash2(word, np.uint32(k1), np.uint32(k0)))
+
+
+def test_pairs_of_normals_have_its_moments_and_tails_and_are_independent():
+    out = np.empty((2, N), np.float32)
+    fill_pairs(*KEY, out)
+    x, y = out.astype(np.float64)
+    for z in (x, y):
+        assert abs(z.mean()) * math.sqrt(N) < 4.0
+        assert abs(z.var() - 1) * math.sqrt(N / 2) < 4.0
+        assert abs((z**4).mean() - 3) * math.sqrt(N / 96) < 4.0
+        for level in (1.0, 2.0, 3.0, 4.0):
+            expected = 2 * N * (1 - NormalDist().cdf(level))
+            assert abs((np.abs(z) > level).sum() - expected) < 4 * math.sqrt(expected)
+    assert abs((x * y).mean()) * math.sqrt(N) < 4.0
+    assert abs((x * x * y * y).mean() - 1) * math.sqrt(N / 8) < 4.0

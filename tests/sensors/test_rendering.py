@@ -213,7 +213,7 @@ def test_no_world_gives_no_frames(random_scene):
 
 def test_two_lidars_and_two_radars_stack_and_see_their_own_side(make_scene):
     scene = make_scene([[[0, 0], [20, 0], [-20, 0]]])
-    lidar = Lidar("front", Mount(z_m=1.0), (0.0,), columns=8, max_range_m=50.0, range_noise_m=0.0)
+    lidar = Lidar("front", Mount(z_m=1.0), (0.0,), columns=8, max_range_m=50.0, noise=False)
     radar = Radar("radar_front", Mount(2.4, 0.0, 0.5), noise=False)
     rig = Rig(
         "pair",
