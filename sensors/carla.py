@@ -75,9 +75,8 @@ def carla_lidar(
 ) -> Lidar:
     """A lidar as ``sensor.lidar.ray_cast``.
 
-    It turns ``rotation_frequency`` times a second, and each turn has ``points_per_second / (channels * rotation_frequency)`` columns. What
-    reaches the detector follows the range equation and the weather here, not CARLA's rates of attenuation and drop-off; without
-    ``noise_stddev`` nothing drops off.
+    It turns ``rotation_frequency`` times a second, and each turn has ``points_per_second / (channels * rotation_frequency)`` columns. As
+    there, intensity is exp(-rate R) without reflectivity or incidence, and the weather plays no part.
 
     Raises:
         ConfigError: No points in a turn, impossible angles, or an attribute that works otherwise here.
@@ -86,10 +85,6 @@ def carla_lidar(
         f"lidar {name!r}",
         {
             "horizontal_fov": (horizontal_fov, 360.0, "a lidar turns fully; the fault field_of_view narrows it"),
-            "atmosphere_attenuation_rate": (atmosphere_attenuation_rate, 0.004, "attenuation follows Weather.visibility_m"),
-            "dropoff_general_rate": (dropoff_general_rate, 0.45, "drop-off follows the range equation"),
-            "dropoff_intensity_limit": (dropoff_intensity_limit, 0.8, "drop-off follows the range equation"),
-            "dropoff_zero_intensity": (dropoff_zero_intensity, 0.4, "drop-off follows the range equation"),
             "sensor_tick": (sensor_tick, 0.0, "rotation_frequency is its rate"),
         },
     )
@@ -97,7 +92,24 @@ def carla_lidar(
         raise ConfigError(f"lidar {name!r}: {channels} channels at {rotation_frequency} turns a second, expected more than 0 of both")
     columns = int(points_per_second / (channels * rotation_frequency))
     elevations = tuple(float(angle) for angle in np.radians(np.linspace(lower_fov, upper_fov, channels)))
-    return Lidar(name, mount or carla_mount(), elevations, columns, range, noise_stddev, rate_hz=rotation_frequency)
+    return Lidar(
+        name,
+        mount or carla_mount(),
+        elevations,
+        columns,
+        range,
+        noise_stddev,
+        weak_noise_m=0.0,
+        dropoff_rate=dropoff_general_rate,
+        azimuth_noise_rad=0.0,
+        elevation_noise_rad=0.0,
+        air_returns=False,
+        materials=False,
+        fade_per_m=atmosphere_attenuation_rate,
+        dropoff_intensity_limit=dropoff_intensity_limit,
+        dropoff_zero_intensity=dropoff_zero_intensity,
+        rate_hz=rotation_frequency,
+    )
 
 
 def carla_radar(

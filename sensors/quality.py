@@ -176,13 +176,9 @@ class QualityWatch:
         equal = (data == old).flatten(2).all(-1) & (data != 0).flatten(2).any(-1)
         was_valid, was_moving = torch.cat((first.valid, batch.valid[:-1])), torch.cat((first.moving, moving[:-1]))
         fresh = batch.age_s <= torch.cat((first.age_s, batch.age_s[:-1])) + CLOCK_ROUNDING_S
-        noisy = torch.tensor([_is_noisy(sensor) for sensor in sensors])
+        noisy = torch.tensor([sensor.noise for sensor in sensors])
         self._before[type(batch)] = _Seen(data[-1:].clone(), batch.valid[-1:].clone(), batch.age_s[-1:].clone(), moving[-1:].clone())
         return equal & was_valid & fresh & noisy & (moving & was_moving)[:, None]
-
-
-def _is_noisy(sensor: Camera | Lidar | Radar) -> bool:
-    return sensor.range_noise_m > 0.0 if isinstance(sensor, Lidar) else sensor.noise
 
 
 def _data(batch: AnyFrames) -> Tensor:

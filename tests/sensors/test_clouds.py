@@ -71,7 +71,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
 
 def test_points_lie_on_what_was_hit(make_scene):
     scene = make_scene([[[0.0, 0.0], [12.0, 0.0]]], heading=[[0.7, 0.7]])
-    lidar = Lidar("top", Mount(x_m=0.5, z_m=1.8, yaw_rad=0.4, pitch_rad=0.05), (-0.2, -0.1, -0.02), columns=720, range_noise_m=0.0)
+    lidar = Lidar("top", Mount(x_m=0.5, z_m=1.8, yaw_rad=0.4, pitch_rad=0.05), (-0.2, -0.1, -0.02), columns=720, noise=False)
     cloud = clouds_of(render_lidar(scene, [lidar]), (lidar,))[0]
     ground = cloud.actor < 0
     assert ground.any() and np.abs(cloud.xyz_m[ground, 2]).max() < 1e-3

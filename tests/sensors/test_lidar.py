@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from sensors.carla import carla_lidar
 from sensors.errors import ConfigError
 from sensors.lidar.air import FOG_RATIO_SR, KOSCHMIEDER, NEAREST_M, PULSE_M, reach_of
-from sensors.lidar.config import Lidar, carla_lidar
+from sensors.lidar.config import Lidar
 from sensors.lidar.detector import INTENSITY_RANGE_M
 from sensors.lidar.materials import ASPHALT, GLASS, PLATE, REFLECTIVITY, SNOW, WET_SHARE
 from sensors.lidar.points import points

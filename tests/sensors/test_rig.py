@@ -85,7 +85,7 @@ def test_carla_sensors_by_carlas_names():
     ("make", "words"),
     [
         (lambda: carla_lidar(horizontal_fov=180.0), "horizontal_fov is 180.0"),
-        (lambda: carla_lidar(dropoff_general_rate=0.0), "dropoff_general_rate is 0.0"),
+        (lambda: carla_lidar(dropoff_general_rate=1.5), "dropoff_rate is 1.5"),
         (lambda: carla_lidar(points_per_second=10), "no rays"),
         (lambda: carla_lidar(channels=0), "0 channels"),
         (lambda: carla_radar(vertical_fov=10.0), "vertical_fov is 10.0"),
