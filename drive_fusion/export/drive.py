@@ -29,6 +29,8 @@ from sensors.errors import ConfigError, unknown_name
 from sensors.frames import Frames
 from sensors.presets import rig_named
 from sensors.quality import HARMLESS, QualityWatch
+from sensors.radar.nuscenes import nuscenes_fields
+from sensors.radar.pcd import save_radar
 from sensors.rendering import render
 from sensors.rig import Rig
 from sensors.scene import Kind, Scene
@@ -104,6 +106,11 @@ def _write_instant(
     for k, lidar in enumerate(rig.lidars):
         if _wanted(lidar.name, bool(frames.lidar.valid[0, k]) and len(clouds[k]) > 0, faults, written):
             _write_lidar(folder, lidar.name, number, clouds[k], config, written)
+    if rig.radars:
+        lists, mask = nuscenes_fields(frames, scene, rig), frames.radar.mask.numpy()
+    for k, radar in enumerate(rig.radars):
+        if _wanted(radar.name, bool(frames.radar.valid[0, k]), faults, written):
+            save_radar(_place(folder, radar.name, number, "pcd"), lists[0, k][mask[0, k]])
 
 
 def _wanted(name: str, delivered: bool, faults: dict[str, list[str]], written: Written) -> bool:

@@ -51,6 +51,11 @@ def test_frames_hold_what_the_rig_saw(drive, tmp_path, open3d):
         assert np.array_equal(instance, frames.camera.instance[0, k].numpy())
     cloud = load_cloud(folder / "lidar_top" / f"{name}.pcd")
     assert len(cloud) == int(frames.lidar.hit.sum()) and (cloud.ring < 8).all()
+    radar = open3d.t.io.read_point_cloud(str(folder / "radar_front" / f"{name}.pcd")).point
+    found = frames.radar.detections[0, 0][frames.radar.mask[0, 0]].double()
+    assert len(found) > 1 and np.allclose(radar["rcs"].numpy()[:, 0], found[:, 4])
+    assert np.allclose(np.hypot(*radar["positions"].numpy()[:, :2].T), found[:, 0], rtol=1e-5)
+    assert set(radar["is_quality_valid"].numpy().ravel()) == {1}
     calibration = json.loads((folder / "calibration.json").read_text())
     assert set(calibration) == {sensor.name for sensor in rig.sensors}
     assert calibration["camera_left"]["ego_T_sensor"] == rig.cameras[1].mount.ego_T_sensor().tolist()
