@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sensors.errors import ConfigError
 from sensors.frames import LidarFrames
 from sensors.lidar.config import Lidar
+from sensors.lidar.points import points
 
 Floats32 = NDArray[np.float32]
 
@@ -23,7 +25,7 @@ class PointCloud:
     intensity: Floats32  # (P,) 0 to 1
     ring: NDArray[np.uint16]  # (P,) beam, from the lowest
     time_s: Floats32  # (P,) when the point was measured, relative to the frame
-    actor: NDArray[np.int32]  # (P,) a free label: which actor it lies on, negative for none
+    actor: NDArray[np.int32]  # (P,) a free label as in LidarFrames: which actor it lies on, negative for none
 
     def __post_init__(self) -> None:
         if self.xyz_m.ndim != 2 or self.xyz_m.shape[1] != 3:
@@ -57,16 +59,16 @@ def clouds_of(frames: LidarFrames, lidars: tuple[Lidar, ...], world: int = 0) ->
 
 
 def _cloud(frames: LidarFrames, lidar: Lidar, world: int, k: int) -> PointCloud:
-    hit = frames.hit[world, k].numpy()
-    ring, column = np.nonzero(hit)
-    azimuth, elevation = 2.0 * math.pi * (column + 0.5) / lidar.columns, np.asarray(lidar.elevations_rad)[ring]
-    direction = np.stack((np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)), -1)  # (P, 3)
-    ego_T_lidar = lidar.mount.ego_T_sensor()
-    xyz_lidar = direction * frames.range_m[world, k].numpy()[hit][:, None]
+    seen = points(frames.select([world]), lidar, k)
+    there = seen.mask[0]
+
+    def column(values: Tensor, dtype: type[np.generic]) -> NDArray[Any]:
+        return values[0][there].numpy().astype(dtype)
+
     return PointCloud(
-        xyz_m=(xyz_lidar @ ego_T_lidar[:3, :3].T + ego_T_lidar[:3, 3]).astype(np.float32),
-        intensity=frames.intensity[world, k].numpy()[hit].astype(np.float32),
-        ring=ring.astype(np.uint16),
-        time_s=np.zeros(len(ring), np.float32),
-        actor=frames.actor[world, k].numpy()[hit].astype(np.int32),
+        xyz_m=column(seen.xyz_m, np.float32),
+        intensity=column(seen.intensity, np.float32),
+        ring=column(seen.ring, np.uint16),
+        time_s=column(seen.time_s, np.float32),
+        actor=column(seen.actor, np.int32),
     )
