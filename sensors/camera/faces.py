@@ -244,8 +244,14 @@ def span_of(face, v, width):  # type: ignore[no-untyped-def]
 
 @plain
 def spans_of(face, v, width, edges):  # type: ignore[no-untyped-def]
-    """Write the stretches that a face takes of SUB_ROWS lines within row ``v``, lefts then rights, and return what spans them all."""
-    first, end = 1e9, -1e9
+    """Write the stretches that a face takes of SUB_ROWS lines within row ``v``, lefts then rights, and of its middle; what spans them all.
+
+    The middle, which the labels are read at, counts too: near the horizon a roof can be thinner than the lines are apart.
+    """
+    first, end = span_of(face, v + 0.5, width)
+    edges[2 * SUB_ROWS], edges[2 * SUB_ROWS + 1] = first, end
+    if first >= end:
+        first, end = 1e9, -1e9
     for j in range(SUB_ROWS):
         low, high = span_of(face, v + (j + 0.5) / SUB_ROWS, width)
         edges[j], edges[SUB_ROWS + j] = low, max(high, low)

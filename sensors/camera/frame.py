@@ -34,7 +34,6 @@ from sensors.camera.faces import (
     Q,
     find_faces,
     hit_row,
-    span_of,
     spans_of,
 )
 from sensors.camera.finish import develop_row, find_glows, glow_row, label_row, name_row
@@ -124,9 +123,9 @@ def _background(view, v, grid, places, grain, light, sky, shadows, shades, texel
 
 
 @plain
-def _hit(face, body, v, width, s):  # type: ignore[no-untyped-def]
-    """Label the pixels of a row whose middles see a face."""
-    low, high = span_of(face, v + 0.5, width)
+def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
+    """Label the pixels of a row whose middles see a face; ``edges`` are from ``spans_of``."""
+    low, high = edges[2 * SUB_ROWS], edges[2 * SUB_ROWS + 1]
     first, end = max(math.ceil(low - 0.5), 0), min(math.ceil(high - 0.5), width)
     if first < end:
         q = face[Q] + face[Q_RIGHT] * (first + 0.5) + face[Q_DOWN] * (v + 0.5)
@@ -175,7 +174,7 @@ def _vehicles(v, width, px_size, bodies, faces, count, light, sky, edges, active
             next_part(s, from_, to - from_)
             from_, to = width, 0
         last, face, body = int(faces[n, WHOLE]), faces[n], bodies[int(faces[n, BODY])]
-        _hit(face, body, v, width, s)
+        _hit(face, body, v, width, edges[k], s)
         if _draw(face, body, v, px_size, light, sky, edges[k], s, active[k, 1], active[k, 2]):
             from_, to = min(from_, active[k, 1]), max(to, active[k, 2])
     end_vehicles(s, begin, end - begin)
@@ -234,7 +233,7 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
         np.empty((MOST_FACES * number, FACE_NUMBERS)),
         np.empty((number, SHADOW_NUMBERS)),
         np.empty((GLOWS, 6), np.float32),
-        np.empty((MOST_FACES * number, 2 * SUB_ROWS)),
+        np.empty((MOST_FACES * number, 2 * SUB_ROWS + 2)),
         np.empty((MOST_FACES * number, 3), np.int32),
         np.empty(STRETCH, np.int32),
         np.empty(width, np.uint32),
