@@ -1,0 +1,1 @@
+"""Parts of ``bench sensors``: the scene, the clock, the peer, the speed table, and how cost grows."""

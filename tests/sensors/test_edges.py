@@ -1,0 +1,144 @@
+"""Odd scenes that sensors must stand, and sensors that cannot be."""
+
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+
+from sensors.camera.config import Camera
+from sensors.errors import ConfigError, SensorFault
+from sensors.faults import Faults
+from sensors.lidar.config import Lidar
+from sensors.mount import Mount
+from sensors.radar.config import Radar
+from sensors.rendering import render
+from sensors.rig import Rig
+from sensors.road import Lane, Line, RoadMap, chain
+from sensors.scene import Kind
+from sensors.weather import LIMITS
+
+
+def assert_sound(frames):
+    """Everything finite; what is masked out is blank."""
+    for sense in ("camera", "lidar", "radar", "ego"):
+        for field in fields(getattr(frames, sense)):
+            assert torch.isfinite(getattr(getattr(frames, sense), field.name).double()).all(), (sense, field.name)
+    assert (frames.lidar.range_m[~frames.lidar.hit] == 0).all() and (frames.radar.detections[~frames.radar.mask] == 0).all()
+
+
+def road():
+    return RoadMap.build([Lane(chain((0.0, 0.0), 0.0, [(400.0, 0.0)]), 4.0, Line.SOLID, Line.SOLID, 30.0, "road", 0)])
+
+
+@pytest.mark.parametrize("name", ["micro", "nano", "base", "carla"])
+def test_an_ego_far_off_the_map_and_an_empty_map_are_rendered(make_scene, name):
+    for scene in (
+        replace(make_scene([[[5_000.0, -9_000.0], [5_015.0, -9_000.0]]]), road=road()),
+        make_scene([[[0.0, 0.0], [15.0, 0.0]]]),
+        replace(make_scene([[[0.0, 0.0]]]), road=road()),
+    ):
+        assert_sound(render(scene, name))
+
+
+def test_a_thousand_actors_with_every_sense(random_scene):
+    frames = render(replace(random_scene(40, worlds=1, actors=1001, spread_m=140.0), road=road()), "nano")
+    assert_sound(frames)
+    assert min(frames.camera.instance.max(), frames.lidar.actor.max(), frames.radar.actor.max()) > 100
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_sensors_inside_another_car_do_not_see_it_and_stay_sound(make_scene, kind):
+    """But for the cab of a lorry whose load the sensor is in: a part is not seen from within, its neighbour is."""
+    scene = make_scene([[[0.0, 0.0], [0.6, 0.1], [20.0, 0.5]]], size=(8.0, 3.0, 3.5), kind=int(kind))
+    frames = render(scene, "micro")
+    assert_sound(frames)
+    for label in (frames.lidar.actor, frames.camera.instance):
+        assert bool((label == 1).any()) == (kind is Kind.TRUCK)
+        assert bool((label == 2).any()) == (kind is not Kind.TRUCK)  # behind the cab
+
+
+def test_actors_that_touch_the_sensor_or_each_other_stay_sound(make_scene):
+    place = [[[0.0, 0.0], [1.0 + 2.5, 0.0], [0.0, 0.0], [30.0, 0.0], [30.0, 0.0], [30.0, 1e-9]]]
+    assert_sound(render(make_scene(place), "nano"))
+
+
+def test_tiny_and_huge_actors_stay_sound(make_scene):
+    size = [[(5.0, 2.0, 1.5), (1e-6, 1e-6, 1e-6), (500.0, 60.0, 90.0), (0.3, 0.3, 40.0)]]
+    assert_sound(render(make_scene([[[0, 0], [10, 0], [400, 0], [15, 6]]], size=size), "nano"))
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_an_actor_without_size_is_refused_by_name(make_scene, axis):
+    scene = make_scene([[[0.0, 0.0], [10.0, 0.0]]])
+    scene.size_m[0, 1, axis] = 0.0
+    with pytest.raises(SensorFault, match=r"world 0 .*size_m of actor 1 .*above 0"):
+        render(scene, "micro")
+
+
+@pytest.mark.parametrize("field", sorted(LIMITS))
+def test_weather_beyond_its_limits_is_refused_by_name_and_its_limits_are_not(make_scene, field):
+    low, high = LIMITS[field]
+    base = make_scene([[[0.0, 0.0], [15.0, 0.0]]] * 2)
+    for value in (low, high):
+        assert_sound(render(base.with_weather(base.weather.changed(**{field: value})), "micro"))
+    for value in (low - 1.0, high + max(1.0, 1e-3 * high), math.nan, math.inf):
+        with pytest.raises(ConfigError, match=rf"{field} of world 0 is .*expected"):
+            render(base.with_weather(base.weather.changed(**{field: value})), "micro")
+
+
+@pytest.mark.parametrize("degrees", [0.01, 1.0, 170.0, 179.9])
+def test_fields_of_view_near_their_limits_are_rendered(make_scene, degrees):
+    rig = Rig("r", cameras=(Camera("c", Mount(z_m=1.4), 40, 60, math.radians(degrees)),))
+    assert_sound(render(replace(make_scene([[[0.0, 0.0], [15.0, 0.0]]]), road=road()), rig))
+
+
+@pytest.mark.parametrize("degrees", [0.0, -10.0, 180.0, 400.0, math.nan])
+def test_impossible_fields_of_view_are_refused(degrees):
+    with pytest.raises(ConfigError, match="field of view"):
+        Camera("c", horizontal_fov_rad=math.radians(degrees))
+    with (
+        pytest.raises(ConfigError, match="horizontal_fov_rad")
+        if not 0.0 < degrees <= 360.0
+        else pytest.raises(ConfigError, match="detections")
+    ):
+        Radar("r", horizontal_fov_rad=math.radians(degrees), detections=0 if 0.0 < degrees <= 360.0 else 1)
+
+
+@pytest.mark.parametrize("degrees", [0.0, -10.0, 360.1, math.nan])
+def test_impossible_radar_views_are_refused(degrees):
+    with pytest.raises(ConfigError, match="horizontal_fov_rad is"):
+        Radar("r", horizontal_fov_rad=math.radians(degrees))
+
+
+@pytest.mark.parametrize("z_m", [0.0, -0.5, -100.0])
+def test_sensors_below_the_ground_are_refused(z_m):
+    for kind, sensor in (("cameras", Camera), ("radars", Radar)):
+        with pytest.raises(ConfigError, match="above the ground"):
+            Rig("r", **{kind: (sensor("s", Mount(z_m=z_m)),)})
+    with pytest.raises(ConfigError, match="above the ground"):
+        Rig("r", lidars=(Lidar("s", Mount(z_m=z_m), (0.0,)),))
+
+
+def test_an_extrinsic_error_of_a_low_sensor_stays_sound(make_scene):
+    low = Rig("r", (Camera("c", Mount(z_m=0.01)),), (Lidar("l", Mount(z_m=0.01), (-0.2, 0.0)),), (Radar("r", Mount(z_m=0.01)),))
+    scene = replace(make_scene([[[0.0, 0.0], [15.0, 0.0]]] * 40), road=road())
+    assert_sound(render(scene, low))
+    for modality in ("camera", "lidar", "radar"):
+        assert_sound(render(scene.with_faults(Faults.of(40, "extrinsic_error", modality, severity=3)), low))
+
+
+def test_unknown_faults_zero_rays_and_equal_names_are_refused_by_name():
+    with pytest.raises(ConfigError, match="did you mean 'frozen'"):
+        Faults.of(2, "frozn", "camera")
+    with pytest.raises(ConfigError, match="no rays"):
+        Lidar("l", columns=0, elevations_rad=(0.0,))
+    with pytest.raises(ConfigError, match="two sensors named 'a'"):
+        Rig("r", (Camera("a"),), (Lidar("a", elevations_rad=(0.0,)),))
+
+
+def test_no_world_no_actor_and_an_ego_that_is_not_there(make_scene):
+    scene = make_scene(np.zeros((3, 1, 2)), valid=False)
+    assert_sound(render(scene, "nano"))
+    assert render(scene.select(slice(0, 0)), "nano").camera.rgb.shape[0] == 0
