@@ -65,8 +65,8 @@ def check_scene(scene: Scene) -> None:
 
 
 def _flat(tensor: Tensor, dtype: np.dtype[Any]) -> Numbers:
-    array: Numbers = tensor.detach().numpy().reshape(-1)
-    return array if array.dtype == dtype else array.astype(dtype)
+    array: Numbers = np.ascontiguousarray(tensor.detach().numpy(), dtype).reshape(-1)
+    return array
 
 
 def _refuse(scene: Scene, name: str, bad: Tensor, expected: str) -> None:

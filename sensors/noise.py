@@ -125,6 +125,16 @@ def exp_fast(x: np.float32) -> np.float32:
 
 
 @vectors
+def exp_decay(x: np.float32) -> np.float32:
+    """Exponential of a number that is not positive, relative error < 1e-6 down to -15. Half the cost of ``exp_fast``."""
+    y = max(f4(x) * f4(1.44269504), f4(-126.0))
+    shifted = f4(y + f4(12_582_912.0))  # the sum's last bits are the rounded y
+    r = y - f4(shifted - f4(12_582_912.0))
+    p = f4(1.00000007) + r * (f4(0.69314696) + r * (f4(0.24022121) + r * (f4(0.05550733) + r * (f4(0.00967549) + r * f4(0.00132702)))))
+    return f4(float_of(i4(bits_of(p) + i4(bits_of(shifted) << i4(23)))))
+
+
+@vectors
 def gaussian(bits: np.uint32) -> np.float32:
     """Turn 32 bits into a standard normal number by the inverse distribution function; tails to 6.3 standard deviations."""
     tail = f4(f4(i4(bits >> u4(1))) + f4(0.5)) * f4(2.3283064e-10)  # probability beyond, in (0, 0.5]

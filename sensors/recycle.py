@@ -8,7 +8,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-KEPT = 4
+KEPT = 8
 """Blocks that are kept for the next call."""
 SMALLEST = 1 << 18
 """Smaller ones [bytes] are left to the allocator, which keeps those itself."""

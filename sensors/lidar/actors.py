@@ -58,7 +58,7 @@ class View(NamedTuple):
 
     origin: Doubles  # (3,) the sensor in the world at the end of the sweep
     world_R_sensor: Doubles  # (3, 3) then
-    motion: Doubles  # (5,) velocity of the sensor x and y [m/s], yaw rate [rad/s], time of a turn [s], bound of the azimuth's noise [rad]
+    motion: Doubles  # (6,) velocity of the sensor x and y [m/s], yaw rate [rad/s], time of a turn [s], most noise in azimuth and elevation
     columns: Floats  # (COLUMN_NUMBERS,)
     parts: Doubles  # (MAX_PARTS, PART_NUMBERS) of one actor
 
@@ -66,7 +66,7 @@ class View(NamedTuple):
 @kernel()
 def new_view() -> View:
     """Room for a thread."""
-    return View(np.empty(3), np.empty((3, 3)), np.empty(5), np.empty(COLUMN_NUMBERS, f4), np.empty((MAX_PARTS, PART_NUMBERS)))
+    return View(np.empty(3), np.empty((3, 3)), np.empty(6), np.empty(COLUMN_NUMBERS, f4), np.empty((MAX_PARTS, PART_NUMBERS)))
 
 
 @kernel()
@@ -81,7 +81,7 @@ def room_for(count: int, pool: Floats, pieces: Ints) -> tuple[Floats, Ints]:
     return wider, longer
 
 
-@kernel()
+@kernel(_nrt=False)
 def span_of(scene: SceneArrays, b: int, actor: int, max_range_m: float, columns: int, v: View) -> tuple[int, int]:
     """Bound the columns [k0, k1) that can see an actor; none where it is out of range."""
     sweep_s = v.motion[3]
@@ -101,7 +101,7 @@ def span_of(scene: SceneArrays, b: int, actor: int, max_range_m: float, columns:
     return span
 
 
-@kernel()
+@kernel(_nrt=False)
 def list_piece(n: int, first: int, count: int, patch: int, code: int, tan_elevation: Floats, pool: Floats, pieces: Ints) -> int:
     """List piece ``n`` if a beam meets it; returns how many there are then."""
     low, high = range_of(n * PIECE_NUMBERS, count, pool)
@@ -118,13 +118,42 @@ def list_piece(n: int, first: int, count: int, patch: int, code: int, tan_elevat
     return n + 1 if b0 < b1 else n
 
 
-@kernel()
+@kernel(_nrt=False)
 def away_from(depth: float) -> float:
     """Keep a sensor that lies in a plane off it."""
     return 1e-9 if abs(depth) < 1e-9 else depth
 
 
-@kernel()
+@kernel(_nrt=False)
+def may_meet(
+    place: tuple[float, float, float], half: tuple[float, float], turn: tuple[float, float], tan_elevation: Floats, v: View
+) -> bool:
+    """Whether a beam can meet a small thing; for a scan that does not roll.
+
+    Args:
+        place: The middle of the thing from the sensor, in the actor's axes [m].
+        half: Half of its longest diagonal, and of its height [m].
+        turn: Cosine and sine of the actor's heading.
+        tan_elevation: Of the beams, rising.
+        v: Where the sensor looks from.
+    """
+    r = v.world_R_sensor
+    x, y, z = turn[0] * place[0] - turn[1] * place[1], turn[1] * place[0] + turn[0] * place[1], place[2]
+    cx, cy = r[0, 0] * x + r[1, 0] * y + r[2, 0] * z, r[0, 1] * x + r[1, 1] * y + r[2, 1] * z
+    cz = r[0, 2] * x + r[1, 2] * y + r[2, 2] * z
+    near, far = math.hypot(cx, cy) - half[0], math.hypot(cx, cy) + half[0]
+    if near < 0.1:
+        return True
+    rise = half[1] * abs(r[2, 2]) + half[0] * math.hypot(r[0, 2], r[1, 2])
+    low, high = cz - rise, cz + rise
+    low, high = low / (near if low < 0.0 else far) - v.motion[5], high / (near if high > 0.0 else far) + v.motion[5]
+    for e in range(tan_elevation.size):
+        if tan_elevation[e] >= low:
+            return tan_elevation[e] <= high
+    return False
+
+
+@kernel(_nrt=False)
 def add_actor(
     scene: SceneArrays,
     b: int,
@@ -137,15 +166,13 @@ def add_actor(
     v: View,
     pool: Floats,
     pieces: Ints,
-) -> tuple[int, Floats, Ints]:
-    """Add the pieces that show an actor in columns [begin, end); returns how many there are then, and where they are."""
+) -> int:
+    """Add the pieces that show an actor in columns [begin, end), for which there is room; returns how many there are then."""
     kind, length, wide, high = scene.kind[b, actor], scene.size[b, actor, 0], scene.size[b, actor, 1], scene.size[b, actor, 2]
     vx, vy, spin = scene.velocity[b, actor, 0], scene.velocity[b, actor, 1], scene.yaw_rate[b, actor]
     parts, up = fill_parts(kind, length, wide, high, v.parts), v.origin[2]
     for first in range(begin, end, PIECE):
         count = min(PIECE, (end - first + VECTOR - 1) & -VECTOR)
-        if n + MAX_PARTS * MOST_OF_A_PART > len(pieces):
-            pool, pieces = room_for(n + MAX_PARTS * MOST_OF_A_PART, pool, pieces)
         k = u8(first + count // 2)
         time, mx, my = v.columns[TIME + k], v.columns[MOVED_X + k], v.columns[MOVED_Y + k]
         heading = scene.heading[b, actor] + spin * time
@@ -188,8 +215,22 @@ def add_actor(
                     f4(PATCHES[row, m.BOTTOM] * high - up),
                     f4(PATCHES[row, m.TOP] * high - up),
                 )
+                rise = 0.5 * (float(limits[2]) + float(limits[3]))
+                across = 0.5 * (float(limits[0]) + float(limits[1]))
+                if face == FACE_FRONT:
+                    spot = (d2 - ahead * rise, across, rise)
+                elif face == FACE_REAR:
+                    spot = (behind * rise - d3, across, rise)
+                elif face == FACE_LEFT:
+                    spot = (across, d4 - aside * rise, rise)
+                else:
+                    spot = (across, aside * rise - d5, rise)
+                half_rise = 0.5 * (float(limits[3]) - float(limits[2]))
+                reach = math.hypot(0.5 * (float(limits[1]) - float(limits[0])), 2.0 * half_rise)  # leaning faces lean less than twice
+                if v.motion[3] == 0.0 and not may_meet(spot, (reach, half_rise), (cos, sin), tan_elevation, v):
+                    continue
                 where = source * PIECE_NUMBERS, source * PIECE_NUMBERS + (face - 1) * STEP
                 side, share = f4(1.0 if sideways else 0.0), f4(PATCHES[row, m.MATERIAL] / rho)
                 show_patch(v.columns, first, count, middle, velocity, frame, limits, side, share, where, n * PIECE_NUMBERS, pool)
                 n = list_piece(n, first, count, 1, 2 * actor + number, tan_elevation, pool, pieces)
-    return n, pool, pieces
+    return n

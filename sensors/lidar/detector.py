@@ -8,8 +8,8 @@ import numpy as np
 
 from sensors.jit import kernel
 from sensors.lidar.pieces import Floats
-from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row
-from sensors.noise import exp_fast, hash2, log_fast, normal_pair, remix, uniform
+from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row
+from sensors.noise import exp_decay, hash2, log_fast, normal_pair, remix, uniform
 
 f4, i2, i4, u1, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint32, np.uint64
 
@@ -30,7 +30,7 @@ AIR_ENDS, AIR_POWERS, AIR_TOTAL = 6, 9, 12
 and the reflectivity of a droplet there; and the path of all three."""
 ZERO, ONE = f4(0.0), f4(1.0)
 
-rows = kernel(fastmath={"contract"})
+rows = kernel(_nrt=False, fastmath={"contract"})
 
 
 @rows
@@ -41,7 +41,7 @@ def received(
 
     The cosine of incidence is the distance to the plane over the range, so that rho cos / R^2 is ``strength`` over R cubed.
     """
-    return f4((by_range * strength * inverse * inverse * inverse + by_fade) * exp_fast(fade * distance))
+    return f4((by_range * strength * inverse * inverse * inverse + by_fade) * exp_decay(fade * distance))
 
 
 @rows
@@ -75,6 +75,18 @@ def detect_exact(count: int, cos_elevation: np.float32, d: Floats, row: Floats, 
         out_intensity[k] = intensity if seen else ZERO
         out_hit[k] = u1(seen)
         out_actor[k] = i2(i4(who if seen else GROUND_CODE) >> i4(1))
+
+
+@rows
+def leave_empty(count: int, out: Row) -> None:
+    """Write a beam's row in which nothing returns."""
+    out_range, out_intensity, out_hit, out_actor = out
+    for column in range(count):
+        k = u8(column)
+        out_range[k] = ZERO
+        out_intensity[k] = ZERO
+        out_hit[k] = u1(0)
+        out_actor[k] = i2(GROUND)
 
 
 @rows
@@ -121,7 +133,7 @@ def add_air(count: int, first: np.uint32, key: tuple[np.uint32, np.uint32], d: F
         distance = max(max(a0 + b0 * path, a1 + b1 * path), a2 + b2 * path)
         far = rho2 if distance > end1 else rho1
         rho = far if distance > end0 else rho0
-        power = rho * exp_fast(fade * distance) / (distance * distance)
+        power = rho * exp_decay(fade * distance) / (distance * distance)
         behind, reflected, who = row[DISTANCE + k], row[POWER + k], row[WHO + k]
         wins = (path < total) & (distance < behind) & (power > reflected)
         row[DISTANCE + k] = distance if wins else behind

@@ -26,10 +26,6 @@ ASPHALT = 0.15
 WET_SHARE = 0.4
 """What standing water leaves of it: the rest is mirrored away from the sensor."""
 SNOW = 0.8
-ROAD_PAINT = 0.9
-"""Glass beads in the paint send light back: the incidence matters little, and ``paint_strength`` leaves it out."""
-WET_PAINT_SHARE = 0.2
-"""Water drowns the beads."""
 
 CAR, TRUCK = int(Kind.CAR), int(Kind.TRUCK)
 KIND, PART, FACE, ACROSS_LOW, ACROSS_HIGH, BOTTOM, TOP, MATERIAL = range(8)

@@ -24,7 +24,7 @@ INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE = (u8(n * STRIDE) for n in ra
 BEAM_NUMBERS = 7 * STRIDE
 ZERO, ONE = f4(0.0), f4(1.0)
 
-rows = kernel(fastmath={"contract"})
+rows = kernel(_nrt=False, fastmath={"contract"})
 
 
 @rows
@@ -35,6 +35,21 @@ def cast_ground(columns: Floats, count: int, tangent: np.float32, height: np.flo
         k = u8(column)
         row[INVERSE + k] = max(-(columns[GZ + k] + tangent * columns[ZZ + k]) * per_height, ZERO)
         row[MET + k], row[WHO + k] = strength, GROUND_CODE
+
+
+@kernel(_nrt=False)
+def lowest(columns: Floats, count: int) -> np.float32:
+    """The least z of all columns' vectors across the sensor's axis."""
+    least = columns[GZ]
+    for column in range(count):
+        least = min(least, columns[GZ + u8(column)])
+    return f4(least)
+
+
+@kernel(_nrt=False)
+def meets_nothing(least: np.float32, zz: np.float32, tangent: np.float32, height: np.float32, need: np.float32) -> bool:
+    """Whether no ray of a beam meets ground with an inverse parameter above ``need``; ``least`` is from ``lowest``."""
+    return bool(height <= ZERO or -(least + tangent * zz) <= need * height)
 
 
 @rows
@@ -83,7 +98,16 @@ def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float3
         row[MET + k] = strength if hit else met
 
 
-@kernel()
+@kernel(_nrt=False)
+def shows_pieces(pieces: Ints, count: int, beam: int) -> bool:
+    """Whether a beam meets any piece's bounds."""
+    for n in range(count):
+        if pieces[n, BEAM] <= beam < pieces[n, BEAM_END]:
+            return True
+    return False
+
+
+@kernel(_nrt=False)
 def cast_pieces(pool: Floats, pieces: Ints, count: int, beam: int, tangent: np.float32, patches: int, row: Floats) -> None:
     """Let a beam's row see all parts (``patches`` is 0) or all patches (1)."""
     for n in range(count):

@@ -19,7 +19,7 @@ from sensors.faults import Modality
 from sensors.frames import LidarFrames
 from sensors.jit import kernel
 from sensors.launch import over_worlds
-from sensors.lidar.actors import PIECE_FIELDS, View, add_actor, new_view, span_of
+from sensors.lidar.actors import MOST_OF_A_PART, PIECE_FIELDS, View, add_actor, new_view, room_for, span_of
 from sensors.lidar.air import extinction, fill_air, new_air
 from sensors.lidar.config import Lidar
 from sensors.lidar.detector import (
@@ -41,6 +41,7 @@ from sensors.lidar.detector import (
     detect,
     detect_exact,
     draw,
+    leave_empty,
     receive,
 )
 from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
@@ -52,6 +53,7 @@ from sensors.lidar.pieces import (
     GZ,
     MOVED_X,
     MOVED_Y,
+    PIECE,
     PIECE_NUMBERS,
     TIME,
     VECTOR,
@@ -62,11 +64,12 @@ from sensors.lidar.pieces import (
     Floats,
     Ints,
 )
-from sensors.lidar.rays import BEAM_NUMBERS, NORMAL, cast_ground, cast_pieces
-from sensors.memory import reused
+from sensors.lidar.rays import BEAM_NUMBERS, NORMAL, cast_ground, cast_pieces, lowest, meets_nothing, shows_pieces
 from sensors.noise import sensor_number, world_key
 from sensors.pose import SceneArrays, mounts_of, place_sensor, point_velocity, scene_arrays
+from sensors.recycle import room
 from sensors.scene import Scene
+from sensors.vehicle_shape import MAX_PARTS
 
 f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -106,7 +109,7 @@ class Sky(NamedTuple):
     snow_cover: NDArray[np.float32]
 
 
-@kernel(fastmath={"contract"})
+@kernel(_nrt=False, fastmath={"contract"})
 def aim_columns(azimuth: Doubles, ego: tuple[float, float], v: View) -> None:
     """Write the rows of the columns: where each looks, and where the sensor is then."""
     r, speed_x, speed_y, spin, sweep_s = v.world_R_sensor, v.motion[0], v.motion[1], v.motion[2], v.motion[3]
@@ -132,7 +135,7 @@ def aim_columns(azimuth: Doubles, ego: tuple[float, float], v: View) -> None:
         v.columns[TIME + k] = time
 
 
-@kernel()
+@kernel(_nrt=False)
 def shake_columns(key: tuple[np.uint32, np.uint32], azimuth_rad: float, elevation_rad: float, count: int, row: Floats, v: View) -> None:
     """Write the noise of the head, a draw a column; none where the deviations are 0."""
     if azimuth_rad > 0.0:
@@ -151,7 +154,7 @@ def shake_columns(key: tuple[np.uint32, np.uint32], azimuth_rad: float, elevatio
             v.columns[ELEVATION_NOISE + u8(k)] = f4(0.0)
 
 
-@kernel()
+@kernel(_nrt=False)
 def look(scene: SceneArrays, b: int, k: int, optics: Optics, row: Floats, v: View) -> None:
     """Put a sensor in its place and aim its columns."""
     ego, columns = scene.position[b, 0], optics.azimuth.shape[1]
@@ -160,7 +163,7 @@ def look(scene: SceneArrays, b: int, k: int, optics: Optics, row: Floats, v: Vie
     v.motion[0], v.motion[1] = point_velocity(scene.velocity[b, 0, 0], scene.velocity[b, 0, 1], spin, arm_x, arm_y)
     shaking = optics.switches[k, 0]
     azimuth_rad, elevation_rad = optics.times[k, 1] if shaking else 0.0, optics.times[k, 2] if shaking else 0.0
-    v.motion[2], v.motion[3], v.motion[4] = spin, optics.times[k, 0], 7.0 * azimuth_rad
+    v.motion[2], v.motion[3], v.motion[4], v.motion[5] = spin, optics.times[k, 0], 7.0 * azimuth_rad, 7.0 * elevation_rad + 1e-4
     key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, HEAD_STREAM)
     shake_columns(key, azimuth_rad, elevation_rad, columns, row, v)
     aim_columns(optics.azimuth, (ego[0], ego[1]), v)
@@ -186,7 +189,10 @@ def list_pieces(
             start, wide = k0 % columns, k1 - k0
             for begin, end in ((start, min(start + wide, columns)), (0, start + wide - columns)):
                 if begin < end:
-                    n, pool, pieces = add_actor(scene, b, a, begin, end, materials, n, tan_elevation, v, pool, pieces)
+                    most = n + (1 + (end - begin) // PIECE) * MAX_PARTS * MOST_OF_A_PART
+                    if most > len(pieces):
+                        pool, pieces = room_for(most, pool, pieces)
+                    n = add_actor(scene, b, a, begin, end, materials, n, tan_elevation, v, pool, pieces)
     return n, pool, pieces
 
 
@@ -214,13 +220,17 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
         strength = f4(max(v.origin[2], 0.0) * ground)
         key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
         air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
+        least, upright = lowest(v.columns, columns), v.columns[ZZ]
         for e in range(beams):
             tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
+            place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
+            if not foggy and meets_nothing(least, upright, tangent, height, d[LEAST] / cosine) and not shows_pieces(pieces, n, e):
+                leave_empty(columns, place)
+                continue
             cast_ground(v.columns, whole, tangent, height, strength, row)
             cast_pieces(pool, pieces, n, e, tangent, 0, row)
             if materials:
                 cast_pieces(pool, pieces, n, e, tangent, 1, row)
-            place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
             if not noise:
                 detect_exact(columns, cosine, d, row, place)
                 continue
@@ -263,6 +273,15 @@ def _optics(lidars: tuple[Lidar, ...]) -> Optics:
     )
 
 
+def _images(shape: tuple[int, int, int, int]) -> Images:
+    """Room for what the kernels write, in one block that is used again once nobody holds it."""
+    rays = math.prod(shape)
+    block = room(11 * rays)
+    ranges, intensity = (block[4 * n * rays : 4 * (n + 1) * rays].view(f4).reshape(shape) for n in range(2))
+    actor, hit = block[8 * rays : 10 * rays].view(np.int16), block[10 * rays :].view(np.bool_)
+    return Images(ranges, intensity, hit.reshape(shape), actor.reshape(shape))
+
+
 def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     """Scan a scene with K lidars of one size.
 
@@ -276,7 +295,7 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     worlds, sensors = scene.num_worlds, len(lidars)
     beams, columns = (lidars[0].beams, lidars[0].columns) if lidars else (0, 0)
     shape = (worlds, sensors, beams, columns)
-    images = Images(reused(shape, f4), reused(shape, f4), reused(shape, np.bool_), reused(shape, np.int16))
+    images = _images(shape)
     if worlds and lidars:
         weather = scene.weather
         fields = (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)
