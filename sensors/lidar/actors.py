@@ -149,7 +149,7 @@ def may_meet(
     low, high = low / (near if low < 0.0 else far) - v.motion[5], high / (near if high > 0.0 else far) + v.motion[5]
     for e in range(tan_elevation.size):
         if tan_elevation[e] >= low:
-            return tan_elevation[e] <= high
+            return bool(tan_elevation[e] <= high)
     return False
 
 
