@@ -10,7 +10,7 @@ demo: .venv/demo.stamp
 	$(BIN)/drive-fusion demo --study $(STUDY)
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
