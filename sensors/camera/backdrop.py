@@ -12,6 +12,9 @@ from sensors.camera.light import (
     AMBIENT_B,
     AMBIENT_G,
     AMBIENT_R,
+    DISC_B,
+    DISC_G,
+    DISC_R,
     EXTINCTION,
     HAZE_HEIGHT_M,
     HORIZON_B,
@@ -180,13 +183,29 @@ def grain_row(grain, place, s, texels, first, count):  # type: ignore[no-untyped
 
 
 @fast
-def _haze_row(extinction, tangents, s, first, count):  # type: ignore[no-untyped-def]
+def haze_row(extinction, tangents, s, first, count):  # type: ignore[no-untyped-def]
     """Write what share of the light gets THROUGH the haze before the ground (Koschmieder); ``tangents`` as for ``colour_ground``."""
     right, step, below = tangents
     for i in range(whole(count)):
         k = u8(first) + u8(i)
         tangent = right + step * f4(i4(i))
         s[THROUGH + k] = exp_fast(-extinction * s[DEPTH + k] * math.sqrt(ONE + tangent * tangent + below * below))
+
+
+@fast
+def albedo_of(s, k):  # type: ignore[no-untyped-def]
+    """Albedo of a pixel of dry ground without its paint (red, green, blue), and the share of paint."""
+    detail = s[DETAIL + k]
+    fine, coarse = s[FINE + k] * min(f4(FINE_M) * detail, ONE), s[COARSE + k] * min(f4(2 * COARSE_M) * detail, ONE)
+    tar = ONE + f4(0.30) * fine + f4(0.16) * coarse
+    turf = ONE + f4(0.45) * fine + f4(0.35) * coarse
+    a, hard = s[ROAD_SHARE + k], s[HARD_SHARE + k]
+    p = s[PAINT_SHARE + k] * (ONE + f4(0.06) * fine)
+    a, e, g = tar * a, tar * max(hard - a, ZERO), turf * (ONE - max(hard, a))
+    r = a * f4(ASPHALT[0]) + e * f4(SHOULDER_RGB[0]) + g * f4(GRASS_RGB[0])
+    q = a * f4(ASPHALT[1]) + e * f4(SHOULDER_RGB[1]) + g * f4(GRASS_RGB[1])
+    b = a * f4(ASPHALT[2]) + e * f4(SHOULDER_RGB[2]) + g * f4(GRASS_RGB[2])
+    return r, q, b, p
 
 
 @fast
@@ -204,19 +223,10 @@ def colour_ground(light, tangents, s, first, count):  # type: ignore[no-untyped-
     sun_r, sun_g, sun_b = light[SUN_R] * up, light[SUN_G] * up, light[SUN_B] * up
     sky_r, sky_g, sky_b = light[AMBIENT_R], light[AMBIENT_G], light[AMBIENT_B]
     air_r, air_g, air_b = light[HORIZON_R], light[HORIZON_G], light[HORIZON_B]
-    _haze_row(light[EXTINCTION], tangents, s, first, count)
+    haze_row(light[EXTINCTION], tangents, s, first, count)
     for i in range(whole(count)):
         k = u8(first) + u8(i)
-        detail = s[DETAIL + k]
-        fine, coarse = s[FINE + k] * min(f4(FINE_M) * detail, ONE), s[COARSE + k] * min(f4(2 * COARSE_M) * detail, ONE)
-        tar = ONE + f4(0.30) * fine + f4(0.16) * coarse
-        turf = ONE + f4(0.45) * fine + f4(0.35) * coarse
-        a, hard = s[ROAD_SHARE + k], s[HARD_SHARE + k]
-        p = s[PAINT_SHARE + k] * (ONE + f4(0.06) * fine)
-        a, e, g = tar * a, tar * max(hard - a, ZERO), turf * (ONE - max(hard, a))
-        r = a * f4(ASPHALT[0]) + e * f4(SHOULDER_RGB[0]) + g * f4(GRASS_RGB[0])
-        q = a * f4(ASPHALT[1]) + e * f4(SHOULDER_RGB[1]) + g * f4(GRASS_RGB[1])
-        b = a * f4(ASPHALT[2]) + e * f4(SHOULDER_RGB[2]) + g * f4(GRASS_RGB[2])
+        r, q, b, p = albedo_of(s, k)
         lit, dome = s[SUNLIT + k], s[SKYLIT + k]
         through = s[THROUGH + k]
         s[RED + k] = air_r + ((r + p * (f4(PAINT_RGB[0]) - r)) * (sky_r * dome + sun_r * lit) - air_r) * through
@@ -229,7 +239,7 @@ def sky_numbers(light):  # type: ignore[no-untyped-def]
     """What ``sky_colour`` needs, as scalars that stay in registers: sun direction, its colour, horizon, zenith less horizon."""
     horizon = light[HORIZON_R], light[HORIZON_G], light[HORIZON_B]
     rise = light[ZENITH_R] - light[HORIZON_R], light[ZENITH_G] - light[HORIZON_G], light[ZENITH_B] - light[HORIZON_B]
-    return (light[SUN_X], light[SUN_Y], light[SUN_Z]), (light[SUN_R], light[SUN_G], light[SUN_B]), horizon, rise
+    return (light[SUN_X], light[SUN_Y], light[SUN_Z]), (light[DISC_R], light[DISC_G], light[DISC_B]), horizon, rise
 
 
 @fast

@@ -19,6 +19,12 @@ class Camera:
     width_px: int = 48
     horizontal_fov_rad: float = math.radians(70.0)
     noise: bool = True
+    noise_level: float = 1.0
+    """Factor on the standard deviation of the sensor's noise, 0 to 10."""
+    exposure_ev: float = 0.0
+    """Stops added to the automatic exposure, -4 to 4; brighter pictures are bought with gain, and so with noise."""
+    shutter_s: float = 0.01
+    """How long the shutter is open, 0.0001 to 0.1: the length of the streaks of rain and snow. Nothing else is blurred by motion."""
     rate_hz: float = 0.0
     """How often it looks; 0 is at every scene. It needs the history of scenes to keep to it."""
     latency_s: float = 0.0
@@ -32,6 +38,10 @@ class Camera:
             raise ConfigError(
                 f"camera {self.name!r} has a horizontal field of view of {self.horizontal_fov_rad} rad, expected 0 to pi exclusive"
             )
+
+        for name, low, high in (("noise_level", 0.0, 10.0), ("exposure_ev", -4.0, 4.0), ("shutter_s", 1e-4, 0.1)):
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError(f"camera {self.name!r} has {name} {getattr(self, name)}, expected {low:g} to {high:g}")
 
     @property
     def focal_px(self) -> float:

@@ -1,4 +1,4 @@
-"""From a row's radiance to its bytes: lamp glow, sensor noise, display curve; and the labels."""
+"""From a row's radiance to its bytes: sensor noise, display curve; and the labels."""
 
 from __future__ import annotations
 
@@ -7,98 +7,16 @@ import math
 import numpy as np
 
 from sensors.camera.backdrop import ACTOR, BLUE, DEPTH, FAR, GREEN, RED
-from sensors.camera.geometry import (
-    AT_COS,
-    AT_HEIGHT,
-    AT_KIND,
-    AT_LENGTH,
-    AT_LIGHTS,
-    AT_SIN,
-    AT_VALID,
-    AT_WIDTH,
-    AT_X,
-    AT_Y,
-    COLUMNS,
-    FOCAL,
-    ROWS,
-    VIEW_X,
-    VIEW_Y,
-    in_view,
-)
 from sensors.camera.light import CEILING, KNEE
 from sensors.ground import LABEL, fast, plain
 from sensors.noise import bits_of, float_of, hash2
-from sensors.scene import Kind, Light
-from sensors.vehicle_shape import WAIST
 
 f4, i4, u4, u1, u8, i2 = np.float32, np.int32, np.uint32, np.uint8, np.uint64, np.int16
 ZERO, ONE, NOBODY = f4(0), f4(1), i2(-1)
 SHOT_NOISE, READ_NOISE = f4(4.0e-4), f4(4.0e-6)
-"""Variance of a pixel's radiance: SHOT_NOISE x radiance + READ_NOISE, at exposure 1."""
+"""Variance of an exposed pixel: SHOT_NOISE x gain x pixel + READ_NOISE x gain^2."""
 PER_BYTE_SUM = f4(0.5 / 73.90027)
 """Scales a sum of four bytes to variance one: a byte has variance (256^2 - 1) / 12."""
-BRAKE, LEFT, RIGHT, CAR = int(Light.BRAKE), int(Light.LEFT), int(Light.RIGHT), int(Kind.CAR)
-# Columns of a lamp's glow: place in the image, radius, reach [px], depth [m], red, green.
-GLOW_U, GLOW_V, GLOW_RADIUS, GLOW_DEPTH, GLOW_RED, GLOW_GREEN = range(6)
-GLOW_M = f4(0.20)
-
-
-@plain
-def _add_glow(view, x, y, z, red, green, glows, count):  # type: ignore[no-untyped-def]
-    """Note one lamp's glow, at a point relative to the camera's footprint, if it is in view; returns the new count."""
-    right, down, depth = in_view(view, x, y, z)
-    if depth < 1.0 or count >= len(glows):
-        return count
-    u, v = right / depth * view[FOCAL] + 0.5 * view[COLUMNS], down / depth * view[FOCAL] + 0.5 * view[ROWS]
-    size = GLOW_M * view[FOCAL] / depth
-    radius = max(size, 0.55)
-    if min(u, v) < -4.0 * radius or u > view[COLUMNS] + 4.0 * radius or v > view[ROWS] + 4.0 * radius:
-        return count
-    share = min(1.0, size / radius + 0.15)
-    glows[count, GLOW_U], glows[count, GLOW_V], glows[count, GLOW_RADIUS], glows[count, GLOW_DEPTH] = u, v, radius, depth
-    glows[count, GLOW_RED], glows[count, GLOW_GREEN] = red * share, green * share
-    return count + 1
-
-
-@plain
-def find_glows(view, actors, glows):  # type: ignore[no-untyped-def]
-    """List the lit lamps of other cars that face the camera; returns how many."""
-    count = 0
-    for actor in range(1, len(actors)):
-        on = int(actors[actor, AT_LIGHTS])
-        if actors[actor, AT_VALID] == 0.0 or on == 0 or actors[actor, AT_KIND] != CAR:
-            continue
-        x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
-        cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
-        half, side, z = 0.5 * actors[actor, AT_LENGTH], 0.5 * actors[actor, AT_WIDTH], 0.8 * WAIST * actors[actor, AT_HEIGHT]
-        ahead = -cos * x - sin * y
-        for left in (-1.0, 1.0):
-            blink = (on & LEFT and left > 0) or (on & RIGHT and left < 0)
-            braking = on & BRAKE and ahead < -half
-            if blink or braking:
-                across = (0.88 if blink else 0.74) * side * left
-                end = half if ahead > half else -half
-                red, green = (0.7, 0.25) if blink else (0.8, 0.02)
-                count = _add_glow(view, x + cos * end - sin * across, y + sin * end + cos * across, z, red, green, glows, count)
-    return count
-
-
-@fast
-def glow_row(glows, count, v, width, s):  # type: ignore[no-untyped-def]
-    """Add the glow of lamps to the colours of row ``v``, over what is not nearer than the lamp."""
-    for n in range(count):
-        u0, v0, radius, away = glows[n, GLOW_U], glows[n, GLOW_V], glows[n, GLOW_RADIUS], glows[n, GLOW_DEPTH]
-        reach = f4(2.4) * radius
-        dv = (f4(v) + f4(0.5) - v0) / radius
-        if abs(dv) * radius > reach:
-            continue
-        for k in range(max(int(u0 - reach), 0), min(int(u0 + reach) + 1, width)):
-            du = (f4(k) + f4(0.5) - u0) / radius
-            fall = max(ONE - (du * du + dv * dv) * f4(0.17), ZERO)
-            share = fall * fall * fall / (ONE + f4(2.0) * (du * du + dv * dv))
-            if s[DEPTH + u8(k)] > away - f4(0.4):
-                s[RED + u8(k)] += glows[n, GLOW_RED] * share
-                s[GREEN + u8(k)] += glows[n, GLOW_GREEN] * share
 
 
 @fast
@@ -128,14 +46,14 @@ def _draw_bits(k0, k1, first, bits):  # type: ignore[no-untyped-def]
 
 
 @fast
-def _develop_noisy(exposure, bits, s, red, green, blue):  # type: ignore[no-untyped-def]
+def _develop_noisy(exposure, gain, level, bits, s, red, green, blue):  # type: ignore[no-untyped-def]
     """Bytes of a row with noise.
 
     Three draws come from the four bytes of one hash: their sum and two of their differences are uncorrelated. Their tails end at 3.5
     standard deviations, which an eight-bit image does not show.
     """
-    shot, read = SHOT_NOISE * exposure, READ_NOISE * exposure * exposure
-    unit = PER_BYTE_SUM
+    shot, read = SHOT_NOISE * gain, READ_NOISE * gain * gain
+    unit = PER_BYTE_SUM * level
     for n in range(red.size):
         k = u8(n)
         drawn = bits[k]
@@ -160,23 +78,24 @@ def _develop_clean(exposure, s, red, green, blue):  # type: ignore[no-untyped-de
 
 
 @plain
-def develop_row(exposure, k0, k1, first, noisy, s, bits, rgb, v):  # type: ignore[no-untyped-def]
+def develop_row(exposure, gain, level, k0, k1, first, s, bits, rgb, v):  # type: ignore[no-untyped-def]
     """Expose, add shot and read noise, apply the display curve, round to bytes.
 
     Args:
         exposure: Factor on radiance.
+        gain: How much of it is the sensor's amplifier.
+        level: Factor on the noise's standard deviation; 0: none.
         k0: Key words of the camera's noise.
         k1: See ``k0``.
         first: Number of the row's first pixel.
-        noisy: Whether to add noise.
         s: Scratch: RED, GREEN and BLUE are read.
         bits: Scratch, (W,) uint32.
         rgb: Out: (3, H, W) uint8.
         v: Which row of it.
     """
-    if noisy:
+    if level > ZERO:
         _draw_bits(k0, k1, first, bits)
-        _develop_noisy(exposure, bits, s, rgb[0, v], rgb[1, v], rgb[2, v])
+        _develop_noisy(exposure, gain, level, bits, s, rgb[0, v], rgb[1, v], rgb[2, v])
     else:
         _develop_clean(exposure, s, rgb[0, v], rgb[1, v], rgb[2, v])
 

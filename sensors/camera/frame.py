@@ -36,9 +36,15 @@ from sensors.camera.faces import (
     hit_row,
     spans_of,
 )
-from sensors.camera.finish import develop_row, find_glows, glow_row, label_row, name_row
+from sensors.camera.fall import FALLER_NUMBERS, FALLERS, fall_row, find_fallers, sun_in_image, veil_row
+from sensors.camera.finish import develop_row, label_row, name_row
 from sensors.camera.geometry import (
     ACTOR_NUMBERS,
+    AT_COS,
+    AT_LENGTH,
+    AT_SIN,
+    AT_X,
+    AT_Y,
     COLUMNS,
     FOCAL,
     ROWS,
@@ -51,12 +57,14 @@ from sensors.camera.geometry import (
     ray_at,
     sort_actors,
 )
-from sensors.camera.light import EXPOSURE, SUN_X, SUN_Y, SUN_Z
+from sensors.camera.lamps import GLOW_NUMBERS, GLOWS, find_glows, glow_row
+from sensors.camera.light import DROPS, EXPOSURE, FLAKES, GAIN, GROUND_CHANGES, SUN_X, SUN_Y, SUN_Z
 from sensors.camera.shadow import SHADOW_NUMBERS, find_shadows, shade_row
 from sensors.camera.shadow import U0 as SHADOW_U0
 from sensors.camera.shadow import U1 as SHADOW_U1
 from sensors.camera.shadow import V0 as SHADOW_V0
 from sensors.camera.shadow import V1 as SHADOW_V1
+from sensors.camera.surface import weather_ground
 from sensors.camera.vehicle import begin_vehicles, draw_face, end_vehicles, next_part
 from sensors.frames import Semantic
 from sensors.ground import STRIDE, ground_row, place_in_grid, plain
@@ -67,7 +75,6 @@ from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 f4, u4, u8 = np.float32, np.uint32, np.uint64
 VEHICLE, BARRIER = f4(Semantic.VEHICLE), f4(Semantic.OBSTACLE)
 OBSTACLE = int(Kind.OBSTACLE)
-GLOWS = 64
 STRETCH = 256
 """Pixels of a row whose ground is worked out at once, so that what is known of them stays in the fastest cache."""
 
@@ -91,7 +98,7 @@ def _sky_part(view, v, light, sky, s, first, count):  # type: ignore[no-untyped-
 
 
 @plain
-def _ground_part(view, v, grid, places, grain, light, shadows, shades, texels, s, first, count):  # type: ignore[no-untyped-def]
+def _ground_part(view, v, grid, places, grain, light, ego, shadows, shades, texels, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the ground of a row from column ``first`` on, and the shadows on it."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
     per_px = 1.0 / view[FOCAL]
@@ -105,11 +112,14 @@ def _ground_part(view, v, grid, places, grain, light, shadows, shades, texels, s
         if shadow[SHADOW_V0] <= v and v < shadow[SHADOW_V1] and p < q:
             shade_row(shadow, s, p, q - p)
     tangents = (f4((first + 0.5 - 0.5 * view[COLUMNS]) * per_px), f4(per_px), f4((v + 0.5 - 0.5 * view[ROWS]) * per_px))
-    colour_ground(light, tangents, s, first, count)
+    if light[GROUND_CHANGES] > f4(0):
+        weather_ground(light, tangents, f4(view[VIEW_Z]), ego, s, first, count)
+    else:
+        colour_ground(light, tangents, s, first, count)
 
 
 @plain
-def _background(view, v, grid, places, grain, light, sky, shadows, shades, texels, s):  # type: ignore[no-untyped-def]
+def _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s):  # type: ignore[no-untyped-def]
     """Draw sky and ground of a row, from left to right: each part may write a little beyond its end."""
     width = int(view[COLUMNS])
     _, _, z = ray_at(view, 0.5, v + 0.5)
@@ -117,7 +127,7 @@ def _background(view, v, grid, places, grain, light, sky, shadows, shades, texel
     if begin > 0 or begin == end:
         _sky_part(view, v, light, sky, s, 0, begin if begin < end else width)
     for first in range(begin, end, STRETCH):
-        _ground_part(view, v, grid, places, grain, light, shadows, shades, texels, s, first, min(STRETCH, end - first))
+        _ground_part(view, v, grid, places, grain, light, ego, shadows, shades, texels, s, first, min(STRETCH, end - first))
     if begin < end and end < width:
         _sky_part(view, v, light, sky, s, end, width - end)
 
@@ -149,19 +159,19 @@ def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untype
 
 
 @plain
-def _draw(face, body, v, px_size, light, sky, edges, s, first, end):  # type: ignore[no-untyped-def]
+def _draw(face, body, v, px_size, light, sky, ego, edges, s, first, end):  # type: ignore[no-untyped-def]
     """Draw a face into its stretch of a row as far as there is room left; whether there was any."""
     while first < end and s[LEFT + u8(first)] == f4(0):
         first += 1
     while first < end and s[LEFT + u8(end - 1)] == f4(0):
         end -= 1
     if first < end:
-        draw_face(face, body, v, px_size, light, sky, edges, s, first, end - first)
+        draw_face(face, body, v, px_size, light, sky, ego, edges, s, first, end - first)
     return first < end
 
 
 @plain
-def _vehicles(v, width, px_size, bodies, faces, count, light, sky, edges, active, s):  # type: ignore[no-untyped-def]
+def _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s):  # type: ignore[no-untyped-def]
     """Draw the vehicles of a row, nearest first; the stretch that they may be in."""
     found, begin, end = _stretches(v, width, faces, count, edges, active)
     if found == 0:
@@ -175,34 +185,50 @@ def _vehicles(v, width, px_size, bodies, faces, count, light, sky, edges, active
             from_, to = width, 0
         last, face, body = int(faces[n, WHOLE]), faces[n], bodies[int(faces[n, BODY])]
         _hit(face, body, v, width, edges[k], s)
-        if _draw(face, body, v, px_size, light, sky, edges[k], s, active[k, 1], active[k, 2]):
+        if _draw(face, body, v, px_size, light, sky, ego, edges[k], s, active[k, 1], active[k, 2]):
             from_, to = min(from_, active[k, 1]), max(to, active[k, 2])
     end_vehicles(s, begin, end - begin)
     return begin, end
 
 
 @plain
-def _render_frame(view, grid, grain, actors, light, key, noisy, tables, s, out):  # type: ignore[no-untyped-def]
+def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
+    """The world's axes in the ego's frame, and the camera's footprint from the middle of its front bumper, float32."""
+    cos, sin = actors[0, AT_COS], actors[0, AT_SIN]
+    x, y = view[VIEW_X] - actors[0, AT_X], view[VIEW_Y] - actors[0, AT_Y]
+    return f4(cos), f4(sin), f4(cos * x + sin * y - 0.5 * actors[0, AT_LENGTH]), f4(cos * y - sin * x)
+
+
+@plain
+def _render_frame(view, grid, grain, actors, light, velocity, key, optics, tables, s, out):  # type: ignore[no-untyped-def]
     """Render one camera of one world."""
     rgb, depth, semantic, instance = out
-    order, distance, radius, bodies, faces, shadows, glows, edges, active, texels, bits, corners = tables
+    order, distance, radius, bodies, faces, shadows, glows, fallers, edges, active, texels, bits, corners = tables
     height, width = depth.shape
     count = find_faces(view, actors, order, sort_actors(view, actors, distance, radius, order), corners, bodies, faces)
     shades = find_shadows(view, actors, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
-    lamps = find_glows(view, actors, glows)
+    lamps = find_glows(view, actors, light, glows)
+    falling, sun = 0, sun_in_image(view, light)
+    if light[DROPS] + light[FLAKES] > f4(0):
+        falling = find_fallers(view, light, velocity, optics[2], key[2:], fallers)
     places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
-    sky, px_size = sky_numbers(light), 1.0 / view[FOCAL]
+    sky, ego, px_size = sky_numbers(light), _ego_numbers(view, actors), 1.0 / view[FOCAL]
+    exposure, gain = light[EXPOSURE] * optics[0], light[GAIN] * optics[0]
     for v in range(height):
-        _background(view, v, grid, places, grain, light, sky, shadows, shades, texels, s)
-        begin, end = _vehicles(v, width, px_size, bodies, faces, count, light, sky, edges, active, s)
+        _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s)
+        begin, end = _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s)
         name_row(s, instance[v], begin, end)
         label_row(s, depth[v], semantic[v])
         glow_row(glows, lamps, v, width, s)
-        develop_row(light[EXPOSURE], key[0], key[1], u4(v * width), noisy, s, bits, rgb, v)
+        if sun[2] > f4(0):
+            veil_row(light, sun, f4(px_size), v, width, s)
+        if falling > 0:
+            fall_row(light, fallers, falling, v, width, s)
+        develop_row(exposure, gain, optics[1], key[0], key[1], u4(v * width), s, bits, rgb, v)
 
 
 @kernel(nogil=True)
-def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights, keys, noisy, out):  # type: ignore[no-untyped-def]
+def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights, keys, optics, out):  # type: ignore[no-untyped-def]
     """Render K cameras of worlds ``first`` to ``end`` of B.
 
     Args:
@@ -212,14 +238,14 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
         focal: Focal lengths [px], (K,).
         grid: ``PaintGrid.arrays()``.
         grain: ``grain_table()``.
-        scene: position (B, A, 2), heading (B, A), size (B, A, 3), kind, lights, valid (B, A).
+        scene: velocity (B, A, 2), position (B, A, 2), heading (B, A), size (B, A, 3), kind, lights, valid (B, A).
         bodies: Albedo (B, A, 3).
         lights: ``light_table``.
-        keys: (K, B, 2) uint32.
-        noisy: (K,) bool.
+        keys: (K, B, 4) uint32: of the sensor's noise, and of what falls.
+        optics: ``optics_of`` the cameras, (K, 3) float32.
         out: rgb (B, K, 3, H, W), depth (B, K, H, W), semantic, instance.
     """
-    position, heading, size, kind, lamps, valid = scene
+    velocity, position, heading, size, kind, lamps, valid = scene
     rgb, depth, semantic, instance = out
     _, cameras, height, width = depth.shape
     number = valid.shape[1]
@@ -232,7 +258,8 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
         np.empty((number, BODY_NUMBERS)),
         np.empty((MOST_FACES * number, FACE_NUMBERS)),
         np.empty((number, SHADOW_NUMBERS)),
-        np.empty((GLOWS, 6), np.float32),
+        np.empty((GLOWS, GLOW_NUMBERS), np.float32),
+        np.empty((FALLERS + 1, FALLER_NUMBERS), np.float32),
         np.empty((MOST_FACES * number, 2 * SUB_ROWS + 2)),
         np.empty((MOST_FACES * number, 3), np.int32),
         np.empty(STRETCH, np.int32),
@@ -244,4 +271,4 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
         for c in range(cameras):
             place_view(actors, mounts[c], focal[c], height, width, view)
             images = (rgb[w, c], depth[w, c], semantic[w, c], instance[w, c])
-            _render_frame(view, grid, grain, actors, lights[w], keys[c, w], noisy[c], tables, s, images)
+            _render_frame(view, grid, grain, actors, lights[w], velocity[w, 0], keys[c, w], optics[c], tables, s, images)

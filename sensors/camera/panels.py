@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from sensors.camera.backdrop import DARK, GLASS, GLOW_G, GLOW_R, PALE, PER_M, PX, PY, PZ
+from sensors.camera.light import BLINKING, BRAKING, TAIL
 from sensors.ground import eights, fast, floor, plain, whole
 from sensors.scene import Kind, Light
 from sensors.vehicle_shape import (
@@ -29,7 +30,8 @@ f4, u8 = np.float32, np.uint64
 BRAKE, LEFT_BLINK, RIGHT_BLINK = int(Light.BRAKE), int(Light.LEFT), int(Light.RIGHT)
 TRUCK, OBSTACLE = int(Kind.TRUCK), int(Kind.OBSTACLE)
 ZERO, HALF, ONE = f4(0), f4(0.5), f4(1)
-LAMP_ON, LAMP_OFF, AMBER, AMBER_GREEN = f4(3.0), f4(0.10), f4(2.6), f4(0.36)
+AMBER, AMBER_GREEN = f4(2.6), f4(0.07)
+"""Red of a turn lamp, and its green over its red: more would saturate to yellow."""
 WHEEL_X, WHEEL_RADIUS_M = f4(0.60), f4(0.34)
 SEAM_M = f4(0.012)
 
@@ -115,12 +117,12 @@ def _front(hy, h, left, right, s, first, count):  # type: ignore[no-untyped-def]
         rim = _between(ay, f4(0.53) * hy, f4(0.96) * hy, m) * _between(z, f4(0.58) * waist, f4(0.89) * waist, m)
         amber = _between(ay, f4(0.76) * hy, f4(0.98) * hy, m) * _between(z, f4(0.56) * waist, f4(0.90) * waist, m)
         amber *= left if y > ZERO else right
-        _put(s, k, max(dark, rim), max(plate, lamp), ZERO, AMBER * amber, AMBER * AMBER_GREEN * amber)
+        _put(s, k, max(dark, rim), max(plate, lamp) * (ONE - min(amber, ONE)), ZERO, AMBER * amber, AMBER * AMBER_GREEN * amber)
 
 
 @fast
 def _screen(hy, h, third, s, first, count):  # type: ignore[no-untyped-def]
-    """A wind screen or rear window; ``third`` is the brake lamp under the rear one's upper edge."""
+    """A wind screen or rear window; ``third`` is the light of the brake lamp under the rear one's upper edge."""
     rise = (ONE - f4(WAIST)) * h
     for i in range(eights(count)):
         k = u8(first) + u8(i)
@@ -128,8 +130,8 @@ def _screen(hy, h, third, s, first, count):  # type: ignore[no-untyped-def]
         up, per_rise = (s[PZ + k] - f4(WAIST) * h) / rise, m * rise
         half = (f4(0.83) - f4(0.15) * up) * hy
         pane = _between(up, f4(0.08), f4(0.86), per_rise) * _between(y, -half, half, m)
-        lamp = third * _between(y, f4(-0.30), f4(0.30), m) * _between(up, f4(0.84), f4(1.0), per_rise)
-        _put(s, k, ZERO, ZERO, pane * (ONE - lamp), LAMP_ON * lamp, ZERO)
+        lamp = _between(y, f4(-0.30), f4(0.30), m) * _between(up, f4(0.84), f4(1.0), per_rise) if third > ZERO else ZERO
+        _put(s, k, ZERO, ZERO, pane * (ONE - lamp), third * lamp, ZERO)
 
 
 @fast
@@ -175,7 +177,7 @@ def _truck_end(hy, h, rear, brake, left, right, pale, s, first, count):  # type:
         amber = lamp * (left if y > ZERO else right)
         dark = max(_below(z, f4(0.12) * h, m), lamp * rear)
         red = lamp * rear * brake * (ONE - amber) + AMBER * amber
-        _put(s, k, dark, max(lamp * (ONE - rear), pale * (ONE - dark)), pane, red, AMBER * AMBER_GREEN * amber)
+        _put(s, k, dark, max(lamp * (ONE - rear) * (ONE - min(amber, ONE)), pale * (ONE - dark)), pane, red, AMBER * AMBER_GREEN * amber)
 
 
 @fast
@@ -217,13 +219,13 @@ def _draw_truck(part, face, hx, hy, h, brake, left, right, s, first, count):  # 
 
 
 @plain
-def _draw_car(part, face, hx, hy, h, brake, left, right, s, first, count):  # type: ignore[no-untyped-def]
+def _draw_car(part, face, hx, hy, h, brake, third, left, right, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of a car."""
     if part == 1:
         if face == TOP:
             _plain(ZERO, s, first, count)
         elif face == FACE_FRONT or face == FACE_REAR:
-            _screen(hy, h, ONE if face == FACE_REAR and brake == LAMP_ON else ZERO, s, first, count)
+            _screen(hy, h, third if face == FACE_REAR else ZERO, s, first, count)
         else:
             _windows(hx, h, s, first, count)
     elif face == TOP:
@@ -237,7 +239,7 @@ def _draw_car(part, face, hx, hy, h, brake, left, right, s, first, count):  # ty
 
 
 @plain
-def draw_panel(kind, part, face, half_x, half_y, height, lights, s, first, count):  # type: ignore[no-untyped-def]
+def draw_panel(kind, part, face, half_x, half_y, height, lights, light, s, first, count):  # type: ignore[no-untyped-def]
     """Write the materials of a stretch of one face.
 
     Args:
@@ -248,12 +250,14 @@ def draw_panel(kind, part, face, half_x, half_y, height, lights, s, first, count
         half_y: Half width [m].
         height: Height [m].
         lights: ``Light`` flags.
+        light: One row of ``light_table``: how bright lamps are.
         s: Scratch: PX, PY, PZ and PER_M are read, DARK to GLOW_G written.
         first: Column of the first pixel.
         count: How many.
     """
-    hx, hy, h, brake = f4(half_x), f4(half_y), f4(height), LAMP_ON if lights & BRAKE else LAMP_OFF
-    left, right = ONE if lights & LEFT_BLINK else ZERO, ONE if lights & RIGHT_BLINK else ZERO
+    hx, hy, h, third = f4(half_x), f4(half_y), f4(height), light[BRAKING] if lights & BRAKE else ZERO
+    brake, amber = max(third, light[TAIL]), light[BLINKING]
+    left, right = amber if lights & LEFT_BLINK else ZERO, amber if lights & RIGHT_BLINK else ZERO
     if kind == OBSTACLE:
         if face == TOP:
             _plain(ZERO, s, first, count)
@@ -262,4 +266,4 @@ def draw_panel(kind, part, face, half_x, half_y, height, lights, s, first, count
     elif kind == TRUCK:
         _draw_truck(part, face, hx, hy, h, brake, left, right, s, first, count)
     else:
-        _draw_car(part, face, hx, hy, h, brake, left, right, s, first, count)
+        _draw_car(part, face, hx, hy, h, brake, third, left, right, s, first, count)

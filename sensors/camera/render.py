@@ -32,7 +32,7 @@ from sensors.scene import Scene
 
 SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """A camera's right, down and forward, as columns in its mount's frame (x forward, y left, z up)."""
-NOISE_STREAM = 0
+NOISE_STREAM, FALL_STREAM = 0, 1
 
 
 def ego_T_camera(camera: Camera) -> NDArray[np.float64]:
@@ -58,7 +58,6 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
     worlds, count = scene.num_worlds, len(cameras)
     rgb, depth, semantic, instance = _images(worlds, count, *size)
     if worlds and count:
-        keys = [world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), NOISE_STREAM) for k in range(count)]
         over_worlds(
             render_worlds,
             worlds,
@@ -69,12 +68,29 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
             _actors(scene),
             body_colours(scene),
             light_table(scene.weather),
-            np.stack(keys),
-            np.asarray([camera.noise for camera in cameras]),
+            _keys(scene, count),
+            optics_of(cameras),
             (rgb.numpy(), depth.numpy(), semantic.numpy(), instance.numpy()),
         )
     valid, age = torch.ones((worlds, count), dtype=torch.bool), torch.zeros((worlds, count))
     return CameraFrames(rgb, depth, semantic, instance, valid, age)
+
+
+def optics_of(cameras: Sequence[Camera]) -> NDArray[np.float32]:
+    """What kernels read of each camera: factor on exposure, factor on the noise's standard deviation (0: none), shutter [s], (K, 3)."""
+    rows = [(2.0**camera.exposure_ev, camera.noise_level if camera.noise else 0.0, camera.shutter_s) for camera in cameras]
+    return np.asarray(rows, np.float32)
+
+
+def _keys(scene: Scene, count: int) -> NDArray[np.uint32]:
+    """Key words of each camera's and world's noise, and of what falls before it (0 where nothing does anywhere), (K, B, 4)."""
+    keys = np.zeros((count, scene.num_worlds, 4), np.uint32)
+    falls = bool((scene.weather.rain_mm_per_h + scene.weather.snow_mm_per_h).any())
+    for k in range(count):
+        keys[k, :, :2] = world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), NOISE_STREAM)
+        if falls:
+            keys[k, :, 2:] = world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), FALL_STREAM)
+    return keys
 
 
 def _images(worlds: int, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -102,5 +118,5 @@ def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
 
 def _actors(scene: Scene) -> tuple[NDArray[Any], ...]:
     """The scene's actors as kernels read them; world coordinates in float64."""
-    poses = (doubles(scene.position_m), doubles(scene.heading_rad), doubles(scene.size_m))
+    poses = (doubles(scene.velocity_mps), doubles(scene.position_m), doubles(scene.heading_rad), doubles(scene.size_m))
     return *poses, scene.kind.contiguous().numpy(), scene.lights.contiguous().numpy(), scene.valid.contiguous().numpy()

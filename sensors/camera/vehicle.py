@@ -33,6 +33,7 @@ from sensors.camera.backdrop import (
     SEEN_R,
     sky_colour,
 )
+from sensors.camera.beam import beam_on_face
 from sensors.camera.faces import (
     BODY_B,
     BODY_COS,
@@ -63,6 +64,7 @@ from sensors.camera.light import (
     AMBIENT_B,
     AMBIENT_G,
     AMBIENT_R,
+    BEAM,
     EXTINCTION,
     HORIZON_B,
     HORIZON_G,
@@ -176,8 +178,8 @@ def _light(light, sky, rays, normal, sun, body, height, s, first, count):  # typ
         red = s[GLOW_R + k]
         r = (body_r * paint + trim) * (dome_r * dome + sun_r * sun) + gloss * (sky_r * sheen + low * sun_r) + red
         g = (body_g * paint + trim) * (dome_g * dome + sun_g * sun) + gloss * (sky_g * sheen + low * sun_g)
-        g += s[GLOW_G + k] + f4(0.02) * red
-        b = (body_b * paint + trim * f4(1.06)) * (dome_b * dome + sun_b * sun) + gloss * (sky_b * sheen + low * sun_b) + f4(0.015) * red
+        g += s[GLOW_G + k] + f4(0.010) * red
+        b = (body_b * paint + trim * f4(1.06)) * (dome_b * dome + sun_b * sun) + gloss * (sky_b * sheen + low * sun_b) + f4(0.010) * red
         gain = s[GAIN + k]
         through = exp_fast(extinction * s[AWAY + k] * squared * inverse)
         s[SEEN_R + k] += gain * (air_r + (r - air_r) * through)
@@ -186,7 +188,7 @@ def _light(light, sky, rays, normal, sun, body, height, s, first, count):  # typ
 
 
 @plain
-def draw_face(face, body, v, px_size, light, sky, edges, s, first, count):  # type: ignore[no-untyped-def]
+def draw_face(face, body, v, px_size, light, sky, ego, edges, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of one face into row ``v``.
 
     Args:
@@ -196,6 +198,7 @@ def draw_face(face, body, v, px_size, light, sky, edges, s, first, count):  # ty
         px_size: Width of a pixel at unit depth.
         light: One row of ``light_table``.
         sky: Its ``sky_numbers``.
+        ego: As for ``weather_ground``.
         edges: From ``spans_of``.
         s: Scratch: BEFORE is read, LEFT lowered, SEEN_R to SEEN_B raised.
         first: Column of the first pixel.
@@ -210,13 +213,17 @@ def draw_face(face, body, v, px_size, light, sky, edges, s, first, count):  # ty
     q, limits = (f4(face[Q] + face[Q_RIGHT] * u + face[Q_DOWN] * w), f4(face[Q_RIGHT])), (f4(face[Q_LEAST]), f4(face[Q_MOST]))
     eye = (f4(body[EYE_X]), f4(body[EYE_Y]), f4(body[EYE_Z]))
     _place(q, limits, rays, eye, half, f4(px_size), (*near[0], *near[1]), s, first, count)
-    draw_panel(int(body[KIND]), int(face[PART]), int(face[FACE]), half[0], half[1], half[2], int(body[LIGHTS]), s, first, count)
+    draw_panel(int(body[KIND]), int(face[PART]), int(face[FACE]), half[0], half[1], half[2], int(body[LIGHTS]), light, s, first, count)
     cos, sin = f4(body[BODY_COS]), f4(body[BODY_SIN])
     sun = (cos * light[SUN_X] + sin * light[SUN_Y], cos * light[SUN_Y] - sin * light[SUN_X], light[SUN_Z])
     normal = (f4(face[NORMAL]), f4(face[NORMAL + 1]), f4(face[NORMAL + 2]))
     incidence = max(normal[0] * sun[0] + normal[1] * sun[1] + normal[2] * sun[2], ZERO)
     colour = (f4(body[BODY_R]), f4(body[BODY_G]), f4(body[BODY_B]))
     _light(light, (sun, sky[1], sky[2], sky[3]), rays, normal, incidence, colour, half[2], s, first, count)
+    if light[BEAM] > ZERO:  # the actor's frame in the ego's
+        c, d = ego[0] * cos + ego[1] * sin, ego[0] * sin - ego[1] * cos
+        turn = (c, d, ego[2] - (c * eye[0] - d * eye[1]), ego[3] - (d * eye[0] + c * eye[1]))
+        beam_on_face(light, turn, rays, normal, colour, s, first, count)
 
 
 @fast
