@@ -26,7 +26,8 @@ class Batch:
 
     def select(self, worlds: Tensor | slice | Sequence[int]) -> Self:
         """Take some worlds: indices (N,), a mask (B,), or a slice; the dimension stays."""
-        index = worlds if isinstance(worlds, (Tensor, slice)) else torch.as_tensor(worlds)
+        chosen = worlds if isinstance(worlds, (Tensor, slice)) or len(worlds) else slice(0, 0)
+        index = chosen if isinstance(chosen, (Tensor, slice)) else torch.as_tensor(chosen)
         return self.map(lambda tensor: tensor[index])
 
     def to(self, device: str | torch.device) -> Self:

@@ -6,6 +6,7 @@ as yaw, then pitch (positive nose down), then roll, in radians.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -33,16 +34,21 @@ class Mount:
 
     def ego_T_sensor(self) -> NDArray[np.float64]:
         """The rigid transform from the sensor's frame (x forward, y left, z up) to the ego frame, (4, 4)."""
-        cy, sy = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
-        cp, sp = math.cos(self.pitch_rad), math.sin(self.pitch_rad)
-        cr, sr = math.cos(self.roll_rad), math.sin(self.roll_rad)
-        yaw = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
-        pitch = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
-        roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
-        transform = np.eye(4)
-        transform[:3, :3] = yaw @ pitch @ roll
-        transform[:3, 3] = (self.x_m, self.y_m, self.z_m)
-        return transform
+        return _ego_T_sensor(self).copy()
+
+
+@functools.lru_cache(maxsize=256)
+def _ego_T_sensor(mount: Mount) -> NDArray[np.float64]:
+    cy, sy = math.cos(mount.yaw_rad), math.sin(mount.yaw_rad)
+    cp, sp = math.cos(mount.pitch_rad), math.sin(mount.pitch_rad)
+    cr, sr = math.cos(mount.roll_rad), math.sin(mount.roll_rad)
+    yaw = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+    pitch = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+    roll = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+    transform = np.eye(4)
+    transform[:3, :3] = yaw @ pitch @ roll
+    transform[:3, 3] = (mount.x_m, mount.y_m, mount.z_m)
+    return transform
 
 
 def check_timing(what: str, rate_hz: float, latency_s: float) -> None:

@@ -226,3 +226,7 @@ def test_two_lidars_and_two_radars_stack_and_see_their_own_side(make_scene):
     frames = render(scene, rig)
     assert frames.lidar.actor[0, :, 0, 0].tolist() == [1, 2]
     assert [set(frames.radar.actor[0, k][frames.radar.mask[0, k]].tolist()) for k in range(2)] == [{1}, {2}]
+
+
+def test_no_worlds_can_be_chosen(random_scene):
+    assert random_scene(3, worlds=4).select([]).num_worlds == 0
