@@ -22,10 +22,12 @@ class CrashPenalty(VecEnvWrapper):
             penalty: What a crash costs.
 
         Raises:
-            ConfigError: ``venv`` tells no transitions.
+            ConfigError: ``venv`` tells no transitions, or its worlds have several agents.
         """
         if not hasattr(venv, "transition"):
             raise ConfigError(f"CrashPenalty got a {type(venv).__name__} without 'transition', expected what envs.make_sb3_vec makes")
+        if hasattr(venv, "agents"):
+            raise ConfigError("CrashPenalty got worlds of several agents, expected one ego a world; use an id with one")
         super().__init__(venv)
         self.penalty = penalty
 

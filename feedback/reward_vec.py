@@ -38,12 +38,16 @@ class RewardVecEnv(VecEnvWrapper):
             gamma: The learner's discount factor; another one breaks the promise above.
 
         Raises:
-            ConfigError: ``gamma`` is not in [0, 1), or ``venv`` tells no transitions.
+            ConfigError: ``gamma`` is not in [0, 1), ``venv`` tells no transitions, or its worlds have several agents.
         """
         if not 0.0 <= gamma < 1.0:
             raise ConfigError(f"RewardVecEnv.gamma is {gamma}, expected the learner's discount factor, in [0, 1)")
         if not hasattr(venv, "transition"):
             raise ConfigError(f"RewardVecEnv got a {type(venv).__name__} without 'transition', expected what envs.make_sb3_vec makes")
+        if hasattr(venv, "agents"):
+            raise ConfigError(
+                "RewardVecEnv got worlds of several agents, but the reward was learned for the first alone; use an id with one"
+            )
         super().__init__(venv)
         self.model = model
         self.gamma = gamma

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sensors.errors import ConfigError
 from sensors.frames import Frames, LidarFrames, RadarFrames
+from sensors.ground import MAX_WIDTH
 from sensors.launch import over_worlds
 from sensors.livery import body_colours
 from sensors.paint import grid_of
@@ -47,6 +48,8 @@ class BirdsEye:
         if self.height_px < 1 or self.width_px < 1 or not self.metres_across > 0.0:
             size = f"{self.height_px} x {self.width_px} px of {self.metres_across} m"
             raise ConfigError(f"a bird's-eye view of {size}, expected at least 1 x 1 and more than 0 m")
+        if self.width_px > MAX_WIDTH:
+            raise ConfigError(f"a bird's-eye view {self.width_px} pixels wide, expected at most {MAX_WIDTH}")
 
     @property
     def px_per_m(self) -> float:

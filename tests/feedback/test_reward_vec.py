@@ -197,6 +197,9 @@ def test_wrong_discount_and_foreign_environments_are_refused() -> None:
     chain = Chain([[(1, True)]])
     with pytest.raises(ConfigError, match=r"gamma is 1.0, expected .* in \[0, 1\)"):
         RewardVecEnv(chain, untrained(), 1.0)
+    chain.agents = 2
+    with pytest.raises(ConfigError, match="several agents"):
+        RewardVecEnv(chain, untrained(), 0.9)
     del chain.transition
     with pytest.raises(ConfigError, match="without 'transition'"):
         RewardVecEnv(chain, untrained(), 0.9)

@@ -121,6 +121,8 @@ def test_pictures_and_rates_that_cannot_be_are_refused(tmp_path):
         write_video([picture[:15]], tmp_path / "a.mp4")
     with pytest.raises(ConfigError, match="no pictures"):
         write_video([], tmp_path / "a.mp4")
+    with pytest.raises(ConfigError, match="5000 pixels wide, expected at most 4096"):
+        BirdsEye(width_px=5000)
     with pytest.raises(ConfigError, match="captions"):
         write_clip_video(drive(2), tmp_path / "a.mp4", captions=["one"])
     assert not list(tmp_path.iterdir())
