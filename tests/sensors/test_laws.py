@@ -9,7 +9,7 @@ import torch
 
 from sensors.camera.config import Camera
 from sensors.camera.finish import READ_NOISE, SHOT_NOISE
-from sensors.camera.light import CEILING, EXPOSURE, KNEE, KOSCHMIEDER, light_table, radiance_of
+from sensors.camera.light import CEILING, GAIN, KNEE, KOSCHMIEDER, light_table, radiance_of
 from sensors.camera.render import render_camera
 from sensors.frames import RADAR_FEATURES, Origin
 from sensors.lidar.air import KOSCHMIEDER as LIDAR_KOSCHMIEDER
@@ -195,11 +195,11 @@ def test_camera_noise_has_the_mean_and_variance_of_shot_and_read_noise(make_scen
     camera = Camera("c", Mount(z_m=1.4, pitch_rad=0.05), 16, 24, math.radians(60.0))
     noisy = render_camera(scene, [camera]).rgb[:, 0].numpy()
     quiet = render_camera(scene.select([0]), [replace(camera, noise=False)]).rgb[0, 0].numpy()
-    exposure = float(light_table(scene.weather)[0, EXPOSURE])
+    gain = float(light_table(scene.weather)[0, GAIN])
     light = radiance_of(quiet)
     byte = 255.0 * np.sqrt(CEILING * light / (light + KNEE))
     slope = 0.5 * byte * KNEE / (light * (light + KNEE))  # change of the byte with radiance
-    noise = float(SHOT_NOISE) * exposure * light + float(READ_NOISE) * exposure**2
+    noise = float(SHOT_NOISE) * gain * light + float(READ_NOISE) * gain**2
     variance, bend = noise * slope**2 + 1 / 12, -slope * (2 * light + 0.5 * KNEE) / (light * (light + KNEE))
     usable = (quiet > 40) & (quiet < 235) & (slope > 0)
     exposed = noisy.astype(np.float64)
