@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from envs.recording import with_room
 from sensors.faults import Faults
 from sensors.rig import Rig
 from sensors.scene import Scene
@@ -54,7 +52,7 @@ class History:
             return
         now = _on_cpu(now)
         past = [*self.scenes, *(_on_cpu(scene) for scene in (before, *substeps[:-1]))]
-        self.scenes = past_of([_with_room(scene, now.num_actors) for scene in past], need, now)
+        self.scenes = past_of([with_room(scene, max(scene.num_actors, now.num_actors)) for scene in past], need, now)
 
     def select(self, worlds: Tensor) -> list[Scene]:
         """The past of some worlds."""
@@ -63,32 +61,6 @@ class History:
 
 def _on_cpu(scene: Scene) -> Scene:
     return scene if scene.device.type == "cpu" else scene.to("cpu")
-
-
-ACTOR_FIELDS = (
-    "position_m",
-    "heading_rad",
-    "velocity_mps",
-    "acceleration_mps2",
-    "yaw_rate_radps",
-    "size_m",
-    "kind",
-    "lights",
-    "crashed",
-    "valid",
-)
-
-
-def _with_room(scene: Scene, actors: int) -> Scene:
-    """The same scene with room for as many actors as the present has, which may have grown; nobody is in the new places."""
-    more = actors - scene.num_actors
-    if more <= 0:
-        return scene
-    wider: dict[str, Any] = {}
-    for name in ACTOR_FIELDS:
-        old = getattr(scene, name)
-        wider[name] = torch.cat((old, old.new_zeros((len(old), more, *old.shape[2:]))), 1)
-    return replace(scene, **wider)
 
 
 def history_of(scenes: Scene, instants: Tensor, rig: Rig) -> list[Scene]:

@@ -10,16 +10,15 @@ import math
 import numpy as np
 
 from sensors.frames import Semantic
-from sensors.jit import kernel
+from sensors.jit import leaf
 from sensors.paint import COS, CURVATURE, EDGE_CELL, GRASS_CELL, HIGH, LAST, LOW, PX, PY, REACH_M, ROAD_CELL, SHOULDER_M, SIN
 from sensors.road import DASH_M, DASH_PERIOD_M, PAINT_WIDTH_M
 
 f4, i4, u8 = np.float32, np.int32, np.uint64
 FAST = {"contract"}
-plain = kernel(_nrt=False)
-"""What allocates nothing: numba then counts no references, which costs an atomic for every part of an array that is passed on."""
-fast = kernel(_nrt=False, fastmath=FAST)
-"""The same with fused multiply-adds, for what runs once a pixel."""
+plain = leaf()
+fast = leaf(fastmath=FAST)
+"""With fused multiply-adds, for what runs once a pixel."""
 PI, HALF_PI = f4(math.pi), f4(math.pi / 2)
 HALF_PAINT = f4(0.5 * PAINT_WIDTH_M)
 DASH_SHARE, PER_PERIOD = f4(DASH_M / DASH_PERIOD_M), f4(1.0 / DASH_PERIOD_M)
@@ -41,13 +40,13 @@ X, Y, UX, UY, VX, VY, PAINT_SHARE, ROAD_SHARE, HARD_SHARE, LABEL, CELL, OFFSET, 
 NEXT = u8(STRIDE)
 
 
-@kernel(_nrt=False, inline="always")
+@leaf(inline="always")
 def whole(count):  # type: ignore[no-untyped-def]
     """Round up to whole vectors: loops of so many have no rest, which would run one by one; scratch rows have room for it."""
     return ((count + 15) >> 4) << 4
 
 
-@kernel(_nrt=False, inline="always")
+@leaf(inline="always")
 def eights(count):  # type: ignore[no-untyped-def]
     """``whole`` for loops with much to do for each point: compilers take eight at once there."""
     return ((count + 7) >> 3) << 3

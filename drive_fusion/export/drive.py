@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drive_fusion.export.config import ExportConfig
+from envs.history import history_of
 from envs.recording import Recording
 from sensors.camera.config import Camera
 from sensors.clouds.cleaning import Cleaned, Cleaning, clean
@@ -37,7 +38,6 @@ from sensors.scene import Kind, Scene
 
 DEPTH_PER_M = 256.0
 MOST_16_BIT = 65_535
-HISTORY_S = 2.0
 
 
 @dataclass
@@ -87,12 +87,10 @@ def export_drive(config: ExportConfig) -> None:
 
 
 def _seen(scenes: Scene, rig: Rig, instants: range) -> Iterator[tuple[Scene, Frames]]:
-    """The chosen instants and what the rig sees at each, with the instants before as history."""
-    times = scenes.time_s
+    """The chosen instants and what the rig sees at each."""
     for number in instants:
-        recent = ((times >= times[number] - HISTORY_S) & (torch.arange(len(times)) < number)).nonzero().flatten().tolist()
         scene = scenes.select([number])
-        yield scene, render(scene, rig, [scenes.select([earlier]) for earlier in recent])
+        yield scene, render(scene, rig, history_of(scenes, torch.tensor([number]), rig))
 
 
 def _write_instant(

@@ -8,7 +8,8 @@ from typing import Any
 from envs.network.geometry import closest_lane, lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, BY_IDM, NOBODY, Network, Rules
 from envs.traffic.decisions import speed_index as nearest_speed
-from envs.traffic.elementary import PI, leaf
+from envs.traffic.elementary import PI
+from sensors.jit import leaf
 
 EXPONENT = 4.0
 TOP_SPEED_MPS = 40.0

@@ -10,7 +10,8 @@ from typing import Any
 
 from envs.network.layout import LANDMARK, OBSTACLE
 from envs.traffic.collisions import OVERLAP, SLACK_M, WILL_OVERLAP, Corners, separate_boxes
-from envs.traffic.elementary import leaf, norm2
+from envs.traffic.elementary import norm2
+from sensors.jit import leaf
 
 
 @leaf()

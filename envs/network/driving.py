@@ -14,8 +14,9 @@ from envs.network.layout import BY_COMMAND, BY_IDM, FASTER, LANE_LEFT, LANE_RIGH
 from envs.network.neighbours import neighbours_on
 from envs.network.routes import follow_road, road_ahead, wanted_lane
 from envs.traffic.decisions import speed_index
-from envs.traffic.elementary import PI, clip, dot2, leaf, not_zero, wrap_to_pi
+from envs.traffic.elementary import PI, clip, dot2, not_zero, wrap_to_pi
 from envs.traffic.physics import speed_tracking
+from sensors.jit import leaf
 
 TIME_GAP_S = 1.5
 MAX_ACCELERATION_MPS2 = 6.0

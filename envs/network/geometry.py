@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 from envs.network.layout import ARC, SINE
-from envs.traffic.elementary import PI, dot2, leaf, norm2, wrap_to_pi
+from envs.traffic.elementary import PI, dot2, norm2, wrap_to_pi
+from sensors.jit import leaf
 
 CAR_LENGTH_M = 5.0
 LANE_MARGIN_M = 1.0

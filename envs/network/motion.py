@@ -12,7 +12,8 @@ from typing import Any
 from envs.network.geometry import closest_lane
 from envs.network.layout import BY_IDM, BY_TYRES
 from envs.network.rotation import mixed_of_one
-from envs.traffic.elementary import PI, clip, leaf
+from envs.traffic.elementary import PI, clip
+from sensors.jit import leaf
 
 MASS_KG = 1.0
 TO_AXLE_M = 2.5

@@ -11,7 +11,7 @@ from typing import Any
 
 from envs.network.geometry import LANE_MARGIN_M, frame_of, is_on, may_be_on
 from envs.network.layout import LANDMARK, NOBODY, Network
-from envs.traffic.elementary import leaf
+from sensors.jit import leaf
 
 
 @leaf(forceinline=True)

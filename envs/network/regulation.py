@@ -11,8 +11,9 @@ from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, BY_IDM, BY_TYRES, CAR, NOBODY, Network
 from envs.network.motion import drive_on_tyres, limit_controls, take_push, turn_and_roll
 from envs.network.routes import road_ahead
-from envs.traffic.elementary import dot2, leaf, norm2
+from envs.traffic.elementary import dot2, norm2
 from envs.traffic.stack import on_stack
+from sensors.jit import leaf
 
 FORECASTS = 11
 FORECAST_STEP_S = 0.25

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.traffic.elementary import fused_multiply_add, leaf
+from envs.traffic.elementary import fused_multiply_add
+from sensors.jit import leaf
 
 NEITHER, FIRST, SECOND = range(3)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from envs.network.geometry import CAR_LENGTH_M, frame_of, lane_distance, place_on_lane
 from envs.network.layout import NOBODY, Network
-from envs.traffic.elementary import leaf
+from sensors.jit import leaf
 
 
 @leaf(forceinline=True)

@@ -12,7 +12,6 @@ import numpy as np
 from envs.traffic.atomics import DONE, await_all, fetch_add, share_of, take
 from envs.traffic.collisions import collide_all, collide_with_ego
 from envs.traffic.decisions import accelerate, take_command, think
-from envs.traffic.elementary import leaf
 from envs.traffic.generator import seed_generator
 from envs.traffic.groups import groups_for, load, unload
 from envs.traffic.layout import GROUP, NOBODY, Ahead, Line, Room, Rules
@@ -22,7 +21,7 @@ from envs.traffic.observation import observe
 from envs.traffic.reward import judge
 from envs.traffic.spawn import hand_over, spawn, spawn_next
 from envs.traffic.team import SILENT, team_of
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 
 @kernel(inline="always")

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from envs.traffic.elementary import dot2, leaf, norm2
+from envs.traffic.elementary import dot2, norm2
 from envs.traffic.layout import GROUP_SHIFT, LENGTH_M, SLOT_MASK, SLOTS, WIDTH_M, Line
+from sensors.jit import leaf
 
 DIAGONAL_M = math.sqrt(LENGTH_M * LENGTH_M + WIDTH_M * WIDTH_M)
 HALF_LENGTH_M = LENGTH_M / 2.0

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.traffic.elementary import clip, leaf
+from envs.traffic.elementary import clip
 from envs.traffic.groups import x_of
 from envs.traffic.layout import FASTER, GROUP_SHIFT, LANE_LEFT, LANE_RIGHT, NOBODY, SLOT_MASK, SLOTS, SLOWER, Line
 from envs.traffic.neighbours import front_noted, rear_on_lane
 from envs.traffic.physics import braking, desired_gap, free_acceleration, reachable, speed_tracking
+from sensors.jit import leaf
 
 LANE_CHANGE_DELAY_S = 1.0
 LANE_CHANGE_GAIN_MPS2 = 0.2

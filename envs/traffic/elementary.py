@@ -20,16 +20,11 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic
 
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 PI = math.pi
 TWO_PI = 2.0 * math.pi
 NOT_ZERO_EPS = 1e-2
-
-
-def leaf(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """A kernel that allocates nothing. numba then counts no references, which costs an atomic for every array of every call."""
-    return kernel(_nrt=False, **options)
 
 
 def in_python(plain: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.traffic.elementary import leaf
 from envs.traffic.layout import GROUP_SHIFT, SLOT_MASK, SLOTS
 from envs.traffic.physics import lanes_covered, steering_of_slip
+from sensors.jit import leaf
 
 
 @leaf()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.traffic.elementary import clip, leaf
+from envs.traffic.elementary import clip
 from envs.traffic.layout import NOBODY, SLOTS
 from envs.traffic.physics import (
     HALF_LENGTH_M,
@@ -19,6 +19,7 @@ from envs.traffic.physics import (
     lane_steering,
     lanes_covered,
 )
+from sensors.jit import leaf
 
 
 @leaf(forceinline=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from envs.traffic.elementary import leaf
 from envs.traffic.groups import x_of
 from envs.traffic.layout import GROUP_SHIFT, NOBODY, SLOT_MASK, SLOTS, Ahead, Line
+from sensors.jit import leaf
 
 
 @leaf()

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from envs.traffic.collisions import APART, DIAGONAL_M, OVERLAP, SLACK_M, WILL_OVERLAP, push, verdict_on
 from envs.traffic.decisions import LANE_CHANGE_DELAY_S, behind, choose_lane, is_close_ahead, take_command
-from envs.traffic.elementary import leaf
 from envs.traffic.groups import load_car, unload_car
 from envs.traffic.layout import GROUP, GROUP_SHIFT, NOBODY, SLOT_MASK, SLOTS, Rules
 from envs.traffic.motion import control, roll
@@ -29,7 +28,7 @@ from envs.traffic.neighbours import front_by_scan, look_at
 from envs.traffic.physics import braking, closest_lane, desired_gap, free_acceleration, lanes_covered, speed_tracking
 from envs.traffic.reward import judge
 from envs.traffic.spawn import hand_over, spawn_next
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 SPREAD_GROUP = np.dtype((np.record, [*GROUP.descr, ("apart", np.float64, (SLOTS,))]))
 """GROUP for a GPU's shared memory: one row more, so that like fields of two groups in turn do not lie in the same banks."""

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 
-from envs.traffic.elementary import PI, TWO_PI, clip, dot2, floor, leaf, not_zero, wrap_to_pi
+from envs.traffic.elementary import PI, TWO_PI, clip, dot2, floor, not_zero, wrap_to_pi
 from envs.traffic.layout import LANE_WIDTH_M, LENGTH_M, ROAD_LENGTH_M, SPEED_LIMIT_MPS, TOP_SPEED_MPS
 from envs.traffic.polynomials import ROOT_HALF, arcsine, cosine_sine, power
+from sensors.jit import leaf
 
 COMFORT_ACCELERATION_MPS2 = 3.0
 JAM_DISTANCE_M = 10.0  # centre to centre

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from envs.traffic.elementary import bits_of, float_of, floor, leaf, multiply_add
+from envs.traffic.elementary import bits_of, float_of, floor, multiply_add
+from sensors.jit import leaf
 
 HALF_PI = math.pi / 2.0
 HALF_PI_REST = 6.123233995736766e-17  # pi / 2 - HALF_PI

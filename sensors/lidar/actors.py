@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 from sensors.lidar import materials as m
 from sensors.lidar.pieces import (
     COLUMN_NUMBERS,
@@ -81,7 +81,7 @@ def room_for(count: int, pool: Floats, pieces: Ints) -> tuple[Floats, Ints]:
     return wider, longer
 
 
-@kernel(_nrt=False)
+@leaf()
 def span_of(scene: SceneArrays, b: int, actor: int, max_range_m: float, columns: int, v: View) -> tuple[int, int]:
     """Bound the columns [k0, k1) that can see an actor; none where it is out of range."""
     sweep_s = v.motion[3]
@@ -101,7 +101,7 @@ def span_of(scene: SceneArrays, b: int, actor: int, max_range_m: float, columns:
     return span
 
 
-@kernel(_nrt=False)
+@leaf()
 def list_piece(n: int, first: int, count: int, patch: int, code: int, tan_elevation: Floats, pool: Floats, pieces: Ints) -> int:
     """List piece ``n`` if a beam meets it; returns how many there are then."""
     low, high = range_of(n * PIECE_NUMBERS, count, pool)
@@ -118,13 +118,13 @@ def list_piece(n: int, first: int, count: int, patch: int, code: int, tan_elevat
     return n + 1 if b0 < b1 else n
 
 
-@kernel(_nrt=False)
+@leaf()
 def away_from(depth: float) -> float:
     """Keep a sensor that lies in a plane off it."""
     return 1e-9 if abs(depth) < 1e-9 else depth
 
 
-@kernel(_nrt=False)
+@leaf()
 def may_meet(
     place: tuple[float, float, float], half: tuple[float, float], turn: tuple[float, float], tan_elevation: Floats, v: View
 ) -> bool:
@@ -153,7 +153,7 @@ def may_meet(
     return False
 
 
-@kernel(_nrt=False)
+@leaf()
 def add_actor(
     scene: SceneArrays,
     b: int,

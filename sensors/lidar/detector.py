@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sensors.jit import kernel
+from sensors.jit import leaf
 from sensors.lidar.pieces import Floats
 from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row
 from sensors.noise import exp_decay, hash2, log_fast, normal_pair, remix, uniform
@@ -30,7 +30,7 @@ AIR_ENDS, AIR_POWERS, AIR_TOTAL = 6, 9, 12
 and the reflectivity of a droplet there; and the path of all three."""
 ZERO, ONE = f4(0.0), f4(1.0)
 
-rows = kernel(_nrt=False, fastmath={"contract"})
+rows = leaf(fastmath={"contract"})
 
 
 @rows

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel
+from sensors.jit import leaf
 from sensors.lidar.config import MAX_COLUMNS
 
 f4, i4, u8 = np.float32, np.int32, np.uint64
@@ -54,7 +54,7 @@ FAR = f4(1e9)
 TINY = f4(1e-20)
 HALF, ONE, ZERO = f4(0.5), f4(1.0), f4(0.0)
 
-rows = kernel(_nrt=False, fastmath={"contract"})
+rows = leaf(fastmath={"contract"})
 
 
 @rows
@@ -243,7 +243,7 @@ def show_patch(
         pool[o + STRENGTH + i] = share * strength
 
 
-@kernel(_nrt=False, fastmath={"contract", "nnan", "nsz"})
+@leaf(fastmath={"contract", "nnan", "nsz"})
 def range_of(piece: int, count: int, pool: Floats) -> tuple[F4, F4]:
     """Lowest and highest tangent at which any column of a piece is seen; the first is above the second where none is."""
     low, high = FAR, -FAR
@@ -255,7 +255,7 @@ def range_of(piece: int, count: int, pool: Floats) -> tuple[F4, F4]:
     return low, high
 
 
-@kernel(_nrt=False)
+@leaf()
 def columns_of(cx: float, cy: float, radius: float, slack_rad: float, columns: int) -> tuple[int, int]:
     """Bound the columns [k0, k1) that can see a sphere around (cx, cy) in the sensor's frame; k0 may be negative, k1 - k0 <= columns."""
     distance = math.hypot(cx, cy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel
+from sensors.jit import leaf
 from sensors.lidar.actors import BEAM, BEAM_END, CODE, COUNT, FIRST_COLUMN, PATCH
 from sensors.lidar.pieces import GZ, HIGH, LOW, PIECE_NUMBERS, SLOT_1, SLOT_2, SLOT_3, SLOT_4, STRENGTH, STRIDE, ZZ, A, B, Floats, Ints
 
@@ -24,7 +24,7 @@ INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE = (u8(n * STRIDE) for n in ra
 BEAM_NUMBERS = 7 * STRIDE
 ZERO, ONE = f4(0.0), f4(1.0)
 
-rows = kernel(_nrt=False, fastmath={"contract"})
+rows = leaf(fastmath={"contract"})
 
 
 @rows
@@ -37,7 +37,7 @@ def cast_ground(columns: Floats, count: int, tangent: np.float32, height: np.flo
         row[MET + k], row[WHO + k] = strength, GROUND_CODE
 
 
-@kernel(_nrt=False)
+@leaf()
 def lowest(columns: Floats, count: int) -> np.float32:
     """The least z of all columns' vectors across the sensor's axis."""
     least = columns[GZ]
@@ -46,7 +46,7 @@ def lowest(columns: Floats, count: int) -> np.float32:
     return f4(least)
 
 
-@kernel(_nrt=False)
+@leaf()
 def meets_nothing(least: np.float32, zz: np.float32, tangent: np.float32, height: np.float32, need: np.float32) -> bool:
     """Whether no ray of a beam meets ground with an inverse parameter above ``need``; ``least`` is from ``lowest``."""
     return bool(height <= ZERO or -(least + tangent * zz) <= need * height)
@@ -98,7 +98,7 @@ def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float3
         row[MET + k] = strength if hit else met
 
 
-@kernel(_nrt=False)
+@leaf()
 def shows_pieces(pieces: Ints, count: int, beam: int) -> bool:
     """Whether a beam meets any piece's bounds."""
     for n in range(count):
@@ -107,7 +107,7 @@ def shows_pieces(pieces: Ints, count: int, beam: int) -> bool:
     return False
 
 
-@kernel(_nrt=False)
+@leaf()
 def cast_pieces(pool: Floats, pieces: Ints, count: int, beam: int, tangent: np.float32, patches: int, row: Floats) -> None:
     """Let a beam's row see all parts (``patches`` is 0) or all patches (1)."""
     for n in range(count):

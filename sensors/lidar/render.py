@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sensors.faults import Modality
 from sensors.frames import LidarFrames
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 from sensors.launch import over_worlds
 from sensors.lidar.actors import MOST_OF_A_PART, PIECE_FIELDS, View, add_actor, new_view, room_for, span_of
 from sensors.lidar.air import extinction, fill_air, new_air
@@ -109,7 +109,7 @@ class Sky(NamedTuple):
     snow_cover: NDArray[np.float32]
 
 
-@kernel(_nrt=False, fastmath={"contract"})
+@leaf(fastmath={"contract"})
 def aim_columns(azimuth: Doubles, ego: tuple[float, float], v: View) -> None:
     """Write the rows of the columns: where each looks, and where the sensor is then."""
     r, speed_x, speed_y, spin, sweep_s = v.world_R_sensor, v.motion[0], v.motion[1], v.motion[2], v.motion[3]
@@ -135,7 +135,7 @@ def aim_columns(azimuth: Doubles, ego: tuple[float, float], v: View) -> None:
         v.columns[TIME + k] = time
 
 
-@kernel(_nrt=False)
+@leaf()
 def shake_columns(key: tuple[np.uint32, np.uint32], azimuth_rad: float, elevation_rad: float, count: int, row: Floats, v: View) -> None:
     """Write the noise of the head, a draw a column; none where the deviations are 0."""
     if azimuth_rad > 0.0:
@@ -154,7 +154,7 @@ def shake_columns(key: tuple[np.uint32, np.uint32], azimuth_rad: float, elevatio
             v.columns[ELEVATION_NOISE + u8(k)] = f4(0.0)
 
 
-@kernel(_nrt=False)
+@leaf()
 def look(scene: SceneArrays, b: int, k: int, optics: Optics, row: Floats, v: View) -> None:
     """Put a sensor in its place and aim its columns."""
     ego, columns = scene.position[b, 0], optics.azimuth.shape[1]

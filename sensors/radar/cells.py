@@ -13,10 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel
+from sensors.jit import inlined, kernel, leaf
 from sensors.noise import gaussian, hash2, log_fast, uniform
 from sensors.radar.config import NEAREST_M
-from sensors.radar.leaves import inlined, leaf
 from sensors.radar.physics import antenna_db, error_share, fold, from_db, ground_cnr, to_db
 from sensors.radar.settings import (
     AZIMUTH_CELL,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
+from sensors.jit import inlined
 from sensors.noise import exp_fast
-from sensors.radar.leaves import inlined
 
 WAVELENGTH_M = 299_792_458.0 / 77e9
 LN10_TENTH = 0.1 * math.log(10.0)
@@ -55,12 +55,6 @@ def mean_snr(snr_at_1m: float, rcs_m2: float, range_m: float, gain_db: float) ->
     """The radar equation: SNR = K sigma G / R^4, -40 dB a decade; ``gain_db`` holds antenna and losses."""
     square = range_m * range_m
     return float(snr_at_1m * rcs_m2 / (square * square) * from_db(gain_db))
-
-
-@inlined()
-def detection_probability(snr: float, false_alarm_rate: float) -> float:
-    """Swerling 1: Pd = Pfa^(1 / (1 + SNR))."""
-    return float(false_alarm_rate ** (1.0 / (1.0 + snr)))
 
 
 @inlined()

@@ -38,7 +38,6 @@ LONGEST_RAIL_M = 32.0
 BUCKET_M = 32.0
 MAX_BUCKETS = 1_000_000
 KEPT = 16
-OBJECT_KINDS = 3  # as settings.POST, ROADSIDE, ROAD_OBJECT
 X, Y, HEIGHT, SHARE, KIND = range(5)  # of an object; its RCS is SHARE times the mean of its kind
 MIDDLE_X, MIDDLE_Y, ALONG_X, ALONG_Y, HALF = range(5)  # of a rail
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sensors.jit import inlined, leaf
 from sensors.noise import hash2
 from sensors.pose import point_velocity
-from sensors.radar.leaves import inlined, leaf
 from sensors.radar.physics import from_db, lobe_dbsm, to_db
 from sensors.radar.roadside import ALONG_X, ALONG_Y, HALF, HEIGHT, KIND, MIDDLE_X, MIDDLE_Y, RAIL_HEIGHT_M, SHARE, X, Y
 from sensors.radar.settings import COS_HALF_FOV, MAX_RANGE, MIRROR_DB, POST, RAIN_DB_PER_M, SNR_AT_1M
@@ -206,11 +206,11 @@ def _buckets(frame: Floats, t: Targets, reach_m: float) -> tuple[int, int, int, 
 
 
 @inlined()
-def _in_front(frame: Floats, i: int, j: int, slack_m: float, settings: Floats, t: Targets) -> bool:
+def _in_front(frame: Floats, i: int, j: int, settings: Floats, t: Targets) -> bool:
     """Whether some of a bucket may lie in the field of view; only what is wholly behind a radar that looks one way does not."""
     x, y = frame[0] + (i + 0.5) * frame[2] - t.origin[0], frame[1] + (j + 0.5) * frame[2] - t.origin[1]
     ahead = t.world_R_sensor[0, 0] * x + t.world_R_sensor[1, 0] * y
-    return bool(settings[COS_HALF_FOV] <= 0.0 or ahead > -0.7072 * frame[2] - slack_m)
+    return bool(settings[COS_HALF_FOV] <= 0.0 or ahead > -0.7072 * frame[2])
 
 
 @leaf()
@@ -221,7 +221,7 @@ def add_images_in_rails(roadside: Any, mirror: Floats, settings: Floats, t: Targ
     for j in range(j0, j1 + 1):
         for i in range(i0, i1 + 1):
             where = j * int(frame[3]) + i
-            if rail_from[where + 1] == rail_from[where] or not _in_front(frame, i, j, 0.0, settings, t):
+            if rail_from[where + 1] == rail_from[where] or not _in_front(frame, i, j, settings, t):
                 continue
             for n in range(rail_from[where], rail_from[where + 1]):
                 rail = rails[n]
@@ -259,7 +259,7 @@ def add_objects(roadside: Any, settings: Floats, t: Targets) -> None:
     for j in range(j0, j1 + 1):
         for i in range(i0, i1 + 1):
             where = j * int(frame[3]) + i
-            if object_from[where + 1] == object_from[where] or not _in_front(frame, i, j, 0.0, settings, t):
+            if object_from[where + 1] == object_from[where] or not _in_front(frame, i, j, settings, t):
                 continue
             for n in range(object_from[where], object_from[where + 1]):
                 if t.counts[1] < t.labels.shape[0] - 1:

@@ -15,11 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel
+from sensors.jit import inlined, kernel, leaf
 from sensors.noise import gaussian, hash2
 from sensors.pose import SceneArrays, place_sensor, point_velocity
 from sensors.radar.config import NEAREST_M
-from sensors.radar.leaves import inlined, leaf
 from sensors.radar.physics import WAVELENGTH_M, antenna_db, edge_loss_db, edge_margin_m, from_db, lobe_dbsm, lobing, mean_snr, to_db
 from sensors.radar.settings import (
     COS_HALF_FOV,

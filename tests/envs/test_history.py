@@ -9,7 +9,7 @@ import torch
 from envs.conditions import set_conditions
 from envs.drivers import driver_named
 from envs.gym import DrivingEnv
-from envs.history import ACTOR_FIELDS, History, history_of
+from envs.history import History, history_of
 from envs.observation import as_numpy, pack
 from envs.recording import Recording
 from envs.rollout import record
@@ -112,7 +112,8 @@ def test_room_for_actors_may_grow():
     world = World(ID, 1, config=CONFIG)
     before = world.reset([1])
     now, outcome = world.step([1], substeps=True)
-    narrow = replace(before, **{name: getattr(before, name)[:, :-2] for name in ACTOR_FIELDS})
+    per_actor = [name for name, value in vars(before).items() if torch.is_tensor(value) and value.shape[:2] == before.valid.shape]
+    narrow = replace(before, **{name: getattr(before, name)[:, :-2] for name in per_actor})
     history = History(Rig("late", radars=(Radar("r", PLACE, latency_s=1.0),)))
     history.add(narrow, outcome.substeps, now)
     seen = render(now, history.rig, history.scenes).radar

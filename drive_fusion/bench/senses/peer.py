@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sensors.errors import ConfigError
 
@@ -21,12 +20,13 @@ def open3d_sweep(scene: Scene, lidar: Lidar) -> Callable[[], None]:
     """
     import numpy as np
 
+    from sensors.clouds.library import open3d as load_open3d
     from sensors.vehicle_shape import triangles
 
     try:
-        open3d: Any = importlib.import_module("open3d")  # its stubs know no arrays
-    except (ImportError, OSError) as error:
-        raise ConfigError(f"open3d does not load ({error}); drive-fusion doctor says how, or leave it out with --no-open3d") from None
+        open3d = load_open3d()
+    except ConfigError as error:
+        raise ConfigError(f"{error}; or leave the peer out with --no-open3d") from None
     vertices, faces, _ = triangles(scene, 0)
     corners = np.array([[-300, -300, 0], [300, -300, 0], [300, 300, 0], [-300, 300, 0]])
     vertices, faces = np.concatenate((vertices, corners)), np.concatenate((faces, len(vertices) + np.array([[0, 1, 2], [0, 2, 3]])))

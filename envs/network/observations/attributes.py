@@ -16,10 +16,9 @@ from envs.network.geometry import lane_frame, lane_heading
 from envs.network.layout import Network
 from envs.network.motion import tyre_rates
 from envs.network.observations.observer import Observer
-from envs.traffic.elementary import leaf
 from envs.traffic.generator import draw_uniform
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 ATTRIBUTES = ("state", "derivative", "reference_state")
 STATE, DERIVATIVE, REFERENCE = range(len(ATTRIBUTES))

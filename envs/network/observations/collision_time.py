@@ -15,9 +15,9 @@ from envs.network.driving import lane_gap
 from envs.network.layout import BY_IDM, NOBODY, Network
 from envs.network.observations.observer import Observer
 from envs.traffic.decisions import speed_index as nearest_speed
-from envs.traffic.elementary import dot2, leaf, not_zero
+from envs.traffic.elementary import dot2, not_zero
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 SHOWN = 3
 """Set speeds and lanes: the present one and its neighbours."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from envs.network.geometry import lane_frame, lane_heading, place_on_lane
 from envs.network.layout import NOBODY, OBSTACLE, Network
 from envs.network.routes import road_ahead
-from envs.traffic.elementary import clip, leaf, norm2, wrap_to_pi
+from envs.traffic.elementary import clip, norm2, wrap_to_pi
 from sensors.errors import ConfigError, unknown_name
+from sensors.jit import leaf
 
 FEATURES = ("presence", "x", "y", "vx", "vy", "heading", "cos_h", "sin_h", "cos_d", "sin_d", "long_off", "lat_off", "ang_off")
 PRESENCE, X, Y, VX, VY, HEADING, COS_H, SIN_H, COS_D, SIN_D, LONG_OFF, LAT_OFF, ANG_OFF = range(len(FEATURES))

@@ -18,9 +18,9 @@ from envs.network.layout import ARC, Network
 from envs.network.observations.features import FEATURES, Scales, X, Y, feature_of, map_linearly, numbers_of, origin_of, scaled, scales_of
 from envs.network.observations.observer import Observer
 from envs.network.rotation import mixed_of_one
-from envs.traffic.elementary import PI, clip, leaf
+from envs.traffic.elementary import PI, clip
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 ON_ROAD = len(FEATURES)
 LAYERS = (*FEATURES, "on_road")

@@ -17,10 +17,10 @@ from envs.network.layout import NOBODY, Network
 from envs.network.observations.features import Origin, Scales, X, feature_of, numbers_of, origin_of, scaled, scales_of
 from envs.network.observations.observer import Observer
 from envs.network.tables import lane_number
-from envs.traffic.elementary import leaf, norm2
+from envs.traffic.elementary import norm2
 from envs.traffic.generator import next_uint32
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 LANE_WIDTH_M = 4.0
 TOP_SPEED_MPS = 40.0

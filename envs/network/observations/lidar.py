@@ -16,9 +16,9 @@ from envs.network.layout import LANDMARK
 from envs.network.observations.observer import Observer
 from envs.network.rotation import mixed_of_four
 from envs.traffic.collisions import interval_distance
-from envs.traffic.elementary import PI, dot2, leaf, norm2
+from envs.traffic.elementary import PI, dot2, norm2
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 

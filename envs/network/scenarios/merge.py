@@ -10,9 +10,8 @@ from envs.network.geometry import place_on_lane
 from envs.network.layout import BY_COMMAND, NOBODY, Network, Rules
 from envs.network.scenarios.rulebook import Reward, Rulebook, changes_lane, is_late, rescaled, reward_of, speed_share, weighed
 from envs.network.tables import lane_number
-from envs.traffic.elementary import leaf
 from envs.traffic.generator import draw_choice, draw_uniform
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 TERMS = ("collision_reward", "right_lane_reward", "high_speed_reward", "lane_change_reward", "merging_speed_reward")
 END_M = 370.0

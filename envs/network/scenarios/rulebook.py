@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from envs.network.geometry import is_on
 from envs.network.layout import BY_COMMAND, LANE_LEFT, LANE_RIGHT, Network, Rules
 from envs.traffic.decisions import speed_index as nearest_speed
-from envs.traffic.elementary import clip, leaf
+from envs.traffic.elementary import clip
+from sensors.jit import leaf
 
 Kernel = Callable[..., None]
 
