@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,6 +83,26 @@ def drive(drives: Sequence[Drive], pinned: bool = True) -> list[list[Course]]:
     Raises:
         DriveFusionError: The process failed; its last words are in the message.
     """
+    courses = attempt(drives, pinned)
+    for one, course in zip(drives, courses, strict=True):
+        if isinstance(course, str):
+            raise DriveFusionError(f"the oracle of {one.id} with {one.config} failed: {course}")
+    return [course for course in courses if not isinstance(course, str)]
+
+
+def attempt(drives: Sequence[Drive], pinned: bool = True) -> list[list[Course] | str]:
+    """Run highway-env as ``drive`` does, and go on past drives that it fails at.
+
+    Args:
+        drives: What to drive.
+        pinned: False leaves NumPy as it starts on this processor.
+
+    Returns:
+        For every drive, the course of every episode, or what highway-env raised.
+
+    Raises:
+        DriveFusionError: The process failed; its last words are in the message.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "courses.npz"
         text = json.dumps([asdict(one) for one in drives])
@@ -94,7 +115,9 @@ def drive(drives: Sequence[Drive], pinned: bool = True) -> list[list[Course]]:
             raise DriveFusionError(f"the oracle's process ended with {process.returncode}: {process.stderr.strip()[-2000:]}")
         with np.load(result) as arrays:
             return [
-                [Course(*(arrays[f"{i}.{j}.{name}"] for name in Course.__dataclass_fields__)) for j in range(len(one.seeds))]
+                str(arrays[f"{i}.error"])
+                if f"{i}.error" in arrays
+                else [Course(*(arrays[f"{i}.{j}.{name}"] for name in Course.__dataclass_fields__)) for j in range(len(one.seeds))]
                 for i, one in enumerate(drives)
             ]
 
@@ -192,18 +215,26 @@ def _hand_over(env: Any, autopilot: bool) -> None:
     env.road.vehicles[0] = env.controlled_vehicles[0] = new
 
 
+def _tried(one: Drive) -> list[Course] | str:
+    """A drive's courses, or what highway-env raised and where."""
+    try:
+        return _run(one)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        return f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
+
+
 def main(path: str) -> None:
-    """Read drives from standard input as JSON, write their courses."""
-    drives = [Drive(**one) for one in json.load(sys.stdin)]
-    np.savez(
-        path,
-        **{
-            f"{i}.{j}.{name}": getattr(course, name)
-            for i, one in enumerate(drives)
-            for j, course in enumerate(_run(one))
-            for name in Course.__dataclass_fields__
-        },
-    )
+    """Read drives from standard input as JSON, write their courses, or what highway-env raised."""
+    arrays: dict[str, Any] = {}
+    for i, one in enumerate(json.load(sys.stdin)):
+        courses = _tried(Drive(**one))
+        if isinstance(courses, str):
+            arrays[f"{i}.error"] = np.array(courses)
+            continue
+        for j, course in enumerate(courses):
+            arrays |= {f"{i}.{j}.{name}": getattr(course, name) for name in Course.__dataclass_fields__}
+    np.savez(path, **arrays)
 
 
 if __name__ == "__main__":

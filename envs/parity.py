@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from envs.agents import REWARDS, TERMINATED
 from envs.config import META_ACTIONS
@@ -46,6 +47,7 @@ def random_drive(
     slower: float = 0.0,
     autopilot: float = 0.0,
     key: int = 0,
+    reach: float = 1.0,
 ) -> Drive:
     """Draw actions for some episodes.
 
@@ -57,16 +59,17 @@ def random_drive(
         slower: Share of decisions that are the last action (SLOWER among meta-actions) beside the uniform ones; of one ego.
         autopilot: Share of decisions that the autopilot takes; of one ego.
         key: Chooses among drives.
+        reach: Continuous actions run from minus this to this.
     """
     world = World(id, 1, config=config)
     rows: list[tuple[Action, ...]] = []
     for place, seed in enumerate(seeds):
         draws = np.random.default_rng((key, place, seed + 1))
         if world.agents is not None:
-            rows.append(_of_agents(world, world.agents, decisions, draws))
+            rows.append(_of_agents(world, world.agents, decisions, draws, reach))
             continue
         if world.num_actions is None:
-            values = draws.uniform(-1.0, 1.0, (decisions, world.action_width)).astype(np.float32)
+            values = draws.uniform(-reach, reach, (decisions, world.action_width)).astype(np.float32)
             rows.append(tuple(tuple(float(value) for value in row) for row in values))
             continue
         actions = draws.integers(world.num_actions, size=decisions)
@@ -76,10 +79,10 @@ def random_drive(
     return Drive(id, tuple(int(seed) for seed in seeds), tuple(rows), dict(config or {}))
 
 
-def _of_agents(world: World, agents: int, decisions: int, draws: np.random.Generator) -> tuple[Action, ...]:
+def _of_agents(world: World, agents: int, decisions: int, draws: np.random.Generator, reach: float) -> tuple[Action, ...]:
     """Uniform actions of several agents."""
     if world.num_actions is None:
-        values = draws.uniform(-1.0, 1.0, (decisions, agents, world.action_width)).astype(np.float32).tolist()
+        values = draws.uniform(-reach, reach, (decisions, agents, world.action_width)).astype(np.float32).tolist()
     else:
         values = draws.integers(world.num_actions, size=(decisions, agents, 1)).tolist()
     return tuple(tuple(tuple(own) for own in row) for row in values)
@@ -134,17 +137,25 @@ def _instant(world: World) -> Instant:
     return np.stack([records[name] for name in CAR_FIELDS], -1).tolist(), decisions.tolist()
 
 
+def apart(native: NDArray[np.float64], oracle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far two arrays of one shape are apart, number by number: 0 where both are NaN or the same infinity, inf where one alone is."""
+    same = (native == oracle) | (np.isnan(native) & np.isnan(oracle))
+    with np.errstate(invalid="ignore", over="ignore"):
+        distance = np.abs(native - oracle)
+    return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))
+
+
 def difference(native: Course, oracle: Course) -> Difference:
     """Compare an episode's two courses; with other numbers of cars they are infinitely far apart."""
     counted = np.array_equal(native.counts, oracle.counts)
-    cars = np.abs(native.cars - oracle.cars) if counted else np.full((1, 1, 4), np.inf)
+    cars = apart(native.cars, oracle.cars) if counted else np.full((1, 1, 4), np.inf)
     return Difference(
         position_m=float(cars[..., :2].max()),
         heading_rad=float(cars[..., 2].max()),
         speed_mps=float(cars[..., 3].max()),
         decisions=int((native.decisions != oracle.decisions).sum()) if counted else int((native.counts != oracle.counts).sum()),
-        observation=float(np.abs(native.observations - oracle.observations).max()),
-        reward=float(np.abs(native.rewards - oracle.rewards).max(initial=0.0)),
+        observation=float(apart(native.observations, oracle.observations).max()),
+        reward=float(apart(native.rewards, oracle.rewards).max(initial=0.0)),
         ends=int((native.ends != oracle.ends).any(-1).sum()),
     )
 
@@ -161,13 +172,13 @@ def departure(native: Course, oracle: Course, tolerance: float) -> str | None:
         if native.counts[instant] != oracle.counts[instant]:
             return f"decision {instant}: {native.counts[instant]} cars, highway-env has {oracle.counts[instant]}"
         count = oracle.counts[instant]
-        apart = np.abs(native.cars[instant, :count] - oracle.cars[instant, :count])
+        cars = apart(native.cars[instant, :count], oracle.cars[instant, :count])
         chosen = (native.decisions[instant, :count] != oracle.decisions[instant, :count]).any(-1)
-        if apart.max() > tolerance or chosen.any():
-            car = int(apart.max(-1).argmax()) if apart.max() > tolerance else int(chosen.argmax())
-            before = np.abs(native.cars[max(instant - 1, 0), car] - oracle.cars[max(instant - 1, 0), car]).max()
+        if cars.max() > tolerance or chosen.any():
+            car = int(cars.max(-1).argmax()) if cars.max() > tolerance else int(chosen.argmax())
+            before = apart(native.cars[max(instant - 1, 0), car], oracle.cars[max(instant - 1, 0), car]).max()
             return (
-                f"decision {instant}, car {car}: {apart[car].max():.3g} apart (one decision before: {before:.3g}); lane, target lane, "
+                f"decision {instant}, car {car}: {cars[car].max():.3g} apart (one decision before: {before:.3g}); lane, target lane, "
                 f"crashed {native.decisions[instant, car].tolist()}, highway-env {oracle.decisions[instant, car].tolist()}"
             )
     return None

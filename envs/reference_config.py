@@ -30,6 +30,8 @@ OBSERVATIONS = {
 """The types that serve one ego and give one array or a dict of them; ``TupleObservation`` gives neither. ``envs.agents`` has the rest."""
 
 
+FLAT = {"flatten"}
+"""What highway-env's own settings of intersections and racetracks give to Kinematics, which takes it and leaves it alone."""
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "parking-ActionRepeat-v0": {"policy_frequency": 1, "duration": 20},
     "parking-parked-v0": {"vehicles_count": 10},
@@ -121,7 +123,7 @@ def _check_part(id: str, part: str, given: Any, classes: Mapping[str, type], usu
     given = of_one(given)
     if given["type"] not in classes:
         raise unknown_name(f"type in the {what}", str(given["type"]), classes)
-    takes = {"type"} | usual
+    takes = {"type"} | usual | (FLAT if issubclass(classes[given["type"]], observation.KinematicObservation) else set())
     for cls in classes[given["type"]].__mro__[:-1]:
         takes |= set(inspect.signature(cls.__init__).parameters) - {"self", "env", "kwargs"}  # type: ignore[misc]
     for key in given:
