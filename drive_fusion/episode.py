@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from envs.agents import number_of
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ class RunConfig:
 
 
 def described(recording: Recording) -> str:
-    """One line on how an episode went; after its end nothing counts."""
+    """One line on how an episode went; after its end nothing counts. Of several agents distances are means, and any may have crashed."""
     ended = (recording.terminated | recording.truncated).nonzero().flatten()
     decisions = int(ended[0]) + 1 if len(ended) else recording.num_decisions
     scenes = recording.at_decisions().select(slice(0, decisions + 1))
-    path_m = (scenes.position_m[1:, 0] - scenes.position_m[:-1, 0]).norm(dim=-1).sum()
+    agents = number_of(recording.config) or 1
+    path_m = (scenes.position_m[1:, :agents] - scenes.position_m[:-1, :agents]).norm(dim=-1).sum(0).mean()
     seconds = float(scenes.time_s[-1] - scenes.time_s[0])
-    end = "crashed" if bool(scenes.crashed[-1, 0]) else "ended" if bool(recording.terminated[:decisions].any()) else "ran to its horizon"
+    crashed = bool(scenes.crashed[-1, :agents].any())
+    end = "crashed" if crashed else "ended" if bool(recording.terminated[:decisions].any()) else "ran to its horizon"
     return (
         f"seed {recording.seed}: {end} after {seconds:.0f} s, {float(path_m):.0f} m, "
         f"{float(path_m) / max(seconds, 1e-9):.1f} m/s, return {float(recording.rewards[:decisions].sum()):.2f}"

@@ -20,7 +20,7 @@ from drive_fusion.study import write_json
 from envs.conditions import set_conditions
 from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
 from envs.history import History
-from envs.scores import EpisodeScores, ScoreConstants, has_autopilot, idm_progress
+from envs.scores import AgentsScores, EpisodeScores, ScoreConstants, has_autopilot, idm_progress
 from envs.world import World
 from sensors.errors import ConfigError
 from sensors.presets import rig_named
@@ -118,6 +118,9 @@ def evaluate(
 ) -> Evaluation:
     """Drive one episode a seed, and score it.
 
+    In a world of several agents a name or a model drives each of them, and each is scored as if it were the ego: a figure is then the mean
+    of theirs, ``return`` that of highway-env's own mean reward, and ``crashed`` says whether any of them did.
+
     Args:
         driver: A name (random, idle, slower, faster, idm, rule, …), a checkpoint folder, an SB3 model, a `Driver`, or a function of
             scene and frames to actions.
@@ -173,7 +176,8 @@ def _drive(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """One episode in every world, to its end; each metric (B,) float64, and the versions of the other scores."""
     scene = world.reset(seeds)
-    scores = EpisodeScores.of_world(world, scene, idm_progress_m)
+    kind: Any = EpisodeScores if world.agents is None else AgentsScores
+    scores = kind.of_world(world, scene, idm_progress_m)
     piloted = torch.full_like(scores.running, driver.autopilot)
     total = torch.zeros(world.num_worlds, dtype=torch.float64, device=scene.device)
     steps, state, history = 0, None, History(None if driver.needs_frames is None else rig_named(driver.needs_frames))
@@ -186,7 +190,7 @@ def _drive(
         scores.add(scene, outcome)
         total += outcome.reward.double() * running
         steps += 1
-    found = scores.result()
+    found = scores.result() if world.agents is None else _of_all(scores.result())
     told = {"return": total, "crashed": found["crashed"], "time_s": found["time_s"], "speed_mps": found["distance_m"] / found["time_s"]}
     if "pdms" in found:  # parking has no lanes, and so no score
         told["score"] = found["pdms"]
@@ -194,6 +198,11 @@ def _drive(
     told |= {name: found[name] for name in names if name in found}
     versions = {name: version for name, version in scores.versions.items() if name in OTHER_SCORES}
     return {name: values.cpu() for name, values in told.items()}, versions if all_scores else {}
+
+
+def _of_all(each: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Figures of each agent, (B, N), as one: their means, (B,), and whether any crashed."""
+    return {name: values.amax(1) if name == "crashed" else values.mean(1) for name, values in each.items()}
 
 
 def _frames(scene: Scene, rig: Rig | None, history: History) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor
 from drive_fusion.checkpoint import MANIFEST, CheckpointError
 from drive_fusion.ppo import FusedPPO, folder_of
 from drive_fusion.rule_driver import RuleDriver
+from envs.agent_views import EachAgent
 from envs.drivers import DRIVERS, Driver, driver_named
 from envs.observation import pack
 from sensors.device import device_named
@@ -33,7 +34,7 @@ class PolicyDriver:
     autopilot = False
 
     def __init__(self, model: BaseAlgorithm, rig: str | Rig | None = None, world: Any = None):
-        """Seat a model.
+        """Seat a model; in a world of several agents it drives each by what that agent observes.
 
         Args:
             model: Any SB3 model.
@@ -41,7 +42,7 @@ class PolicyDriver:
             world: For a model without a rig: the world whose own observation it looks at.
 
         Raises:
-            ConfigError: The model has no rig and there is no world to observe.
+            ConfigError: The model has no rig and there is no world to observe, or it has one and the world has several agents.
         """
         extractor = (getattr(model, "policy_kwargs", None) or {}).get("features_extractor_kwargs") or {}
         rig = rig if rig is not None else extractor.get("rig")
@@ -50,11 +51,28 @@ class PolicyDriver:
             raise ConfigError("this model was trained without a rig; it can only drive in a world whose own observation it gets")
         self.model = model
         self._world = world
+        self._agents: int | None = getattr(world, "agents", None)
+        if self._agents is not None and self.needs_frames is not None:
+            raise ConfigError(
+                f"this model sees through rig {self.needs_frames.name!r}, which looks from actor 0 alone, "
+                f"and {world.id} has {self._agents} agents; drive them by a model of highway-env's own observation"
+            )
+
+    def _of_agents(self, observation: Any, agents: int) -> Tensor:
+        """What the model decides for each agent from what it sees, (B, N) or (B, N, C), as it learned in make_sb3_vec."""
+        parts = observation if isinstance(observation, dict) else {"": observation}
+        if any(part.shape[1:2] != (agents,) for part in parts.values()):
+            raise ConfigError(f"{self._world.id}: what is observed is the first agent's alone, but each of {agents} needs to see")
+        merged = {name: part.reshape(-1, *part.shape[2:]) for name, part in parts.items()}
+        actions, _ = self.model.predict(merged if isinstance(observation, dict) else merged[""], deterministic=True)
+        return torch.from_numpy(np.asarray(actions)).unflatten(0, (-1, agents))
 
     def act(self, scene: Scene, frames: Frames | None, state: Any) -> tuple[Tensor, Any]:
         """Decide for every world."""
         if self.needs_frames is None:
             observation: Any = _numpy(self._world.observation())
+            if self._agents is not None:
+                return self._of_agents(observation, self._agents).to(scene.device), None
         elif frames is None:
             raise ConfigError(f"this model sees through rig {self.needs_frames.name!r}, but got no frames; render the scene with that rig")
         else:
@@ -87,6 +105,9 @@ class FunctionDriver:
 def driver_of(who: Any, world: Any, rig: str | Rig | None = None, device: str | torch.device = "cpu") -> Driver:
     """Make a driver of whatever can drive.
 
+    In a world of several agents a name or a model drives each of them as if it were the only ego; a `Driver` or a function is asked once
+    for all of them and gives actions (B, N).
+
     Args:
         who: A name (``SCRIPTED``), a checkpoint folder, an SB3 model, a `Driver`, or a function of scene and frames to actions.
         world: The world it will drive in.
@@ -110,10 +131,11 @@ def driver_of(who: Any, world: Any, rig: str | Rig | None = None, device: str | 
 
 
 def _named(name: str, world: Any, rig: str | Rig | None, device: str | torch.device) -> Driver:
+    agents = getattr(world, "agents", None)
     if name == "rule":
-        return RuleDriver()
+        return RuleDriver() if agents is None else EachAgent(RuleDriver(), agents)
     if name in DRIVERS:
-        return driver_named(name, world.num_actions, action_names=getattr(world, "action_names", None))
+        return driver_named(name, world.num_actions, action_names=getattr(world, "action_names", None), agents=agents)
     folder = folder_of(name)
     if (folder / MANIFEST).is_file() or folder.is_file():
         return PolicyDriver(FusedPPO.load(folder, device=device_named(device)), rig, world)

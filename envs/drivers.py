@@ -43,7 +43,7 @@ class Driver(Protocol):
             state: What this driver gave back last time; None at the start.
 
         Returns:
-            Actions, (B,) int64 or (B, C) float, and the state to hand in next time.
+            Actions, (B,) int64 or (B, C) float, and the state to hand in next time. In a world of N agents (B, N) or (B, N, C).
         """
         ...
 
@@ -62,14 +62,17 @@ class ConstantDriver:
     """For continuous actions: the first number; the steering stays 0."""
     autopilot: bool = False
     needs_frames: Rig | None = None
+    agents: int | None = None
+    """Of a world of several, how many; None for one ego."""
 
     def act(self, scene: Scene, frames: Frames | None, state: Any) -> tuple[Tensor, Any]:
-        """Give the one action to every world."""
+        """Give the one action to every world, and to every agent."""
+        shape = (scene.num_worlds,) if self.agents is None else (scene.num_worlds, self.agents)
         if self.action is not None:
-            return torch.full((scene.num_worlds,), self.action, dtype=torch.int64, device=scene.device), None
-        actions = torch.zeros_like(scene.action)
-        if actions.shape[1] > 1:  # a single number is the steering
-            actions[:, 0] = self.acceleration
+            return torch.full(shape, self.action, dtype=torch.int64, device=scene.device), None
+        actions = scene.action.new_zeros((*shape, scene.action.shape[1]))
+        if actions.shape[-1] > 1:  # a single number is the steering
+            actions[..., 0] = self.acceleration
         return actions, None
 
     def reset(self, state: Any, where: Tensor) -> Any:
@@ -86,14 +89,18 @@ class RandomDriver:
     seed: int = 0
     autopilot: bool = False
     needs_frames: Rig | None = None
+    agents: int | None = None
+    """Of a world of several, how many; each draws its own. None for one ego."""
 
     def act(self, scene: Scene, frames: Frames | None, state: Any) -> tuple[Tensor, Any]:
-        """Draw an action for every world."""
-        seeds, steps = scene.episode_seed.cpu(), scene.step.cpu()
+        """Draw an action for every world, and for every agent."""
+        keys = [scene.episode_seed.cpu(), scene.step.cpu()]
+        if self.agents is not None:
+            keys = [*(key[:, None] for key in keys), torch.arange(self.agents)]
         if self.num_actions is not None:
-            return (uniform(self.seed, seeds, steps) * self.num_actions).long().to(scene.device), None
+            return (uniform(self.seed, *keys) * self.num_actions).long().to(scene.device), None
         columns = torch.arange(scene.action.shape[1])
-        drawn = uniform(self.seed, seeds[:, None], steps[:, None], columns[None])  # (B, C)
+        drawn = uniform(self.seed, *(key[..., None] for key in keys), columns)  # (B, C) or (B, N, C)
         return (2.0 * drawn - 1.0).to(scene.action), None
 
     def reset(self, state: Any, where: Tensor) -> Any:
@@ -104,7 +111,9 @@ class RandomDriver:
 DRIVERS = ("random", "idle", "slower", "faster", "lane_left", "lane_right", "idm")
 
 
-def driver_named(name: str, num_actions: int | None, seed: int = 0, action_names: Sequence[str] | None = None) -> Driver:
+def driver_named(
+    name: str, num_actions: int | None, seed: int = 0, action_names: Sequence[str] | None = None, agents: int | None = None
+) -> Driver:
     """Make a scripted driver.
 
     Args:
@@ -112,6 +121,7 @@ def driver_named(name: str, num_actions: int | None, seed: int = 0, action_names
         num_actions: The world's ``num_actions``: how many discrete actions there are, or None for continuous ones.
         seed: Chooses among random drivers.
         action_names: The world's ``action_names``; without them, five actions are highway-env's meta-actions and three its speed ones.
+        agents: The world's ``agents``: how many of several it drives, each as it would drive one ego; None for one ego.
 
     Returns:
         The driver.
@@ -122,16 +132,18 @@ def driver_named(name: str, num_actions: int | None, seed: int = 0, action_names
     if name not in DRIVERS:
         raise unknown_name("driver", name, DRIVERS)
     if name == "random":
-        return RandomDriver(num_actions, seed)
+        return RandomDriver(num_actions, seed, agents=agents)
     wanted = "idle" if name == "idm" else name
     autopilot = name == "idm"
     if num_actions is None:
         if wanted not in FULL_THROTTLE:
             raise ConfigError(f"driver {name!r} changes lanes by an action, but its actions here are continuous; use idle, random or idm")
-        return ConstantDriver(None, FULL_THROTTLE[wanted], autopilot)
+        return ConstantDriver(None, FULL_THROTTLE[wanted], autopilot, agents=agents)
     names = tuple(action_names or (META_ACTIONS if num_actions == 5 else SPEED_ACTIONS if num_actions == 3 else ()))
     if wanted.upper() in names:
-        return ConstantDriver(names.index(wanted.upper()), autopilot=autopilot)
+        return ConstantDriver(names.index(wanted.upper()), autopilot=autopilot, agents=agents)
     if wanted == "idle" and not names:
-        return ConstantDriver(num_actions // 2, autopilot=autopilot)  # DiscreteAction: the middle of the grid is no control at all
+        return ConstantDriver(
+            num_actions // 2, autopilot=autopilot, agents=agents
+        )  # DiscreteAction: the middle of the grid is no control at all
     raise ConfigError(f"driver {name!r} needs the action {wanted.upper()}, but this world has {', '.join(names) or num_actions}")

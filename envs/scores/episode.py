@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from envs.agents import TERMINATED
 from envs.outcome import Outcome
 from envs.scores import formulas
 from envs.scores.constants import ScoreConstants
@@ -28,6 +29,8 @@ LIMIT_WITHOUT_LANES_MPS = 30.0
 
 class EpisodeScores:
     """Follows B episodes and scores them as five benchmarks would, as far as a highway-env world has what they need.
+
+    Actor 0 is scored; in a world of several agents ``AgentsScores`` scores each.
 
     The published scores judge short recorded scenes (NAVSIM 4 s, nuPlan 15 s); here a whole episode of 10 to 40 s is judged, in traffic
     that reacts. So these are analogues, comparable among themselves within one version (``versions``) and not with published tables.
@@ -120,6 +123,11 @@ class EpisodeScores:
         return cls(start, world.horizon_steps * world.policy_dt_s, idm_progress_m, not world.id.startswith(FREE_IDS))
 
     @property
+    def progress_m(self) -> Tensor:
+        """How far the ego has come along the lanes, (B,) float64."""
+        return self.tally.progress_m
+
+    @property
     def versions(self) -> dict[str, str]:
         """The version of each score, to be stated with its figures."""
         constants = self.constants
@@ -202,6 +210,8 @@ class EpisodeScores:
             clear = clear & ~self.tally.is_off_lane
         if outcome is not None:
             goals = [outcome.terms[name] > 0 for name in GOALS if name in outcome.terms]
+            if TERMINATED in outcome.terms:  # of several agents, terms are means: the first actor's end says whether it has arrived
+                goals = [outcome.terms[TERMINATED][:, 0] & ~self.tally.crashed]
             self._has_goal = bool(goals)
             over = outcome.terminated | outcome.truncated
             self._arrived = self._arrived | (clear & (over & goals[0] if goals else outcome.terminated))

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from envs.drivers import driver_named
 from envs.ids import checked_id
+from envs.scores.agents import AgentsScores
 from envs.scores.episode import EpisodeScores
 from envs.world import World
 from sensors.errors import ConfigError
 
 WITHOUT_AUTOPILOT = ("parking", "lane-keeping")
-_known: dict[tuple[str, str], dict[int, float]] = {}
+_known: dict[tuple[str, str], dict[int, Tensor]] = {}
 
 
 def has_autopilot(id: str) -> bool:
@@ -30,13 +31,13 @@ def idm_progress(id: str, seeds: Tensor | Sequence[int], config: Mapping[str, An
     Driven once for each id, configuration and seed in a process; later calls look it up.
 
     Args:
-        id: An id of ``envs.ids.SINGLE_AGENT_IDS``.
+        id: An id of ``envs.ids.IDS``.
         seeds: int64 (N,).
         config: Changes to highway-env's configuration.
         num_worlds: How many episodes run side by side; the figures do not depend on it.
 
     Returns:
-        Progress [m], (N,) float64.
+        Progress [m], (N,) float64; in worlds of several agents, all of whom IDM drives, that of each, (N, agents).
 
     Raises:
         ConfigError: IDM cannot drive this id.
@@ -51,15 +52,15 @@ def idm_progress(id: str, seeds: Tensor | Sequence[int], config: Mapping[str, An
         for first in range(0, len(new), world.num_worlds):
             chunk = new[first : first + world.num_worlds]
             filled = chunk + chunk[-1:] * (world.num_worlds - len(chunk))  # the last one repeats
-            known.update(zip(filled, _driven(world, torch.tensor(filled)).tolist(), strict=True))
-    return torch.tensor([known[number] for number in numbers], dtype=torch.float64)
+            known.update(zip(filled, _driven(world, torch.tensor(filled)), strict=True))
+    return torch.stack([known[number] for number in numbers])
 
 
 def _driven(world: Any, seeds: Tensor) -> Tensor:
-    """IDM's progress in every world, (B,) float64."""
+    """IDM's progress in every world, (B,) float64; (B, N) of several agents."""
     scene = world.reset(seeds)
-    driver = driver_named("idm", world.num_actions, action_names=world.action_names)
-    scores = EpisodeScores.of_world(world, scene)
+    driver = driver_named("idm", world.num_actions, action_names=world.action_names, agents=world.agents)
+    scores = EpisodeScores.of_world(world, scene) if world.agents is None else AgentsScores.of_world(world, scene)
     piloted = torch.ones(world.num_worlds, dtype=torch.bool)
     for _ in range(world.horizon_steps):
         actions, _ = driver.act(scene, None, None)
@@ -67,4 +68,4 @@ def _driven(world: Any, seeds: Tensor) -> Tensor:
         scores.add(scene, outcome)
         if not bool(scores.running.any()):
             break
-    return scores.tally.progress_m
+    return scores.progress_m
