@@ -1,7 +1,8 @@
 """Several agents in one world: highway-env's MultiAgentAction and MultiAgentObservation, which wrap an action and an observation of one.
 
-The agents of a world are the first actors of its scenes, in highway-env's order: actor 0 is the first agent. Only intersections take more
-than one (``controlled_vehicles``). Nothing heavy is imported.
+The agents of a world are the first actors of its scenes, in highway-env's order: actor 0 is the first agent. Intersections take more than
+one (``controlled_vehicles``) natively; highways, exits and racetracks through ``ReferenceWorld``, and there highway-env knows the reward
+and the end of the first agent alone. Nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ ACTION, OBSERVATION = "MultiAgentAction", "MultiAgentObservation"
 INNER = {ACTION: "action_config", OBSERVATION: "observation_config"}
 """Where the settings of one agent's action or observation stand."""
 FAMILY = "intersection"
+"""Ids, by the beginning of their names, whose several agents are native and judged one by one."""
+FAMILIES = (FAMILY, "highway", "exit", "racetrack")
 """Ids, by the beginning of their names, that place as many controlled cars as they are asked for."""
 REWARDS, TERMINATED = "agents_rewards", "agents_terminated"
 """What a step tells of each agent, by highway-env's names, (B, N): floats, and bools (arrived or crashed)."""
@@ -40,8 +43,8 @@ def check_wrapping(id: str, part: str, given: Mapping[str, Any]) -> None:
     kind = given["type"]
     if kind not in INNER:
         return
-    if not id.startswith(FAMILY):
-        raise ConfigError(f"{id}: {part} {kind} is for several agents, which only the intersection ids have; give that of one ego")
+    if not id.startswith(FAMILIES):
+        raise ConfigError(f"{id}: {part} {kind} is for several agents, which only {', '.join(FAMILIES)} ids have; give that of one ego")
     for key in given:
         if key not in ("type", INNER[kind]):
             raise ConfigError(f"{id}: {part} {kind} has no key {key!r}; settings of each agent stand in {INNER[kind]!r}")

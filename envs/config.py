@@ -98,6 +98,8 @@ def why_not_native(config: Settings) -> str | None:
         return f"other_vehicles_type {config['other_vehicles_type']}"
     if config["manual_control"]:
         return "manual_control"
+    if config["controlled_vehicles"] != 1:
+        return f"controlled_vehicles {config['controlled_vehicles']}"
     return None
 
 

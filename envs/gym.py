@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from envs.agents import REWARDS, TERMINATED
 from envs.ids import EACH_AGENT_JUDGED
-from envs.observation import action_space, as_numpy, split_terms
+from envs.observation import action_space, as_numpy, row_of, split_terms
 from envs.sense import Senses
 from envs.world import World
 from sensors.errors import unknown_name
@@ -105,9 +105,9 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
 
     def _observation(self, scene: Scene) -> Any:
         observed = as_numpy(self._senses.observe(scene))
-        if isinstance(self.observation_space, spaces.Tuple):
-            return tuple(observed[0])
-        return {key: value[0] for key, value in observed.items()} if isinstance(observed, dict) else observed[0]
+        if isinstance(self.observation_space, spaces.Tuple) and not isinstance(observed, tuple):
+            return tuple(observed[0])  # agents'
+        return row_of(observed, 0)
 
     def render(self) -> Any:
         """A picture from above, (H, W, 3) uint8; None without a render mode."""

@@ -150,7 +150,16 @@ def as_numpy(observation: Any) -> Any:
     """An observation's tensors as arrays, on the CPU."""
     if isinstance(observation, Tensor):
         return observation.cpu().numpy()
+    if isinstance(observation, tuple):
+        return tuple(as_numpy(part) for part in observation)
     return {key: value.cpu().numpy() for key, value in observation.items()}
+
+
+def row_of(observed: Any, index: int) -> Any:
+    """One world's part of arrays (B, ...), or of all in a dict or tuple."""
+    if isinstance(observed, Mapping):
+        return {key: value[index] for key, value in observed.items()}
+    return tuple(row_of(part, index) for part in observed) if isinstance(observed, tuple) else observed[index]
 
 
 def split_terms(terms: Mapping[str, Tensor]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from sensors.batch import Batch
@@ -32,3 +33,26 @@ class Outcome(Batch):
             terms={name: function(value) for name, value in self.terms.items()},
             substeps=tuple(scene.map(function) for scene in self.substeps),
         )
+
+
+@dataclass(frozen=True)
+class FastStep:
+    """What ``World.step_autoreset`` gives: observations and outcomes, no scene."""
+
+    observation: Any  # (B, ...), or a dict of such; of the new episode where one ended
+    reward: Tensor  # (B,) the world's dtype
+    terminated: Tensor  # (B,) bool
+    truncated: Tensor  # (B,) bool
+    finals: Any = None  # the same shapes, of the episodes that ended, zero elsewhere; None where none ended
+    terms: dict[str, Tensor] = field(default_factory=dict)  # of several agents: theirs, as in Outcome.terms, (B, N)
+
+    @property
+    def final_observation(self) -> Any:
+        """What the episodes that ended last saw, shaped as ``observation``; zero in the other worlds."""
+        if self.finals is not None:
+            return self.finals
+        if isinstance(self.observation, Tensor):
+            return torch.zeros_like(self.observation)
+        if isinstance(self.observation, tuple):
+            return tuple(torch.zeros_like(values) for values in self.observation)
+        return {name: torch.zeros_like(values) for name, values in self.observation.items()}

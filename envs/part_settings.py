@@ -124,6 +124,11 @@ def check_action(id: str, action: Mapping[str, Any]) -> None:
         raise ConfigError(f"{id}: action {dict(action)} has no car on tyres; use ContinuousAction or DiscreteAction with dynamical True")
 
 
+def parts_of(observation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The observations that one of highway-env's settings names: those of a TupleObservation, else itself alone."""
+    return list(observation["observation_configs"]) if observation["type"] == "TupleObservation" else [observation]
+
+
 def check_observation(id: str, observation: Mapping[str, Any], config: Mapping[str, Any]) -> None:
     """Check the values of an ``observation`` whose keys are known, and that the id can be observed so.
 

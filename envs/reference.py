@@ -13,11 +13,11 @@ from gymnasium import spaces
 from torch import Tensor
 
 from envs.agents import TERMINATED, number_of
-from envs.arguments import resolve_device
+from envs.arguments import as_array, checked_worlds, resolve_device
 from envs.class_constants import in_place, pristine
 from envs.config import steps_until
 from envs.ids import checked_id
-from envs.outcome import Outcome
+from envs.outcome import FastStep, Outcome
 from envs.reference_config import checked_config
 from envs.reference_episode import COLUMNS, CRASHED, KIND, LANE_CHANGE, Episode, Step, action_names, action_width, actor_of
 from envs.road_maps import road_map_of
@@ -67,8 +67,7 @@ class ReferenceWorld:
         Raises:
             ConfigError: Unknown id or key, or a configuration that highway-env cannot run with one ego.
         """
-        if num_worlds < 1:
-            raise ConfigError(f"num_worlds is {num_worlds}, expected at least 1")
+        num_worlds = checked_worlds(num_worlds)
         if dtype not in (torch.float32, torch.float64):
             raise ConfigError(f"dtype is {dtype}, expected torch.float32 or torch.float64")
         self.id = checked_id(id)
@@ -123,10 +122,12 @@ class ReferenceWorld:
         Returns:
             The scene of all worlds.
         """
-        seeds = torch.as_tensor(seeds, dtype=torch.int64).cpu()
-        chosen = self._chosen(where)
-        if tuple(seeds.shape) != (self.num_worlds,) or bool((seeds[chosen] < 0).any()):
-            raise ConfigError(f"reset: seeds have shape {tuple(seeds.shape)}, expected ({self.num_worlds},) numbers >= 0")
+        given = as_array(seeds, "reset: seeds")
+        if given.shape != (self.num_worlds,) or given.dtype.kind not in "iu":
+            raise ConfigError(f"reset: seeds are {given.dtype} {given.shape}, expected whole numbers of shape ({self.num_worlds},)")
+        seeds, chosen = torch.from_numpy(given.astype(np.int64)), self._chosen(where)
+        if bool((seeds[chosen] < 0).any()):
+            raise ConfigError(f"reset: seeds hold {int(seeds[chosen].min())}, expected numbers >= 0")
         if self._scene is None and not bool(chosen.all()):
             raise ConfigError("reset: the first reset starts all worlds; leave where out")
         self._seeds = torch.where(chosen, seeds, self._seeds)
@@ -154,21 +155,28 @@ class ReferenceWorld:
                 self._episodes[index].reset(None)
         return self._look()
 
-    def step(self, actions: Tensor, *, autopilot: Tensor | None = None, substeps: bool = False) -> tuple[Scene, Outcome]:
+    def step(
+        self, actions: Tensor | Sequence[int], *, autopilot: Tensor | None = None, override: None = None, substeps: bool = False
+    ) -> tuple[Scene, Outcome]:
         """Advance every world by one decision; never resets, and goes on past an end.
 
         Args:
             actions: int64 (B,) for discrete actions, float (B, C) for continuous ones; (B, N) and (B, N, C) of N agents.
             autopilot: Worlds whose ego, or agents, IDM and MOBIL drive, bool (B,), or (B, N); their actions are ignored.
+            override: None; only native worlds have it.
             substeps: Keep the scene after every simulation substep too.
 
         Returns:
             The scene, and the outcome of the decision.
 
         Raises:
-            ConfigError: Actions of another shape or type, out of range or not finite, or no reset yet.
+            ConfigError: Actions of another shape or type, out of range or not finite, an override, or no reset yet.
         """
         _ = self.scene
+        if override is not None:
+            raise ConfigError(
+                f"{self.id}: override needs a native world, and these settings are stepped by highway-env itself; leave it out"
+            )
         chosen = self._actions(actions)
         piloted = self._piloted(autopilot)
         with in_place(self._constants):
@@ -181,13 +189,34 @@ class ReferenceWorld:
         scene = self._look()
         return scene, self._outcome(steps, (*scenes, scene) if substeps else ())
 
+    def step_autoreset(self, actions: Tensor | Sequence[int]) -> FastStep:
+        """As ``World.step_autoreset``: finished episodes are followed by new ones, as ``reset_continue`` does.
+
+        Raises:
+            ConfigError: As ``step``.
+        """
+        _, outcome = self.step(actions)
+        over = (outcome.terminated | outcome.truncated).cpu()
+        last = self.observation()
+        if bool(over.any()):
+            self.reset_continue(over)
+        told = {name: values for name, values in outcome.terms.items() if values.ndim > 1}
+        finals = kept_where(last, over) if bool(over.any()) else None
+        return FastStep(self.observation(), outcome.reward, outcome.terminated, outcome.truncated, finals, told)
+
     def observation(self) -> Any:
         """highway-env's own observation, as its last ``reset`` or ``step`` gave it: a tensor (B, ...), or a dict of them.
 
-        Of several agents' observations (B, N, ...).
+        Of several agents' observations (B, N, ...); of a TupleObservation a tuple.
         """  # noqa: D403
         _ = self.scene
         observations = [episode.observation for episode in self._episodes]
+        if isinstance(observations[0], tuple) and self.agents is None:
+            return tuple(self._batched([observation[part] for observation in observations]) for part in range(len(observations[0])))
+        return self._batched(observations)
+
+    def _batched(self, observations: list[Any]) -> Any:
+        """One observation a world as a tensor (B, ...), or as a dict of them."""
         if isinstance(observations[0], Mapping):
             return {key: self._stacked([observation[key] for observation in observations]) for key in observations[0]}
         return self._stacked(observations)
@@ -222,22 +251,27 @@ class ReferenceWorld:
     def _chosen(self, where: Tensor | None) -> Tensor:
         if where is None:
             return torch.ones(self.num_worlds, dtype=torch.bool)
-        if tuple(where.shape) != (self.num_worlds,) or where.dtype != torch.bool:
-            raise ConfigError(f"mask is {where.dtype} {tuple(where.shape)}, expected torch.bool ({self.num_worlds},)")
-        return where.cpu()
+        mask = as_array(where, "mask")
+        if mask.shape != (self.num_worlds,) or mask.dtype != np.bool_:
+            raise ConfigError(f"mask is {mask.dtype} {mask.shape}, expected bool ({self.num_worlds},)")
+        return torch.from_numpy(mask.copy())
 
     def _piloted(self, autopilot: Tensor | None) -> Tensor:
         """Which agents the autopilot drives, (B, N); with one ego N is 1."""
         shape = (self.num_worlds, self.agents or 1)
         if autopilot is None:
             return torch.zeros(shape, dtype=torch.bool)
-        if self.agents is not None and autopilot.shape == shape and autopilot.dtype == torch.bool:
-            return autopilot.cpu()
+        piloted = as_array(autopilot, "autopilot")
+        if self.agents is not None and piloted.shape == shape and piloted.dtype == np.bool_:
+            return torch.from_numpy(piloted.copy())
         return self._chosen(autopilot)[:, None].expand(shape)
 
-    def _actions(self, actions: Tensor) -> list[Any]:
+    def _actions(self, given: Tensor | Sequence[int]) -> list[Any]:
         """Check actions, and give highway-env each as its own spaces would."""
-        actions = torch.as_tensor(actions)
+        array = as_array(given, "step: actions")
+        if array.dtype.kind not in "iufb":
+            raise ConfigError(f"step: actions are {array.dtype} {array.shape}, expected numbers")
+        actions = torch.from_numpy(np.ascontiguousarray(array))
         expected: tuple[int, ...] = (self.num_worlds,) if self.agents is None else (self.num_worlds, self.agents)
         expected += () if self.num_actions is not None else (self.action_width,)
         if tuple(actions.shape) != expected or actions.is_floating_point() != (self.num_actions is None) or actions.dtype == torch.bool:
@@ -317,13 +351,24 @@ class ReferenceWorld:
         )
 
 
+def kept_where(observed: Any, where: Tensor) -> Any:
+    """Observations (B, ...) of the worlds in a mask, zero elsewhere."""
+    if isinstance(observed, Mapping):
+        return {key: kept_where(value, where) for key, value in observed.items()}
+    if isinstance(observed, tuple):
+        return tuple(kept_where(part, where) for part in observed)
+    kept = torch.zeros_like(observed)
+    kept[where] = observed[where]
+    return kept
+
+
 def _room_for_actors(env: Any, horizon_steps: int) -> int:
     """The most actors that an episode can have by its configuration, so that shapes do not depend on the seed."""
     config, now = env.config, len(env.road.vehicles)
     if "initial_vehicle_count" in config:  # intersection: a challenger, the agents, and at most one newcomer a decision
         now = config["initial_vehicle_count"] + config["controlled_vehicles"] + horizon_steps
     elif "other_vehicles" in config:  # racetrack
-        now = max(now, 1 + config["other_vehicles"])
+        now = max(now, config["controlled_vehicles"] + config["other_vehicles"])
     elif "parallel_merge_length" in config:  # merge-generic: the ego, and one on the ramp
         now = config["vehicles_count"] + 2
     elif "roundabout_lanes" in config:

@@ -10,8 +10,8 @@ from typing import Any
 from highway_env.envs.common import action, observation
 from highway_env.vehicle.behavior import IDMVehicle
 
-from envs.agents import check_number, check_wrapping, of_one
-from envs.part_settings import check_action, check_observation
+from envs.agents import INNER, check_number, check_wrapping, of_one
+from envs.part_settings import check_action, check_observation, parts_of
 from envs.reference_episode import environment_class, made
 from envs.settings import check_together, check_values
 from sensors.errors import ConfigError, unknown_name
@@ -26,8 +26,9 @@ OBSERVATIONS = {
     "LidarObservation": observation.LidarObservation,
     "OccupancyGrid": observation.OccupancyGridObservation,
     "TimeToCollision": observation.TimeToCollisionObservation,
+    "TupleObservation": observation.TupleObservation,
 }
-"""The types that serve one ego and give one array or a dict of them; ``TupleObservation`` gives neither. ``envs.agents`` has the rest."""
+"""The types that serve one ego; ``envs.agents`` has those of several."""
 
 
 FLAT = {"flatten"}
@@ -79,9 +80,22 @@ def checked_config(id: str, config: Mapping[str, Any]) -> dict[str, Any]:
     check_number(id, complete)
     check_together(id, complete)
     check_action(id, of_one(complete["action"]))
-    check_observation(id, of_one(complete["observation"]), complete)
+    for seen in parts_of(of_one(complete["observation"])):
+        check_observation(id, seen, complete)
     _check_vehicles(id, complete["other_vehicles_type"])
-    return dict(config)
+    return dict(config) | ({"observation": _with_shapes(config["observation"])} if "observation" in config else {})
+
+
+def _with_shapes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """An observation with its shapes as tuples, which highway-env adds to others: JSON has lists alone."""
+    seen = dict(given)
+    if "observation_shape" in seen:
+        seen["observation_shape"] = tuple(seen["observation_shape"])
+    if "observation_config" in seen:
+        seen["observation_config"] = _with_shapes(seen["observation_config"])
+    if "observation_configs" in seen:
+        seen["observation_configs"] = [_with_shapes(one) for one in seen["observation_configs"]]
+    return seen
 
 
 def emptied(id: str, config: Mapping[str, Any]) -> Any:
@@ -120,6 +134,8 @@ def _check_part(id: str, part: str, given: Any, classes: Mapping[str, type], usu
     if not isinstance(given, Mapping) or "type" not in given:
         raise ConfigError(f"{what} is {given!r}, expected a dict with a 'type' and what that type takes")
     check_wrapping(id, part, given)
+    if given["type"] in INNER:
+        classes = {name: cls for name, cls in classes.items() if name != "TupleObservation"}
     given = of_one(given)
     if given["type"] not in classes:
         raise unknown_name(f"type in the {what}", str(given["type"]), classes)
@@ -129,3 +145,17 @@ def _check_part(id: str, part: str, given: Any, classes: Mapping[str, type], usu
     for key in given:
         if key not in takes:
             raise unknown_name(f"key in the {what}", str(key), takes)
+    if given["type"] == "TupleObservation":
+        _check_tuple(id, given, classes)
+
+
+def _check_tuple(id: str, given: Mapping[str, Any], classes: Mapping[str, type]) -> None:
+    """Check what a TupleObservation is made of: observations of one ego, each an array or a dict."""
+    several = given.get("observation_configs")
+    if not isinstance(several, (list, tuple)) or not several:
+        raise ConfigError(f"{id}: observation TupleObservation has observation_configs {several!r}, expected a list of observations")
+    simple = {name: cls for name, cls in classes.items() if name != "TupleObservation"}
+    for one in several:
+        if isinstance(one, Mapping) and one.get("type") in INNER:
+            raise ConfigError(f"{id}: observation TupleObservation holds a {one['type']}, expected observations of one ego")
+        _check_part(id, "observation", one, simple, set())

@@ -120,7 +120,7 @@ class Episode:
         late = self.limit is not None and self.decisions >= self.limit
         terms: dict[str, Any] = {name: float(value) for name, value in info.get("rewards", {}).items()}
         if several:
-            terms |= {name: info[name] for name in (REWARDS, TERMINATED)}
+            terms |= _told_of_agents(self.env, info, float(reward))
         return Step(float(reward), bool(terminated), bool(truncated) or late, terms, substeps)
 
     @contextmanager
@@ -162,6 +162,14 @@ class Episode:
             actor_of(env, agent).controlled_vehicle = new
         if isinstance(env.observation_type, MultiAgentObservation):
             env.observation_type.agents_observation_types[agent].observer_vehicle = new
+
+
+def _told_of_agents(env: Any, info: dict[str, Any], reward: float) -> dict[str, Any]:
+    """Each agent's reward and end; outside intersections highway-env has no such thing: all get the reward, and crashed ones are done."""
+    if REWARDS in info:
+        return {name: info[name] for name in (REWARDS, TERMINATED)}
+    agents = env.controlled_vehicles
+    return {REWARDS: (reward,) * len(agents), TERMINATED: tuple(bool(agent.crashed) for agent in agents)}
 
 
 def _copy_motion(source: Any, target: Any) -> None:

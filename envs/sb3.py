@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
@@ -80,6 +81,8 @@ class DrivingVecEnv(VecEnv):
         self.outcome: Outcome | None = None
         """The world's own outcome of the last step, reward terms included."""
         self._senses = Senses(world, rig)
+        if isinstance(self._senses.space, spaces.Tuple) and world.agents is None:
+            raise ConfigError(f"{world.id}: Stable-Baselines3 has no observations that are tuples; give one of them, or a rig")
         self._seed = seed
         self._given = None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64)
         if self._given is not None and (self._given.ndim != 1 or not len(self._given)):

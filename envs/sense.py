@@ -73,9 +73,18 @@ class Senses:
             own = self._world.observation()
             if where is None:
                 return own
-            return own[where] if isinstance(own, Tensor) else {key: value[where] for key, value in own.items()}
+            return _rows(own, where)
         from sensors.rendering import render
 
         seen = scene if where is None else scene.select(where)
         past = self._history.scenes if where is None else self._history.select(where)
         return pack(render(seen.to("cpu"), self.rig, past), self.rig)  # sensors render on the CPU
+
+
+def _rows(observed: Any, where: Tensor) -> Any:
+    """The rows of some worlds, of a tensor, or of all in a dict or tuple."""
+    if isinstance(observed, Tensor):
+        return observed[where]
+    if isinstance(observed, tuple):
+        return tuple(_rows(part, where) for part in observed)
+    return {key: value[where] for key, value in observed.items()}

@@ -126,7 +126,7 @@ CHECKS: dict[str, Check] = {
     "state_noise": number_from(0),
     "derivative_noise": number_from(0),
     "reward_weights": WEIGHTS,
-    "reward_speed_range": Check("two rising numbers [m/s]", is_rising_pair),
+    "reward_speed_range": Check("two numbers that differ [m/s]", lambda value: are_numbers(value, 2) and value[0] != value[1]),
     "steering_range": NUMBER,
     "success_goal_reward": NUMBER,
     "left_lane_constraint": NUMBER,
@@ -169,13 +169,16 @@ CHECKS: dict[str, Check] = {
 }
 """What a setting must be, by its key."""
 
+SEVERAL = whole(1, MOST_VEHICLES)
 OF_FAMILY: dict[str, dict[str, Check]] = {
     # limits fall by 3.4 m/s from lane to lane, from 26 m/s; the next lane's would be below 0, and its cars drive backwards
-    "exit": {"lanes_count": whole(1, 7)},
+    "exit": {"lanes_count": whole(1, 7), "controlled_vehicles": SEVERAL},
+    "highway": {"controlled_vehicles": SEVERAL},
+    "racetrack": {"controlled_vehicles": SEVERAL},
     "intersection": {
         # highway-env counts the substeps before the ego comes, and looks twice a second who has to yield
         "simulation_frequency": whole(2, TOP_FREQUENCY_HZ),
-        "controlled_vehicles": whole(1, MOST_VEHICLES),
+        "controlled_vehicles": SEVERAL,
     },
     "roundabout-generic": {"incoming_vehicle_destination": one_of(0, 1, 2, 3, None)},
     "parking": {"vehicles_count": whole(0, PARKING_SPOTS - 2)},

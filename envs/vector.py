@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.gym import RENDER_MODES
-from envs.observation import action_space, as_numpy, split_terms
+from envs.observation import action_space, as_numpy, row_of, split_terms
 from envs.outcome import Outcome
 from envs.sense import Senses
 from envs.vector_parts import checked_mode, checked_options, checked_seeds, in_rows, joined_states, masked
@@ -221,13 +221,15 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         """Observations of all worlds as gymnasium batches them: several agents' are a tuple."""
         arrays = as_numpy(observed)
         agents = self.single_observation_space
-        return tuple(arrays[:, agent].copy() for agent in range(len(agents))) if isinstance(agents, spaces.Tuple) else arrays
+        if isinstance(agents, spaces.Tuple) and not isinstance(arrays, tuple):
+            return tuple(arrays[:, agent].copy() for agent in range(len(agents)))
+        return arrays
 
     def _final(self, last: Any, done: Bools, told: dict[str, Any]) -> dict[str, Any]:
         """What gymnasium tells of episodes that ended in this very step; ``last`` holds observations of all worlds."""
         seen = np.full(self.num_envs, None, dtype=object)
         for index in np.flatnonzero(done):
-            seen[index] = {key: value[index] for key, value in last.items()} if isinstance(last, dict) else last[index]
+            seen[index] = row_of(last, index)
             if isinstance(self.single_observation_space, spaces.Tuple):
                 seen[index] = tuple(seen[index])
         return {"final_obs": seen, "_final_obs": done.copy(), "final_info": masked(told, done), "_final_info": done.copy()}

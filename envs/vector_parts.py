@@ -96,6 +96,8 @@ def in_rows(some: Any, where: Bools) -> Any:
     """Spread observations (N, ...) of the worlds in a mask over (B, ...); the others' rows are zero."""
     if isinstance(some, Mapping):
         return {key: in_rows(value, where) for key, value in some.items()}
+    if isinstance(some, tuple):
+        return tuple(in_rows(part, where) for part in some)
     rows = np.zeros((len(where), *some.shape[1:]), some.dtype)
     rows[where] = some
     return rows

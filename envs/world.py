@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from envs.arguments import as_array, checked_threads, checked_worlds, resolve_de
 from envs.engine import Decision, Engine, NotNative, Observations, Records, copied
 from envs.ids import checked_id
 from envs.later import LaterScene
-from envs.outcome import Outcome
+from envs.outcome import FastStep, Outcome
 from envs.override import Drivers, hands_of
 from envs.scenario import Scenario, scenario_named
 from envs.world_state import WorldState, check_state
@@ -36,27 +35,6 @@ __all__ = ["FastStep", "Outcome", "World", "WorldState"]
 NOBODY = -1
 MODES = ("exact", "fast")
 FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m", "kind", "crashed", "valid")
-
-
-@dataclass(frozen=True)
-class FastStep:
-    """What ``World.step_autoreset`` gives: observations and outcomes, no scene."""
-
-    observation: Any  # (B, ...), or a dict of such; of the new episode where one ended
-    reward: Tensor  # (B,) the world's dtype
-    terminated: Tensor  # (B,) bool
-    truncated: Tensor  # (B,) bool
-    finals: Any = None  # the same shapes, of the episodes that ended, zero elsewhere; None where none ended
-    terms: dict[str, Tensor] = field(default_factory=dict)  # of several agents: theirs, as in Outcome.terms, (B, N)
-
-    @property
-    def final_observation(self) -> Any:
-        """What the episodes that ended last saw, shaped as ``observation``; zero in the other worlds."""
-        if self.finals is not None:
-            return self.finals
-        if isinstance(self.observation, Tensor):
-            return torch.zeros_like(self.observation)
-        return {name: torch.zeros_like(values) for name, values in self.observation.items()}
 
 
 def engine_for(id: str | Scenario, num_worlds: int, config: Mapping[str, Any] | None, mode: str = "exact") -> Engine:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.agents import number_of
+from envs.agents import FAMILY, number_of
 from envs.class_constants import in_place, pristine
 from envs.config import IDM_VEHICLE, steps_until
 from envs.engine import Decision, NotNative, Observations, Records, Stepped, copied
@@ -70,6 +70,8 @@ class NetworkEngine:
         self.config: dict[str, Any] = env.config
         if env.config["other_vehicles_type"] != IDM_VEHICLE:
             raise NotNative(f"other_vehicles_type {env.config['other_vehicles_type']}")
+        if number_of(env.config) is not None and not id.startswith(FAMILY):
+            raise NotNative(f"action {env.config['action']['type']}")
         module = module_of(env)
         destinations = tuple(node_numbers(env.road.network)) if module is own else getattr(module, "DESTINATIONS", ())
         connected = bool(env.config["neighbour_vehicles_connected_lanes"])

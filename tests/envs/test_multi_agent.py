@@ -343,8 +343,10 @@ def test_each_agent_is_an_environment_for_stable_baselines3() -> None:
 
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("highway-v0", acting(), "only the intersection ids"),
-    ("merge-v0", {"observation": seeing()["observation"]}, "only the intersection ids"),
+    ("merge-v0", acting(), "which only intersection, highway, exit, racetrack ids have"),
+    ("parking-v0", {"observation": seeing()["observation"]}, "which only intersection, highway, exit, racetrack ids have"),
+    ("highway-v0", {"controlled_vehicles": 2}, "expected 1 with action DiscreteMetaAction"),
+    ("merge-generic-v0", {"controlled_vehicles": 2}, "unknown"),
     ("intersection-v0", {"controlled_vehicles": 2}, "expected 1 with action DiscreteMetaAction"),
     (V0, {"action": {"type": "DiscreteMetaAction"}}, "controlled_vehicles is 2, expected 1"),
     (V0, {"controlled_vehicles": 0}, "controlled_vehicles is 0"),
@@ -402,3 +404,39 @@ def test_an_observation_that_kernels_lack_runs_through_highway_env(caplog: pytes
     world.reset([1])
     world.step(torch.ones(1, 2, dtype=torch.int64))
     assert world.observation().shape == (1, 2, 2, 16, 8)
+
+
+@pytest.mark.parametrize("id", ["highway-fast-v0", "exit-v1", "racetrack-v0"])
+def test_several_agents_of_other_ids_run_through_highway_env(id: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As highway-env's own documentation has them: observations of each, and the reward and the end of the first one for all."""
+    kind = "ContinuousAction" if id.startswith("racetrack") else "DiscreteMetaAction"
+    config = {"controlled_vehicles": 2, "simulation_frequency": 5} | acting(type=kind) | seeing(vehicles_count=4)
+    world = World(id, 2, config=config)
+    assert isinstance(world, ReferenceWorld) and world.agents == 2 and "MultiAgentAction is not native" in caplog.text
+    world.reset([5, 6])
+    env = in_place_env(id, config)
+    expected, _ = env.reset(seed=5)
+    space = spaces.Tuple(tuple(env.action_space)).spaces
+    for number in range(3):
+        np.testing.assert_allclose(world.observation()[0], np.stack(expected), atol=1e-6)
+        for own in space:
+            own.seed(number)
+        action = tuple(own.sample() for own in space)
+        actions = torch.from_numpy(np.stack([np.stack(action)] * 2))
+        with in_place(pristine()):
+            expected, reward, terminated, truncated, _ = env.step(action)
+        _, outcome = world.step(actions)
+        assert float(outcome.reward[0]) == pytest.approx(float(reward), abs=1e-6)
+        assert (bool(outcome.terminated[0]), bool(outcome.truncated[0])) == (terminated, truncated)
+        assert torch.equal(outcome.terms["agents_rewards"], outcome.reward[:, None].expand(2, 2))
+        assert outcome.terms["agents_terminated"].dtype == torch.bool
+    single: Any = gymnasium.make(f"DriveFusion/{id}", config=config)
+    assert single.observation_space.contains(single.reset(seed=5)[0]) and len(single.step(single.action_space.sample())[0]) == 2
+    assert envs.make_sb3_vec(id, 2, config=config).reset().shape == (4, 4, 5)
+
+
+def in_place_env(id: str, config: dict[str, Any]) -> Any:
+    from envs.reference_episode import environment_class, made
+
+    with in_place(pristine()):
+        return made(environment_class(id)[0], config)

@@ -35,7 +35,7 @@ def test_defaults_are_highway_envs(id: str) -> None:
         ({"policy_frequency": 20}, "nothing would move"),
         ({"initial_lane_id": 4}, "initial_lane_id 4 does not exist"),
         ({"controlled_vehicles": 2}, "controlled_vehicles is 2"),
-        ({"reward_speed_range": [30, 20]}, "reward_speed_range is"),
+        ({"reward_speed_range": [30, 30]}, "reward_speed_range is"),
         ({"collision_reward": 0.5}, "divides by"),
         ({"normalize_reward": 1}, "normalize_reward is 1, expected True or False"),
         ({"action": "DiscreteMetaAction"}, "a dict with a 'type'"),

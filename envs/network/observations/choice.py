@@ -72,4 +72,4 @@ def observer_for(env: Any, network: Network, targets: NDArray[np.float64]) -> Ob
         return lidar_observer(env)
     if name == "AttributesObservation":
         return attributes_observer(env, network)
-    raise NotNative(f"observation type {name}; native: {', '.join(NATIVE)}")
+    raise NotNative(f"observation type {name} (those of the kernels: {', '.join(NATIVE)})")
