@@ -22,6 +22,8 @@ import numba
 import numpy
 from numba.core import config
 
+from sensors.libm import answers
+
 KERNEL_PACKAGES = ("sensors", "envs")
 
 
@@ -63,7 +65,8 @@ def sources_of(module: str) -> list[Path]:
 @cache
 def source_hash(module: str) -> str:
     """Hash the sources that a module's kernels are made of; hex, 16 characters."""
-    built_for = (numba.__version__, numpy.__version__, os.environ.get("OPENBLAS_CORETYPE"))  # kernels round as NumPy does here
+    libraries = (os.environ.get("OPENBLAS_CORETYPE"), sorted(answers().items()))  # kernels round as NumPy and the C library do here
+    built_for = (numba.__version__, numpy.__version__, libraries)
     digest = hashlib.sha256(repr(built_for).encode())
     for path in sources_of(module):
         digest.update(path.name.encode())

@@ -7,8 +7,9 @@ from typing import Any
 
 from envs.network.geometry import closest_lane, lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, BY_IDM, NOBODY, Network, Rules
+from envs.traffic import libm
 from envs.traffic.decisions import speed_index as nearest_speed
-from envs.traffic.elementary import PI
+from envs.traffic.elementary import PI, fraction_of
 from sensors.jit import leaf
 
 EXPONENT = 4.0
@@ -21,7 +22,7 @@ AUTOPILOT_SPEED_MPS = 30.0
 @leaf()
 def thinking_time(x: float, y: float) -> float:
     """Where a new IDMVehicle's timer starts, so that not all think at once [s]."""
-    return ((x + y) * PI) % 1.0
+    return fraction_of((x + y) * PI)
 
 
 @leaf()
@@ -37,7 +38,7 @@ def place(car: Any, lanes: Any, x: float, y: float, heading: float, speed: float
     """Make a fresh record of a car at a pose, driven by nobody yet; its lane is the one that fits best."""
     car.x_m, car.y_m = x, y
     car.heading_rad = heading
-    car.cos, car.sin = math.cos(heading), math.sin(heading)
+    car.cos, car.sin = libm.cosine_sine(heading)
     car.speed_mps = speed
     car.target_speed_mps = speed
     car.steering_rad = 0.0

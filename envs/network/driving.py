@@ -6,16 +6,17 @@ decide, one after the other in the list; only a target lane that one sets is see
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from envs.network.geometry import frame_of, is_reachable, lane_heading
 from envs.network.layout import BY_COMMAND, BY_IDM, FASTER, LANE_LEFT, LANE_RIGHT, NOBODY, OBSTACLE, SLOWER, Network
 from envs.network.neighbours import neighbours_on
 from envs.network.routes import follow_road, road_ahead, wanted_lane
+from envs.traffic import libm
 from envs.traffic.decisions import speed_index
-from envs.traffic.elementary import PI, clip, dot2, not_zero, wrap_to_pi
-from envs.traffic.physics import speed_tracking
+from envs.traffic.elementary import clip, dot2, not_zero, wrap_to_pi
+from envs.traffic.physics import heading_wanted as lane_heading_wanted
+from envs.traffic.physics import speed_tracking, steering_to_slip
 from sensors.jit import leaf
 
 TIME_GAP_S = 1.5
@@ -27,8 +28,6 @@ LANE_CHANGE_SPEED_MPS = 1.0
 LATERAL_GAIN = 1.0 / 0.6
 HEADING_GAIN = 1.0 / 0.2
 PURSUIT_S = 0.5 * 0.2
-MAX_STEERING_RAD = PI / 3.0
-MAX_LANE_HEADING_RAD = PI / 4.0
 
 
 @leaf(forceinline=True)
@@ -61,7 +60,7 @@ def acceleration_behind(cars: Any, network: Network, asker: int, number: int, fr
         return 0.0
     me, car = cars[asker], cars[number]
     wanted = abs(not_zero(clip(car.target_speed_mps, 0.0, network.lanes[car.lane].speed_limit_mps)))
-    acceleration = me.comfort_mps2 * (1.0 - math.pow(max(car.speed_mps, 0.0) / wanted, me.exponent))
+    acceleration = me.comfort_mps2 * (1.0 - libm.power(max(car.speed_mps, 0.0) / wanted, me.exponent))
     if front != NOBODY:
         ratio = gap_wanted(me, car, cars[front]) / not_zero(lane_gap(network, car, cars[front]))
         acceleration -= me.comfort_mps2 * (ratio * ratio)
@@ -75,13 +74,9 @@ def lane_steering(network: Network, car: Any) -> float:
     run, offset = frame_of(network.lanes, car.target_lane, car)
     future_heading = lane_heading(lane, run + car.speed_mps * PURSUIT_S)
     divisor = not_zero(car.speed_mps)
-    heading_command = math.asin(clip(-LATERAL_GAIN * offset / divisor, -1.0, 1.0)) if offset != 0.0 else 0.0
-    heading_wanted = future_heading + clip(heading_command, -MAX_LANE_HEADING_RAD, MAX_LANE_HEADING_RAD)
+    heading_wanted = future_heading + lane_heading_wanted(-LATERAL_GAIN * offset / divisor, None)
     rate = HEADING_GAIN * wrap_to_pi(heading_wanted - car.heading_rad)
-    if rate == 0.0:
-        return 0.0
-    slip = math.asin(clip(car.length_m / 2.0 / divisor * rate, -1.0, 1.0))
-    return clip(math.atan(2.0 * math.tan(slip)), -MAX_STEERING_RAD, MAX_STEERING_RAD)
+    return 0.0 if rate == 0.0 else steering_to_slip(car.length_m / 2.0 / divisor * rate)
 
 
 @leaf()

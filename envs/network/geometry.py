@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from envs.network.layout import ARC, SINE
+from envs.traffic import libm
 from envs.traffic.elementary import PI, dot2, norm2, wrap_to_pi
 from sensors.jit import leaf
 
@@ -29,7 +30,7 @@ def lane_frame(lane: Any, x: float, y: float) -> tuple[float, float]:
     run = dot2(dx, dy, lane.direction_x, lane.direction_y)
     offset = dot2(dx, dy, lane.aside_x, lane.aside_y)
     if lane.kind == SINE:
-        offset -= lane.amplitude_m * math.sin(lane.pulsation_per_m * run + lane.phase_rad)
+        offset -= lane.amplitude_m * libm.sine(lane.pulsation_per_m * run + lane.phase_rad)
     return run, offset
 
 
@@ -47,8 +48,8 @@ def lane_heading(lane: Any, run: float) -> float:
     if lane.kind == ARC:
         return lane.turn * run / lane.radius_m + lane.start_phase_rad + PI / 2.0 * lane.turn
     if lane.kind == SINE:
-        slope = lane.amplitude_m * lane.pulsation_per_m * math.cos(lane.pulsation_per_m * run + lane.phase_rad)
-        return lane.heading_rad + math.atan(slope)
+        slope = lane.amplitude_m * lane.pulsation_per_m * libm.cosine(lane.pulsation_per_m * run + lane.phase_rad)
+        return lane.heading_rad + libm.arctangent(slope)
     return lane.heading_rad
 
 
@@ -58,9 +59,10 @@ def place_on_lane(lane: Any, run: float, offset: float) -> tuple[float, float]:
     if lane.kind == ARC:
         phase = lane.turn * run / lane.radius_m + lane.start_phase_rad
         radius = lane.radius_m - offset * lane.turn
-        return lane.center_x_m + radius * math.cos(phase), lane.center_y_m + radius * math.sin(phase)
+        cos, sin = libm.cosine_sine(phase)
+        return lane.center_x_m + radius * cos, lane.center_y_m + radius * sin
     if lane.kind == SINE:
-        offset = offset + lane.amplitude_m * math.sin(lane.pulsation_per_m * run + lane.phase_rad)
+        offset = offset + lane.amplitude_m * libm.sine(lane.pulsation_per_m * run + lane.phase_rad)
     x = lane.start_x_m + run * lane.direction_x + offset * lane.aside_x
     return x, lane.start_y_m + run * lane.direction_y + offset * lane.aside_y
 

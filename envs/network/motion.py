@@ -12,6 +12,7 @@ from typing import Any
 from envs.network.geometry import closest_lane
 from envs.network.layout import BY_IDM, BY_TYRES
 from envs.network.rotation import mixed_of_one
+from envs.traffic import libm
 from envs.traffic.elementary import PI, clip
 from sensors.jit import leaf
 
@@ -46,14 +47,13 @@ def turn_and_roll(car: Any, dt: float) -> None:
         car.x_m += car.speed_mps * car.cos * dt
         car.y_m += car.speed_mps * car.sin * dt
         return
-    slip = math.atan(0.5 * math.tan(car.steering_rad))
-    course = car.heading_rad + slip
-    car.x_m += car.speed_mps * math.cos(course) * dt
-    car.y_m += car.speed_mps * math.sin(course) * dt
-    car.yaw_rate_radps = car.speed_mps * math.sin(slip) / (car.length_m / 2.0)
+    slip = libm.arctangent(0.5 * libm.tangent(car.steering_rad))
+    course_cos, course_sin = libm.cosine_sine(car.heading_rad + slip)
+    car.x_m += car.speed_mps * course_cos * dt
+    car.y_m += car.speed_mps * course_sin * dt
+    car.yaw_rate_radps = car.speed_mps * libm.sine(slip) / (car.length_m / 2.0)
     car.heading_rad += car.yaw_rate_radps * dt
-    car.cos = math.cos(car.heading_rad)
-    car.sin = math.sin(car.heading_rad)
+    car.cos, car.sin = libm.cosine_sine(car.heading_rad)
 
 
 @leaf(forceinline=True)
@@ -75,7 +75,7 @@ def tyre_rates(motion: Motion, steering: float, acceleration: float) -> Motion:
     if abs(speed) < SLIDING_BELOW_MPS:
         front = -MASS_KG * across - INERTIA_KGM2 / TO_AXLE_M * yaw_rate
         rear = -MASS_KG * across + INERTIA_KGM2 / TO_AXLE_M * yaw_rate
-    cos, sin = math.cos(heading), math.sin(heading)
+    cos, sin = libm.cosine_sine(heading)
     return (
         mixed_of_one(cos, -sin, speed, across),
         mixed_of_one(sin, cos, speed, across),
@@ -122,8 +122,7 @@ def drive_on_tyres(car: Any, dt: float) -> None:
     car.speed_mps = start[3] + share * mixed(f1[3], f2[3], f3[3], f4[3])
     car.lateral_speed_mps = start[4] + share * mixed(f1[4], f2[4], f3[4], f4[4])
     car.yaw_rate_radps = start[5] + share * mixed(f1[5], f2[5], f3[5], f4[5])
-    car.cos = math.cos(car.heading_rad)
-    car.sin = math.sin(car.heading_rad)
+    car.cos, car.sin = libm.cosine_sine(car.heading_rad)
 
 
 @leaf(forceinline=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_COMMAND, BY_IDM, BY_TYRES, CAR, NOBODY, Network
 from envs.network.motion import drive_on_tyres, limit_controls, take_push, turn_and_roll
 from envs.network.routes import road_ahead
+from envs.traffic import libm
 from envs.traffic.elementary import dot2, norm2
 from envs.traffic.stack import on_stack
 from sensors.jit import leaf
@@ -93,8 +93,8 @@ def copy_motion(car: Any, copy: Any) -> None:
 @leaf()
 def has_point_inside(first: Any, second: Any) -> bool:
     """Is the centre, a corner or the middle of a side of the first box inside the second? Poses x, y, heading."""
-    cos_a, sin_a = math.cos(first[2]), math.sin(first[2])
-    cos_b, sin_b = math.cos(second[2]), math.sin(second[2])
+    cos_a, sin_a = libm.cosine_sine(first[2])
+    cos_b, sin_b = libm.cosine_sine(second[2])
     for point in range(9):
         along, across = (point // 3 - 1) * HALF_LENGTH_M, (point % 3 - 1) * HALF_WIDTH_M
         dx = cos_a * along - sin_a * across + first[0] - second[0]

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 
+from envs.traffic import libm
 from envs.traffic.elementary import PI, TWO_PI, clip, dot2, floor, not_zero, wrap_to_pi
 from envs.traffic.layout import LANE_WIDTH_M, LENGTH_M, ROAD_LENGTH_M, SPEED_LIMIT_MPS, TOP_SPEED_MPS
+from envs.traffic.libm import LEAST_BASE, plain_power
 from envs.traffic.polynomials import ROOT_HALF, arcsine, cosine_sine, power
 from sensors.jit import leaf
 
@@ -31,6 +33,10 @@ MAX_STEERING_RAD = PI / 3.0
 MAX_LANE_HEADING_RAD = PI / 4.0
 MAX_LANE_HEADING_SINE = ROOT_HALF
 MAX_SLIP_SINE = math.sin(math.atan(0.5 * math.tan(MAX_STEERING_RAD)))
+CERTAIN_LANE_HEADING_SINE = MAX_LANE_HEADING_SINE + 1e-3
+"""Beyond it the heading wanted is at its limit, whatever the last digits are."""
+CERTAIN_SLIP_SINE = MAX_SLIP_SINE + 1e-3
+"""And beyond this the steering."""
 HALF_LENGTH_M = LENGTH_M / 2.0
 LANE_MARGIN_M = LANE_WIDTH_M / 2.0 + 1.0
 
@@ -40,7 +46,9 @@ def free_acceleration(speed: float, target_speed: float, exponent: float, fast: 
     """IDM acceleration on a free road [m/s2]."""
     wanted = abs(not_zero(clip(target_speed, 0.0, SPEED_LIMIT_MPS)))
     share = max(speed, 0.0) / wanted
-    return COMFORT_ACCELERATION_MPS2 * (1.0 - (math.pow(share, exponent) if fast is None else power(share, exponent)))
+    if fast is None:  # what is below the least base leaves 1 as it is
+        return COMFORT_ACCELERATION_MPS2 * (1.0 - plain_power(max(share, LEAST_BASE), exponent))
+    return COMFORT_ACCELERATION_MPS2 * (1.0 - power(share, exponent))
 
 
 @leaf(forceinline=True)
@@ -61,7 +69,9 @@ def braking(wanted_gap: float, gap: float) -> float:
 def heading_wanted(sine: float, fast: bool | None) -> float:
     """Heading that crosses lanes at some share of the speed, at most 45 degrees [rad]."""
     if fast is None:
-        return clip(math.asin(clip(sine, -1.0, 1.0)), -MAX_LANE_HEADING_RAD, MAX_LANE_HEADING_RAD)
+        if abs(sine) > CERTAIN_LANE_HEADING_SINE:
+            return math.copysign(MAX_LANE_HEADING_RAD, sine)
+        return clip(libm.arcsine(sine), -MAX_LANE_HEADING_RAD, MAX_LANE_HEADING_RAD)
     return arcsine(clip(sine, -MAX_LANE_HEADING_SINE, MAX_LANE_HEADING_SINE))
 
 
@@ -71,6 +81,14 @@ def heading_difference(angle: float, fast: bool | None) -> float:
     if fast is None:
         return wrap_to_pi(angle)
     return angle - TWO_PI * floor((angle + PI) * (1.0 / TWO_PI))
+
+
+@leaf(forceinline=True)
+def steering_to_slip(slip_sine: float) -> float:
+    """Steering that leads to a slip angle of some sine [rad], as far as a car steers (ControlledVehicle.steering_control)."""
+    if abs(slip_sine) > CERTAIN_SLIP_SINE:
+        return math.copysign(MAX_STEERING_RAD, slip_sine)
+    return clip(libm.arctangent(2.0 * libm.tangent(libm.arcsine(slip_sine))), -MAX_STEERING_RAD, MAX_STEERING_RAD)
 
 
 @leaf(forceinline=True)
@@ -87,7 +105,7 @@ def lane_steering(y: float, heading: float, speed: float, lane: float, fast: boo
     heading_error = heading_difference(heading_wanted(-LATERAL_GAIN * lateral / divisor, fast) - heading, fast)
     slip_sine = HALF_LENGTH_M / divisor * (HEADING_GAIN * heading_error)
     if fast is None:
-        return clip(math.atan(2.0 * math.tan(math.asin(clip(slip_sine, -1.0, 1.0)))), -MAX_STEERING_RAD, MAX_STEERING_RAD)
+        return steering_to_slip(slip_sine)
     return clip(slip_sine, -MAX_SLIP_SINE, MAX_SLIP_SINE)
 
 
@@ -97,8 +115,9 @@ def course_of(steering: float, heading: float, cos: float, sin: float, fast: boo
     if fast is None:
         if steering == 0.0:
             return cos, sin, 0.0
-        slip = math.atan(0.5 * math.tan(steering))
-        return math.cos(heading + slip), math.sin(heading + slip), math.sin(slip)
+        slip = libm.arctangent(0.5 * libm.tangent(steering))
+        course_cos, course_sin = libm.cosine_sine(heading + slip)
+        return course_cos, course_sin, libm.sine(slip)
     slip_cosine = math.sqrt(1.0 - steering * steering)
     return cos * slip_cosine - sin * steering, sin * slip_cosine + cos * steering, steering
 
@@ -107,7 +126,7 @@ def course_of(steering: float, heading: float, cos: float, sin: float, fast: boo
 def direction_of(heading: float, fast: bool | None) -> tuple[float, float]:
     """Cosine and sine of a heading."""
     if fast is None:
-        return math.cos(heading), math.sin(heading)
+        return libm.cosine_sine(heading)
     return cosine_sine(heading)
 
 

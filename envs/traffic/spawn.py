@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from envs.traffic.decisions import speed_index
-from envs.traffic.elementary import PI
+from envs.traffic.elementary import PI, fraction_of
 from envs.traffic.generator import draw_choice, draw_uniform, following_seed
 from envs.traffic.layout import LANE_WIDTH_M, NOBODY, SPEED_LIMIT_MPS, Rules
 from envs.traffic.physics import closest_lane
@@ -25,7 +25,7 @@ AUTOPILOT_SPEED_MPS = 30.0
 @kernel()
 def thinking_time(car: Any) -> float:
     """Where a new IDMVehicle's timer starts, so that not all think at once [s]."""
-    return ((car.x_m + car.y_m) * PI) % 1.0
+    return fraction_of((car.x_m + car.y_m) * PI)
 
 
 @kernel()

@@ -13,6 +13,7 @@ from envs.network.cars import place, place_ego
 from envs.network.geometry import lane_heading, place_on_lane
 from envs.network.layout import BY_WHEEL, LANDMARK, Network, Rules
 from envs.network.scenarios.rulebook import Rulebook, is_late
+from envs.traffic import libm
 from envs.traffic.elementary import PI
 from envs.traffic.generator import draw_choice, draw_uniform
 from sensors.jit import kernel
@@ -62,7 +63,7 @@ def set_goal(car: Any, network: Network, lane: int) -> None:
     """Put the goal in the middle of a spot."""
     car.x_m, car.y_m = place_on_lane(network.lanes[lane], network.lanes[lane].length_m / 2.0, 0.0)
     car.heading_rad = network.lanes[lane].heading_rad
-    car.cos, car.sin = math.cos(car.heading_rad), math.sin(car.heading_rad)
+    car.cos, car.sin = libm.cosine_sine(car.heading_rad)
 
 
 @kernel(nogil=True)
