@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel, leaf
+from sensors.jit import inlined, kernel, leaf
 from sensors.lidar import materials as m
-from sensors.lidar.bounds import Point, Pose, axes_of, beams_of, box_seen, overlap, window_of
+from sensors.lidar.bounds import Box, Point, Pose, axes_of, beams_of, box_seen, overlap, window_of
 from sensors.lidar.pieces import (
     ACROSS,
     COLUMN_NUMBERS,
@@ -86,13 +86,21 @@ class View(NamedTuple):
 
 
 @kernel()
+def vectors_of(count: int) -> Floats:
+    """Room for so many numbers, from the beginning of a cache line on."""
+    block = np.empty(count + 16, f4)
+    skipped = (-(block.ctypes.data // 4)) % 16
+    return block[skipped : skipped + count]
+
+
+@kernel()
 def new_view() -> View:
     """Room for a thread."""
     return View(
         np.empty(3),
         np.empty((3, 3)),
         np.empty(6),
-        np.empty(COLUMN_NUMBERS, f4),
+        vectors_of(COLUMN_NUMBERS),
         np.empty((MAX_PARTS, PART_NUMBERS)),
         np.empty((FACES, PLANE_NUMBERS)),
         np.empty(OUTER + INNER, np.int64),
@@ -117,7 +125,7 @@ def more_pieces(count: int, pieces: Pieces) -> Pieces:
     return longer
 
 
-@leaf()
+@inlined()
 def heading_then(scene: SceneArrays, b: int, actor: int, k: int, v: View) -> tuple[float, float, float, float]:
     """When column k is measured [s], how far the sensor is from where it ends the sweep, x and y [m], and an actor's heading then."""
     if v.motion[3] == 0.0:
@@ -126,7 +134,7 @@ def heading_then(scene: SceneArrays, b: int, actor: int, k: int, v: View) -> tup
     return time, float(v.columns[MOVED_X + u8(k)]), float(v.columns[MOVED_Y + u8(k)]), scene.heading[b, actor] + time * scene.yaw_rate[b, actor]
 
 
-@leaf()
+@inlined()
 def pose_then(scene: SceneArrays, b: int, actor: int, k: int, v: View) -> Pose:
     """The pose of an actor from the sensor when column k is measured."""
     time, mx, my, heading = heading_then(scene, b, actor, k, v)
@@ -141,7 +149,7 @@ def pose_then(scene: SceneArrays, b: int, actor: int, k: int, v: View) -> Pose:
     return pose
 
 
-@leaf()
+@inlined()
 def slack_of(scene: SceneArrays, b: int, actor: int, pose: Pose, span_s: float, v: View) -> Slack:
     """How much of what the sensor sees of an actor changes within half of a time; nothing in a scan that does not roll.
 
@@ -162,7 +170,7 @@ def slack_of(scene: SceneArrays, b: int, actor: int, pose: Pose, span_s: float, 
     )
 
 
-@leaf()
+@inlined()
 def fill_planes(part: int, kind: int, up_paint: float, paint: float, sensor: Point, v: View) -> None:
     """Write the six planes of a part as the sensor is to them."""
     p, q, (x, y, up) = v.parts, part, sensor
@@ -176,20 +184,20 @@ def fill_planes(part: int, kind: int, up_paint: float, paint: float, sensor: Poi
     put_plane(v.planes, FACE_RIGHT, (0.0, -1.0, aside), p[q, SIDE] + y - aside * up, sloped)
 
 
-@leaf()
+@inlined()
 def put_plane(planes: Doubles, row: int, normal: Point, depth: float, paint: float) -> None:
     """Write a plane; a sensor that lies in it is kept off it."""
     planes[row, UX], planes[row, UY], planes[row, UZ] = normal
     planes[row, DEPTH], planes[row, PAINTED] = 1e-9 if abs(depth) < 1e-9 else depth, paint
 
 
-@leaf()
+@inlined()
 def opposite(face: int) -> int:
     """The other one of top and bottom, front and rear, left and right."""
     return face ^ 1
 
 
-@leaf()
+@inlined()
 def choose_slots(v: View, above_ground: bool) -> int:
     """Choose the planes of the only piece of a part; returns how many it can be entered by, 0 for none, more than OUTER if one piece won't do.
 
@@ -215,7 +223,7 @@ def choose_slots(v: View, above_ground: bool) -> int:
     return outer
 
 
-@leaf()
+@inlined()
 def choose_face(v: View, face: int, still: bool) -> None:
     """Choose the planes of a piece that shows one face, between its four neighbours."""
     inner = 0
@@ -227,7 +235,7 @@ def choose_face(v: View, face: int, still: bool) -> None:
             inner += 1
 
 
-@leaf()
+@inlined()
 def put_numbers(n: int, numbers: Floats, still: bool, v: View, turn: tuple[float, float], z: Point) -> None:
     """Write the numbers of a piece's planes.
 
@@ -261,7 +269,7 @@ def put_numbers(n: int, numbers: Floats, still: bool, v: View, turn: tuple[float
         numbers[n, REFLECTIVITY + slot] = p[plane, PAINTED] * (-p[plane, DEPTH] if still else 1.0)
 
 
-@leaf()
+@inlined()
 def put_frame(n: int, numbers: Floats, scene: SceneArrays, b: int, actor: int, k: int, sensor: Point, v: View) -> None:
     """Write the numbers of a piece of a rolling scan whose middle column is k, all but its planes."""
     time, mx, my, heading = heading_then(scene, b, actor, k, v)
@@ -270,7 +278,7 @@ def put_frame(n: int, numbers: Floats, scene: SceneArrays, b: int, actor: int, k
     numbers[n, 8], numbers[n, 9] = scene.velocity[b, actor, 0], scene.velocity[b, actor, 1]
 
 
-@leaf()
+@inlined()
 def put_patch(
     n: int,
     numbers: Floats,
@@ -307,14 +315,14 @@ def put_patch(
         numbers[n, REFLECTIVITY + slot] = -share * p[face, PAINTED] * depth
 
 
-@leaf()
+@inlined()
 def list_piece(n: int, first: int, end: int, beams: tuple[int, int], patch: int, code: int, fields: Ints) -> None:
     """List piece ``n``."""
     fields[n, FIRST_COLUMN], fields[n, COUNT], fields[n, BEAM], fields[n, BEAM_END] = first, (end - first + VECTOR - 1) & -VECTOR, *beams
     fields[n, PATCH], fields[n, CODE] = patch, code
 
 
-@leaf()
+@inlined()
 def add_patches(
     scene: SceneArrays, b: int, actor: int, number: int, first: int, end: int, columns: int, slack: Slack, pose: Pose,
     turn: tuple[float, float], z: Point, paint: float, n: int, tan_elevation: Floats, v: View, pieces: Pieces,
@@ -357,14 +365,14 @@ def add_patches(
     return n
 
 
-@leaf()
+@inlined()
 def tilt_of(v: View) -> float:
     """How much of a step along the ground is along the sensor's axis, at most."""
     r = v.world_R_sensor
     return math.sqrt(r[0, 2] * r[0, 2] + r[1, 2] * r[1, 2])
 
 
-@leaf()
+@inlined()
 def add_piece(
     scene: SceneArrays, b: int, actor: int, number: int, first: int, end: int, columns: int, materials: bool, slack: Slack, pose: Pose,
     turn: tuple[float, float], beams: tuple[int, int], n: int, tan_elevation: Floats, v: View, pieces: Pieces,
@@ -402,15 +410,19 @@ def add_piece(
     return add_patches(scene, b, actor, number, first, end, columns, slack, pose, turn, z, paint, n, tan_elevation, v, pieces)
 
 
-@leaf()
-def part_box(number: int, pose: Pose, v: View) -> tuple[Point, Point, Point, Point]:
+@inlined()
+def part_box(number: int, pose: Pose, v: View) -> Box:
     """The box around a part, in the sensor's frame."""
-    p, low = v.parts, v.parts[number, Z0]
+    p, low, (o, f, s, u) = v.parts, v.parts[number, Z0], pose
     front, rear = p[number, FRONT] - p[number, FRONT_LEAN] * low, p[number, REAR] - p[number, REAR_LEAN] * low
-    side, high = p[number, SIDE] - p[number, SIDE_LEAN] * low, p[number, Z1]
-    half = (0.5 * (front + rear), 0.0, 0.0), (0.0, side, 0.0), (0.0, 0.0, 0.5 * (high - low))
-    box: tuple[Point, Point, Point, Point] = box_seen((0.5 * (front - rear), 0.0, 0.5 * (low + high)), half, pose)
-    return box
+    half_width, high = p[number, SIDE] - p[number, SIDE_LEAN] * low, p[number, Z1]
+    x, y, z, half_length, half_height = 0.5 * (front - rear) - o[0], -o[1], 0.5 * (low + high) - o[2], 0.5 * (front + rear), 0.5 * (high - low)
+    return (
+        (x * f[0] + y * s[0] + z * u[0], x * f[1] + y * s[1] + z * u[1], x * f[2] + y * s[2] + z * u[2]),
+        (half_length * f[0], half_length * f[1], half_length * f[2]),
+        (half_width * s[0], half_width * s[1], half_width * s[2]),
+        (half_height * u[0], half_height * u[1], half_height * u[2]),
+    )
 
 
 @leaf()
@@ -425,7 +437,7 @@ def narrowed(scene: SceneArrays, b: int, actor: int, number: int, begin: int, en
     return kept
 
 
-@leaf()
+@inlined()
 def add_actor(
     scene: SceneArrays,
     b: int,
@@ -458,7 +470,7 @@ def add_actor(
             continue
         start, width = k0 % columns, k1 - k0
         for side in range(2):
-            begin, end = (start, min(start + width, columns)) if side == 0 else (0, start + width - columns)
+            begin, end = (start & -VECTOR, min(start + width, columns)) if side == 0 else (0, start + width - columns)
             if not still:
                 for _ in range(2):
                     if begin < end:

@@ -45,7 +45,7 @@ def in_sensor(p: Point, pose: Pose) -> Point:
     return p[0] * f[0] + p[1] * s[0] + p[2] * u[0], p[0] * f[1] + p[1] * s[1] + p[2] * u[1], p[0] * f[2] + p[1] * s[2] + p[2] * u[2]
 
 
-@leaf()
+@inlined()
 def box_seen(middle: Point, half: tuple[Point, Point, Point], pose: Pose) -> Box:
     """Put a box, or a quadrangle of two half axes and one of no length, from an actor's frame into the sensor's."""
     o = pose[0]
@@ -93,7 +93,7 @@ def window_of(box: Box, slack_m: float, slack_rad: float, columns: int) -> tuple
     return (k0, k1, near, far) if k1 - k0 < columns else (0, columns, near, far)
 
 
-@leaf()
+@inlined()
 def beams_of(box: Box, slack_m: float, slack: float, distances: tuple[float, float], tan_elevation: Floats) -> tuple[int, int]:
     """Bound the beams [b0, b1) that can see a box.
 
@@ -119,7 +119,7 @@ def beams_of(box: Box, slack_m: float, slack: float, distances: tuple[float, flo
     return b0, b1
 
 
-@leaf()
+@inlined()
 def overlap(k0: int, k1: int, begin: int, end: int, columns: int) -> tuple[int, int]:
     """What of columns [begin, end) lies in a window [k0, k1) that may go over the image's edge; begins at a whole vector from ``begin``."""
     low, high = end, begin
@@ -130,7 +130,7 @@ def overlap(k0: int, k1: int, begin: int, end: int, columns: int) -> tuple[int, 
     return begin + ((low - begin) & -VECTOR), high
 
 
-@leaf()
+@inlined()
 def axes_of(world_R_sensor: Doubles, cos: float, sin: float, sensor: Point) -> Pose:
     """The pose of an actor from the sensor; cosine and sine are of its heading, less what the sensor has turned."""
     r = world_R_sensor

@@ -30,7 +30,7 @@ Plane = tuple[F4, F4, F4, F4]
 
 PIECE = 64
 """Most columns of a piece."""
-VECTOR = 8
+VECTOR = 16
 """Pieces begin at a multiple of this many columns and have such a multiple."""
 
 STRIDE = MAX_COLUMNS + 16
@@ -48,7 +48,8 @@ OUTER, INNER = 3, 4
 SLOTS = OUTER + INNER
 """Planes of a piece: those it can be entered by, then those it can be left by. One there is no use for repeats the first of its kind."""
 A, B, STRENGTH = u8(0), u8(SLOTS * STEP), u8(2 * SLOTS * STEP)
-"""Rows of a piece, one for each slot: a and b of w, and for the outer ones reflectivity times distance to the plane."""
+"""Rows of a piece, one for each slot: a and b of w, and for the outer ones reflectivity times distance to the plane. In a scan that does not
+roll only a differs between columns, and the others are not written."""
 PIECE_NUMBERS = (2 * SLOTS + OUTER) * STEP
 SLOT_1, SLOT_2, SLOT_3, SLOT_4, SLOT_5, SLOT_6 = (u8(n * STEP) for n in range(1, SLOTS))
 
@@ -170,32 +171,46 @@ def patch_bounds(
     )
 
 
+@inside
+def plane_of(numbers: Floats, n: int, slot: int) -> Plane:
+    """The four numbers of a slot of piece n."""
+    q = PLANES + 4 * slot
+    return numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3]
+
+
 @rows
-def show_still(columns: Floats, first: int, count: int, slots: int, numbers: Floats, n: int, pool: Floats) -> None:
-    """Write the rows of piece ``n`` in a scan that does not roll: the first planes of a part, or of a patch.
+def show_still(columns: Floats, first: int, count: int, numbers: Floats, n: int, pool: Floats) -> None:
+    """Write the rows of a of piece ``n``, a part, in a scan that does not roll.
 
     Args:
         columns: Rows over all columns.
         first: Its first column.
         count: How many.
-        slots: How many planes.
         numbers: Of all pieces, (pieces, NUMBERS).
         n: Which one.
         pool: Where the rows are.
     """
     o, f = u8(n * PIECE_NUMBERS), u8(first)
-    for slot in range(slots):
-        p, q = o + u8(slot * STEP), PLANES + 4 * slot
-        c = numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3]
-        for column in range(count):
-            i = u8(column)
-            pool[p + A + i] = plane_still(c, (columns[GX + f + i], columns[GY + f + i], columns[GZ + f + i]))
-        for column in range(count):
-            pool[p + B + u8(column)] = c[3]
-    for slot in range(OUTER):
-        p, strength = o + u8(slot * STEP), numbers[n, REFLECTIVITY + slot]
-        for column in range(count):
-            pool[p + STRENGTH + u8(column)] = strength
+    c0, c1, c2, c3 = plane_of(numbers, n, 0), plane_of(numbers, n, 1), plane_of(numbers, n, 2), plane_of(numbers, n, 3)
+    c4, c5, c6 = plane_of(numbers, n, 4), plane_of(numbers, n, 5), plane_of(numbers, n, 6)
+    for column in range(count):
+        k, p = f + u8(column), o + u8(column)
+        g = columns[GX + k], columns[GY + k], columns[GZ + k]
+        pool[p + A], pool[p + SLOT_1 + A], pool[p + SLOT_2 + A] = plane_still(c0, g), plane_still(c1, g), plane_still(c2, g)
+        pool[p + SLOT_3 + A], pool[p + SLOT_4 + A] = plane_still(c3, g), plane_still(c4, g)
+        pool[p + SLOT_5 + A], pool[p + SLOT_6 + A] = plane_still(c5, g), plane_still(c6, g)
+
+
+@rows
+def show_still_patch(columns: Floats, first: int, count: int, numbers: Floats, n: int, pool: Floats) -> None:
+    """Write the rows of a of piece ``n``, a patch, in a scan that does not roll; arguments as for ``show_still``."""
+    o, f = u8(n * PIECE_NUMBERS), u8(first)
+    c0, c1, c2, c3 = plane_of(numbers, n, 0), plane_of(numbers, n, 1), plane_of(numbers, n, 2), plane_of(numbers, n, 3)
+    for column in range(count):
+        k, p = f + u8(column), o + u8(column)
+        g = columns[GX + k], columns[GY + k], columns[GZ + k]
+        pool[p + A], pool[p + SLOT_1 + A] = plane_still(c0, g), plane_still(c1, g)
+        pool[p + SLOT_2 + A], pool[p + SLOT_3 + A] = plane_still(c2, g), plane_still(c3, g)
 
 
 @rows

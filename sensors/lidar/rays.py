@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensors.jit import inlined, leaf
-from sensors.lidar.actors import BEAM, BEAM_END, CODE, COUNT, FIRST_COLUMN, NEXT, PATCH
+from sensors.lidar.actors import BEAM, BEAM_END, CODE, COUNT, FIRST_COLUMN, NEXT, PATCH, Pieces
 from sensors.lidar.pieces import (
     GZ,
     PIECE_NUMBERS,
+    REFLECTIVITY,
     SLOT_1,
     SLOT_2,
     SLOT_3,
@@ -22,11 +23,13 @@ from sensors.lidar.pieces import (
     SLOT_6,
     STRENGTH,
     STRIDE,
+    VECTOR,
     ZERO,
     A,
     B,
     Floats,
     Ints,
+    plane_of,
 )
 
 f4, i2, i4, u1, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint32, np.uint64
@@ -89,27 +92,29 @@ def see_patch(
 
 
 @rows
-def cast_ground(columns: Floats, count: int, tangent: np.float32, zz: np.float32, height: np.float32, strength: np.float32, row: Floats) -> None:
-    """Start a beam's row with the ground, ``height`` below the sensor, whose axis rises by ``zz``."""
-    per_height = ONE / height if height > ZERO else ZERO
+def cast_ground(
+    columns: Floats, first: int, count: int, tangent: np.float32, ground: tuple[np.float32, np.float32, np.float32], row: Floats
+) -> None:
+    """Start a stretch of a beam's row with the ground.
+
+    Args:
+        columns: Rows over all columns.
+        first: Its first column.
+        count: How many.
+        tangent: Of the beam's elevation.
+        ground: How much the sensor's axis rises, 1 over its height, and the strength of the ground.
+        row: Written.
+    """
+    zz, per_height, strength = ground
     for column in range(count):
-        k = u8(column)
+        k = u8(first) + u8(column)
         row[INVERSE + k] = see_ground(columns[GZ + k], zz, tangent, per_height)
         row[MET + k], row[WHO + k] = strength, GROUND_CODE
 
 
 @leaf()
-def lowest(columns: Floats, count: int) -> np.float32:
-    """The least z of all columns' vectors across the sensor's axis."""
-    least = columns[GZ]
-    for column in range(count):
-        least = min(least, columns[GZ + u8(column)])
-    return f4(least)
-
-
-@leaf()
 def meets_nothing(least: np.float32, zz: np.float32, tangent: np.float32, height: np.float32, need: np.float32) -> bool:
-    """Whether no ray of a beam meets ground with an inverse parameter above ``need``; ``least`` is from ``lowest``."""
+    """Whether no ray of a beam meets ground with a w above ``need``; ``least`` is what no column's g has less of in z."""
     return bool(height <= ZERO or -(least + tangent * zz) <= need * height)
 
 
@@ -162,6 +167,40 @@ def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float3
         row[MET + k] = see_patch(row[MET + k], row[WHO + k], code, bounds, pool[i + STRENGTH])
 
 
+@rows
+def cast_still(
+    pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
+) -> None:
+    """``cast_part`` in a scan that does not roll: of piece n only the rows of a are read, the rest is the same in all columns."""
+    p, f = u8(n * PIECE_NUMBERS), u8(first)
+    b0, b1, b2 = tangent * plane_of(numbers, n, 0)[3], tangent * plane_of(numbers, n, 1)[3], tangent * plane_of(numbers, n, 2)[3]
+    b3, b4 = tangent * plane_of(numbers, n, 3)[3], tangent * plane_of(numbers, n, 4)[3]
+    b5, b6 = tangent * plane_of(numbers, n, 5)[3], tangent * plane_of(numbers, n, 6)[3]
+    strengths = numbers[n, REFLECTIVITY], numbers[n, REFLECTIVITY + 1], numbers[n, REFLECTIVITY + 2]
+    for column in range(count):
+        i = p + u8(column)
+        k = f + u8(column)
+        outer = pool[i + A] + b0, pool[i + SLOT_1 + A] + b1, pool[i + SLOT_2 + A] + b2
+        inner = pool[i + SLOT_3 + A] + b3, pool[i + SLOT_4 + A] + b4, pool[i + SLOT_5 + A] + b5, pool[i + SLOT_6 + A] + b6
+        seen = row[INVERSE + k], row[MET + k], row[WHO + k]
+        row[INVERSE + k], row[MET + k], row[WHO + k] = see_part(seen, code, outer, strengths, inner)
+
+
+@rows
+def cast_still_patch(
+    pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
+) -> None:
+    """``cast_patch`` in a scan that does not roll."""
+    p, f, strength = u8(n * PIECE_NUMBERS), u8(first), numbers[n, REFLECTIVITY]
+    b0, b1 = tangent * plane_of(numbers, n, 0)[3], tangent * plane_of(numbers, n, 1)[3]
+    b2, b3 = tangent * plane_of(numbers, n, 2)[3], tangent * plane_of(numbers, n, 3)[3]
+    for column in range(count):
+        i = p + u8(column)
+        k = f + u8(column)
+        bounds = pool[i + A] + b0, pool[i + SLOT_1 + A] + b1, pool[i + SLOT_2 + A] + b2, pool[i + SLOT_3 + A] + b3
+        row[MET + k] = see_patch(row[MET + k], row[WHO + k], code, bounds, strength)
+
+
 @leaf()
 def sort_pieces(fields: Ints, count: int, firsts: Ints) -> None:
     """Make a list of the pieces that begin at each beam, in their order: ``firsts`` (beams,), then column NEXT; -1 ends it."""
@@ -187,13 +226,40 @@ def update_shown(fields: Ints, beam: int, firsts: Ints, shown: int, showing: Int
 
 
 @leaf()
-def cast_pieces(pool: Floats, fields: Ints, showing: Ints, shown: int, tangent: np.float32, patches: int, row: Floats) -> None:
+def cast_pieces(
+    pool: Floats, pieces: Pieces, showing: Ints, shown: int, rolls: bool, tangent: np.float32, patches: int, row: Floats
+) -> None:
     """Let a beam's row see all parts (``patches`` is 0) or all patches (1) of the pieces that show in it."""
+    fields, numbers = pieces.fields, pieces.numbers
     for place in range(shown):
         n = showing[place]
-        if fields[n, PATCH] == patches:
-            begin, first, wide, code = n * PIECE_NUMBERS, fields[n, FIRST_COLUMN], fields[n, COUNT], f4(fields[n, CODE])
-            if patches:
-                cast_patch(pool, begin, first, wide, code, tangent, row)
-            else:
-                cast_part(pool, begin, first, wide, code, tangent, row)
+        if fields[n, PATCH] != patches:
+            continue
+        begin, first, wide, code = n * PIECE_NUMBERS, fields[n, FIRST_COLUMN], fields[n, COUNT], f4(fields[n, CODE])
+        if patches and rolls:
+            cast_patch(pool, begin, first, wide, code, tangent, row)
+        elif patches:
+            cast_still_patch(pool, numbers, n, first, wide, code, tangent, row)
+        elif rolls:
+            cast_part(pool, begin, first, wide, code, tangent, row)
+        else:
+            cast_still(pool, numbers, n, first, wide, code, tangent, row)
+
+
+@leaf()
+def mark_shown(fields: Ints, showing: Ints, shown: int, marks: NDArray[np.uint8], mark: int) -> None:
+    """Set the marks of all vectors of columns in which pieces show."""
+    for place in range(shown):
+        n = showing[place]
+        first = fields[n, FIRST_COLUMN] // VECTOR
+        for vector in range(first, first + fields[n, COUNT] // VECTOR):
+            marks[vector] = mark
+
+
+@leaf()
+def stretch_from(marks: NDArray[np.uint8], vector: int, vectors: int) -> int:
+    """Where the stretch of equal marks ends that begins at a vector."""
+    end = vector + 1
+    while end < vectors and marks[end] == marks[vector]:
+        end += 1
+    return end

@@ -30,6 +30,7 @@ from sensors.lidar.actors import (
     more_pieces,
     new_pieces,
     new_view,
+    vectors_of,
 )
 from sensors.lidar.air import extinction, fill_air, new_air
 from sensors.lidar.config import Lidar
@@ -51,6 +52,7 @@ from sensors.lidar.detector import (
     add_air,
     detect,
     detect_exact,
+    detect_ground,
     draw,
     leave_empty,
     receive,
@@ -66,19 +68,32 @@ from sensors.lidar.pieces import (
     MOVED_Y,
     PIECE,
     PIECE_NUMBERS,
-    SLOTS,
     TIME,
+    VECTOR,
     ZX,
     ZY,
     ZZ,
     Doubles,
     Floats,
+    Ints,
     show_patch,
     show_rolling,
     show_still,
+    show_still_patch,
     turn_columns,
 )
-from sensors.lidar.rays import BEAM_NUMBERS, NORMAL, cast_ground, cast_pieces, lowest, meets_nothing, sort_pieces, update_shown
+from sensors.lidar.rays import (
+    BEAM_NUMBERS,
+    NORMAL,
+    Row,
+    cast_ground,
+    cast_pieces,
+    mark_shown,
+    meets_nothing,
+    sort_pieces,
+    stretch_from,
+    update_shown,
+)
 from sensors.noise import sensor_number, world_key
 from sensors.pose import SceneArrays, mounts_of, place_sensor, point_velocity, scene_arrays
 from sensors.recycle import room
@@ -89,8 +104,6 @@ f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
 
 FIRST_SENSOR = sensor_number(Modality.LIDAR, 0)
 FIRST_PIECES = 1024
-WHOLE = 16
-"""Rows are worked on in whole vectors of so many columns."""
 RAYS_STREAM, HEAD_STREAM, AIR_STREAM = range(3)
 
 
@@ -184,7 +197,7 @@ def shake_row(
         draw(count, first, key, row)
         for k in range(count):
             v.columns[place + u8(k)] = deviation_rad * row[NORMAL + u8(k)]
-    for k in range(count if deviation_rad > f4(0.0) else 0, (count + WHOLE - 1) & -WHOLE):
+    for k in range(count if deviation_rad > f4(0.0) else 0, (count + VECTOR - 1) & -VECTOR):
         v.columns[place + u8(k)] = f4(0.0)
 
 
@@ -225,8 +238,11 @@ def show_pieces(n: int, rolls: bool, pieces: Pieces, v: View, pool: Floats) -> N
     """Write the rows of n pieces."""
     for piece in range(n):
         first, count, patch = pieces.fields[piece, FIRST_COLUMN], pieces.fields[piece, COUNT], pieces.fields[piece, PATCH]
+        if not rolls and patch:
+            show_still_patch(v.columns, first, count, pieces.numbers, piece, pool)
+        elif not rolls:
+            show_still(v.columns, first, count, pieces.numbers, piece, pool)
         if not rolls:
-            show_still(v.columns, first, count, 4 if patch else SLOTS, pieces.numbers, piece, pool)
             continue
         turn_columns(v.columns, first, count, pieces.numbers, piece)
         if patch:
@@ -235,14 +251,75 @@ def show_pieces(n: int, rolls: bool, pieces: Pieces, v: View, pool: Floats) -> N
             show_rolling(v.columns, first, count, pieces.numbers, piece, pool)
 
 
+@leaf()
+def scan_exactly(
+    columns: int,
+    beam: tuple[np.float32, np.float32],
+    ground: tuple[np.float32, np.float32, np.float32],
+    level: bool,
+    materials: bool,
+    shown: int,
+    showing: Ints,
+    pieces: Pieces,
+    pool: Floats,
+    marks: NDArray[np.uint8],
+    d: Floats,
+    v: View,
+    row: Floats,
+    out: Row,
+) -> None:
+    """Write the returns of a beam without noise; where no piece shows there is the ground alone.
+
+    Args:
+        columns: C.
+        beam: Tangent and cosine of its elevation.
+        ground: As for ``rays.cast_ground``.
+        level: As for ``detector.detect_ground``.
+        materials: Whether patches show.
+        shown: How many pieces show.
+        showing: Which.
+        pieces: All.
+        pool: Their rows.
+        marks: Of vectors of columns, all 0, as they are afterwards.
+        d: Numbers of the detector.
+        v: Where the sensor looks from.
+        row: To work in.
+        out: Written.
+    """
+    if shown == 0:
+        detect_ground(v.columns, 0, columns, beam, ground, level, d, out)
+        return
+    vectors, rolls = (columns + VECTOR - 1) // VECTOR, v.motion[3] > 0.0
+    mark_shown(pieces.fields, showing, shown, marks, 1)
+    vector = 0
+    while vector < vectors:
+        end = stretch_from(marks, vector, vectors)
+        if marks[vector]:
+            cast_ground(v.columns, vector * VECTOR, (end - vector) * VECTOR, beam[0], ground, row)
+        vector = end
+    cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 0, row)
+    if materials:
+        cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 1, row)
+    vector = 0
+    while vector < vectors:
+        end = stretch_from(marks, vector, vectors)
+        first, count = vector * VECTOR, min(end * VECTOR, columns) - vector * VECTOR
+        if marks[vector]:
+            detect_exact(first, count, beam[1], d, row, out)
+        else:
+            detect_ground(v.columns, first, count, beam, ground, level, d, out)
+        vector = end
+    mark_shown(pieces.fields, showing, shown, marks, 0)
+
+
 @kernel(nogil=True)
 def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
     """Scan worlds ``first`` to ``end`` with every lidar."""
     sensors, beams, columns = out.range_m.shape[1:]
-    whole = (columns + WHOLE - 1) & -WHOLE
-    v, row, air, pieces = new_view(), np.empty(BEAM_NUMBERS, f4), new_air(), new_pieces(FIRST_PIECES)
-    pool, showing, firsts = np.empty(0, f4), np.empty(0, np.int32), np.empty(beams, np.int32)
-    d = np.empty(DETECTOR_NUMBERS, f4)
+    whole = (columns + VECTOR - 1) & -VECTOR
+    v, row, air, pieces = new_view(), vectors_of(BEAM_NUMBERS), new_air(), new_pieces(FIRST_PIECES)
+    pool, showing, firsts = vectors_of(0), np.empty(0, np.int32), np.empty(beams, np.int32)
+    d, marks = np.empty(DETECTOR_NUMBERS, f4), np.zeros(whole // VECTOR + 1, np.uint8)
     for item in range(first * sensors, end * sensors):
         b, k = item // sensors, item % sensors
         noise, materials, air_returns = optics.switches[k, 0], optics.switches[k, 1], optics.switches[k, 2]
@@ -251,19 +328,22 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
         look(scene, b, k, columns, optics, row, v)
         n, pieces = list_pieces(scene, b, d[LONGEST], materials, optics.tan_elevation, columns, v, pieces)
         if n > len(showing):
-            pool, showing = np.empty(2 * n * PIECE_NUMBERS, f4), np.empty(2 * n, np.int32)
-        show_pieces(n, v.motion[3] > 0.0, pieces, v, pool)
+            pool, showing = vectors_of(2 * n * PIECE_NUMBERS), np.empty(2 * n, np.int32)
+        rolls = v.motion[3] > 0.0
+        show_pieces(n, rolls, pieces, v, pool)
         sort_pieces(pieces.fields, n, firsts)
         if optics.fades[k] < 0.0:
             d[FADE] = -2.0 * extinction(scene.visibility[b], sky.rain[b], sky.snow[b])
         foggy = noise and air_returns and fill_air(scene.visibility[b], sky.rain[b], sky.snow[b], 1.0 / d[PER_THRESHOLD], d[LONGEST], air)
-        ground = ASPHALT * (1.0 - (1.0 - WET_SHARE) * sky.wetness[b])
-        ground += (SNOW - ground) * sky.snow_cover[b]
-        height = f4(v.origin[2])
-        strength = f4(max(v.origin[2], 0.0) * ground)
+        shine = ASPHALT * (1.0 - (1.0 - WET_SHARE) * sky.wetness[b])
+        shine += (SNOW - shine) * sky.snow_cover[b]
+        height, upright = f4(v.origin[2]), f4(v.world_R_sensor[2, 2])
+        ground = upright, f4(1.0 / v.origin[2] if v.origin[2] > 0.0 else 0.0), f4(max(v.origin[2], 0.0) * shine)
         key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
         air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
-        least, upright, shown = lowest(v.columns, columns), f4(v.world_R_sensor[2, 2]), 0
+        slope = math.hypot(v.world_R_sensor[2, 0], v.world_R_sensor[2, 1])
+        least, level = f4(-(slope * (1.0 + v.motion[4]) + v.motion[5])), slope == 0.0 and not (noise and optics.times[k, 2] > 0.0)
+        shown = 0
         for e in range(beams):
             tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
             place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
@@ -271,13 +351,14 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
             if not foggy and shown == 0 and meets_nothing(least, upright, tangent, height, d[LEAST] / cosine):
                 leave_empty(columns, place)
                 continue
-            cast_ground(v.columns, whole, tangent, upright, height, strength, row)
-            cast_pieces(pool, pieces.fields, showing, shown, tangent, 0, row)
-            if materials:
-                cast_pieces(pool, pieces.fields, showing, shown, tangent, 1, row)
             if not noise:
-                detect_exact(columns, cosine, d, row, place)
+                beam = tangent, cosine
+                scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, marks, d, v, row, place)
                 continue
+            cast_ground(v.columns, 0, whole, tangent, ground, row)
+            cast_pieces(pool, pieces, showing, shown, rolls, tangent, 0, row)
+            if materials:
+                cast_pieces(pool, pieces, showing, shown, rolls, tangent, 1, row)
             receive(columns, cosine, d, row)
             if foggy:
                 add_air(columns, u4(e * columns), air_key, d, air, row)
@@ -311,7 +392,7 @@ def _optics(lidars: tuple[Lidar, ...]) -> Optics:
         np.array([(lidar.sweep_s, lidar.azimuth_noise_rad, lidar.elevation_noise_rad) for lidar in lidars]),
         np.array([-1.0 if lidar.fade_per_m is None else lidar.fade_per_m for lidar in lidars]),
         np.array([(lidar.noise, lidar.materials, lidar.air_returns) for lidar in lidars]),
-        np.pad(np.stack((np.cos(azimuth), np.sin(azimuth))), ((0, 0), (0, -len(azimuth) % WHOLE)), mode="edge"),
+        np.pad(np.stack((np.cos(azimuth), np.sin(azimuth))), ((0, 0), (0, -len(azimuth) % VECTOR)), mode="edge"),
         np.tan(elevation).astype(f4),
         np.cos(elevation).astype(f4),
     )
