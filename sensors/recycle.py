@@ -12,6 +12,8 @@ KEPT = 8
 """Blocks that are kept for the next call."""
 SMALLEST = 1 << 18
 """Smaller ones [bytes] are left to the allocator, which keeps those itself."""
+LINE = 64
+"""Large blocks begin at a cache line, which vector code does not straddle then."""
 
 _blocks: list[NDArray[np.uint8]] = []
 _lock = threading.Lock()
@@ -26,9 +28,14 @@ def room(size: int) -> NDArray[np.uint8]:
         return np.empty(size, np.uint8)
     with _lock:
         for n in range(len(_blocks)):
-            if len(_blocks[n]) == size and sys.getrefcount(_blocks[n]) == 2:  # the list's and this call's
-                return _blocks[n][:]
-        block = np.empty(size, np.uint8)
+            if len(_blocks[n]) == size + LINE and sys.getrefcount(_blocks[n]) == 2:  # the list's and this call's
+                return _aligned(_blocks[n], size)
+        block = np.empty(size + LINE, np.uint8)
         _blocks.append(block)
         del _blocks[:-KEPT]
-        return block[:]
+        return _aligned(block, size)
+
+
+def _aligned(block: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    skipped = -block.ctypes.data % LINE
+    return block[skipped : skipped + size]

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
-from sensors.jit import leaf
-from sensors.lidar.pieces import Floats
-from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row
+from sensors.jit import inlined, leaf
+from sensors.lidar.pieces import GZ, Floats
+from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row, see_ground
 from sensors.noise import exp_decay, hash2, log_fast, normal_pair, remix, uniform
 
 f4, i2, i4, u1, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint32, np.uint64
+F4 = np.float32
 
 LEAST, LONGEST, FADE, BY_RANGE, BY_FADE, PER_INTENSITY, PER_THRESHOLD, KEEP_FROM, KEEP_SLOPE, KEPT, SIGMA, WEAK = range(12)
 """Numbers of a detector: 1 / maximum range [1/m] and that range [m]; exponent of the air's loss [1/m], minus twice the extinction; shares
@@ -31,9 +32,10 @@ and the reflectivity of a droplet there; and the path of all three."""
 ZERO, ONE = f4(0.0), f4(1.0)
 
 rows = leaf(fastmath={"contract"})
+inside = inlined(fastmath={"contract"})
 
 
-@rows
+@inside
 def received(
     strength: np.float32, inverse: np.float32, distance: np.float32, by_range: np.float32, by_fade: np.float32, fade: np.float32
 ) -> np.float32:
@@ -44,37 +46,97 @@ def received(
     return f4((by_range * strength * inverse * inverse * inverse + by_fade) * exp_decay(fade * distance))
 
 
-@rows
+@inside
 def range_deviation(power: np.float32, always_m: np.float32, weak_m: np.float32) -> np.float32:
     """Standard deviation of a range [m] at a power over the threshold: the clock's and, in squares, the rising edge's, as 1 / SNR."""
     weak = weak_m / max(power, LEAST_POWER)
     return f4(math.sqrt(always_m * always_m + weak * weak))
 
 
-@rows
-def detect_exact(count: int, cos_elevation: np.float32, d: Floats, row: Floats, out: Row) -> None:
-    """Turn a beam's row into returns as an ideal detector gives them: everything within range, exactly.
+@inside
+def exact_return(w: F4, met: F4, who: F4, cos_elevation: F4, least: F4, shares: tuple[F4, F4], fade: F4, scale: F4) -> tuple[F4, F4, u1, i2]:
+    """What an ideal detector tells of a ray: everything within range, exactly.
 
     Args:
-        count: Columns.
+        w: Inverse of the parameter at which the ray meets something.
+        met: Strength of that.
+        who: Its code.
         cos_elevation: Of the beam; w times it is 1 / R.
+        least: 1 over the maximum range [1/m].
+        shares: Of the range equation and of the bare loss in the power.
+        fade: The air's loss [1/m].
+        scale: Of intensity over power.
+
+    Returns:
+        Range [m], intensity, whether there is a return, and the actor.
+    """
+    inverse = w * cos_elevation
+    seen = inverse > least
+    distance = ONE / max(inverse, least)
+    intensity = min(received(met, inverse, distance, shares[0], shares[1], fade) * scale, ONE)
+    actor = i2(i4(who if seen else GROUND_CODE) >> i4(1))
+    return distance if seen else ZERO, intensity if seen else ZERO, u1(seen), actor
+
+
+@rows
+def detect_exact(first: int, count: int, cos_elevation: np.float32, d: Floats, row: Floats, out: Row) -> None:
+    """Turn a stretch of a beam's row into returns as an ideal detector gives them.
+
+    Args:
+        first: Its first column.
+        count: How many.
+        cos_elevation: Of the beam.
         d: Numbers of the detector.
         row: Rows INVERSE, MET and WHO are read.
         out: Written, range [m], intensity, hit and actor, each (columns,).
     """
     out_range, out_intensity, out_hit, out_actor = out
-    least, scale, by_range, by_fade, fade = d[LEAST], d[PER_INTENSITY], d[BY_RANGE], d[BY_FADE], d[FADE]
+    least, scale, shares, fade = d[LEAST], d[PER_INTENSITY], (d[BY_RANGE], d[BY_FADE]), d[FADE]
     for column in range(count):
-        k = u8(column)
-        inverse = row[INVERSE + k] * cos_elevation
-        seen = inverse > least
-        distance = ONE / max(inverse, least)
-        intensity = min(received(row[MET + k], inverse, distance, by_range, by_fade, fade) * scale, ONE)
-        who = row[WHO + k]
-        out_range[k] = distance if seen else ZERO
-        out_intensity[k] = intensity if seen else ZERO
-        out_hit[k] = u1(seen)
-        out_actor[k] = i2(i4(who if seen else GROUND_CODE) >> i4(1))
+        k = u8(first) + u8(column)
+        out_range[k], out_intensity[k], out_hit[k], out_actor[k] = exact_return(
+            row[INVERSE + k], row[MET + k], row[WHO + k], cos_elevation, least, shares, fade, scale
+        )
+
+
+@rows
+def detect_ground(
+    columns: Floats,
+    first: int,
+    count: int,
+    beam: tuple[np.float32, np.float32],
+    ground: tuple[np.float32, np.float32, np.float32],
+    level: bool,
+    d: Floats,
+    out: Row,
+) -> None:
+    """Write the returns of a stretch of a beam that meets the ground alone; arguments as for ``rays.cast_ground`` and ``detect_exact``.
+
+    Args:
+        columns: Rows over all columns.
+        first: Its first column.
+        count: How many.
+        beam: Tangent and cosine of its elevation.
+        ground: How much the sensor's axis rises, 1 over its height, and the strength of the ground.
+        level: All columns look alike: the range is the same in all of them.
+        d: Numbers of the detector.
+        out: Written.
+    """
+    out_range, out_intensity, out_hit, out_actor = out
+    least, scale, shares, fade, (zz, per_height, strength) = d[LEAST], d[PER_INTENSITY], (d[BY_RANGE], d[BY_FADE]), d[FADE], ground
+    if level:
+        w = see_ground(columns[GZ], zz, beam[0], per_height)
+        distance, intensity, hit, actor = exact_return(w, strength, GROUND_CODE, beam[1], least, shares, fade, scale)
+        for column in range(count):
+            k = u8(first) + u8(column)
+            out_range[k], out_intensity[k], out_hit[k], out_actor[k] = distance, intensity, hit, actor
+        return
+    for column in range(count):
+        k = u8(first) + u8(column)
+        w = see_ground(columns[GZ + k], zz, beam[0], per_height)
+        out_range[k], out_intensity[k], out_hit[k], out_actor[k] = exact_return(
+            w, strength, GROUND_CODE, beam[1], least, shares, fade, scale
+        )
 
 
 @rows

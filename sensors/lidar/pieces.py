@@ -1,23 +1,23 @@
-"""Where in a range image the parts of actors are: pieces of up to 64 columns, each with its planes and its bounds.
+"""Where in a range image the parts of actors are: pieces of up to 64 columns, each with its planes.
 
 The direction of beam b in column k is ``g_k + tan(elevation_b) z_k``: g_k the column's vector across the sensor's axis, z_k that axis,
 both turned to where the sensor looks when the column is measured. A plane ``n . x <= c`` is met at the parameter depth / (n . d), depth
 being c - n . origin. Kept is the inverse, w = (n . d) / depth, which is linear in the tangent t of the elevation: w = a + b t. A convex
-part is entered at the smallest w of the planes that the sensor is outside of (depth < 0). It is seen within the edges between those
-planes and the ones that the sensor is inside of: in every column an interval of t, found once for all beams. Patches of another material
-on a plane are bounded likewise.
+part is entered at the smallest w of the planes that the sensor is outside of (depth < 0), and seen where none of those that it is inside
+of has a larger one, as that one would be left before. Of the six planes of a part at most three are outer and at most four can be left
+by; where the sensor is outside of more (far above, or while it crosses one), each face is a piece of its own, bound by its neighbours.
+
+Patches of another material on a face are bounded by four planes through the sensor, inside of which a + b t is not negative.
 
 In a rolling scan each column has its own time: depths follow the motion, and the rest is the same.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import leaf
+from sensors.jit import inlined, leaf
 from sensors.lidar.config import MAX_COLUMNS
 
 f4, i4, u8 = np.float32, np.int32, np.uint64
@@ -26,38 +26,54 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int32]
 F4 = np.float32
 Vector = tuple[F4, F4, F4]
+Plane = tuple[F4, F4, F4, F4]
 
 PIECE = 64
 """Most columns of a piece."""
-VECTOR = 8
-"""Pieces begin at a multiple of this many columns where the image's edge allows."""
+VECTOR = 16
+"""Pieces begin at a multiple of this many columns and have such a multiple."""
 
 STRIDE = MAX_COLUMNS + 16
 """Distance between rows over all columns: a constant, so that the compiler knows that rows do not overlap; not a multiple of a page."""
 GX, GY, GZ, ZX, ZY, ZZ, MOVED_X, MOVED_Y, TIME, AZIMUTH_NOISE, ELEVATION_NOISE = (u8(n * STRIDE) for n in range(11))
 """Rows of the columns: g and z in world axes, how far the sensor is from where it ends the sweep [m], when [s], and noise of the head.
-Unsigned, as all indices here: a signed one may count from the end, which stops vector code."""
-COLUMN_NUMBERS = 11 * STRIDE
-
+Unsigned, as all indices here: a signed one may count from the end, which stops vector code. All but the first three are written for a
+rolling scan alone, the noise where there is some."""
 STEP = PIECE + 16
-SLOTS = 5
-"""Planes that a convex part can show: its top or bottom, front, rear, left and right. All four sides only from far above."""
-A, B, STRENGTH = (u8(n * SLOTS * STEP) for n in range(3))
-"""Rows of a piece, one for each slot: a and b of w, and reflectivity times distance to the plane."""
-LOW, HIGH = u8(15 * STEP), u8(16 * STEP)
-"""Rows of a piece: the tangents between which it is seen."""
-PIECE_NUMBERS = 17 * STEP
-SLOT_1, SLOT_2, SLOT_3, SLOT_4 = u8(STEP), u8(2 * STEP), u8(3 * STEP), u8(4 * STEP)
+EX, EY, TX, TY, UX, UY = (u8(11 * STRIDE + n * STEP) for n in range(6))
+"""Rows of the piece that is being shown in a rolling scan: what ``turned`` gives."""
+COLUMN_NUMBERS = 11 * STRIDE + 6 * STEP
+
+OUTER, INNER = 3, 4
+SLOTS = OUTER + INNER
+"""Planes of a piece: those it can be entered by, then those it can be left by. One there is no use for repeats the first of its kind."""
+A, B, STRENGTH = u8(0), u8(SLOTS * STEP), u8(2 * SLOTS * STEP)
+"""Rows of a piece, one for each slot: a and b of w, and for the outer ones reflectivity times distance to the plane. In a scan that does not
+roll only a differs between columns, and the others are not written."""
+PIECE_NUMBERS = (2 * SLOTS + OUTER) * STEP
+SLOT_1, SLOT_2, SLOT_3, SLOT_4, SLOT_5, SLOT_6 = (u8(n * STEP) for n in range(1, SLOTS))
+
+COS, SIN, SPIN, SENSOR_X, SENSOR_Y, MIDDLE_X, MIDDLE_Y, MIDDLE_TIME, SPEED_X, SPEED_Y, PLANES = range(11)
+"""Numbers of a piece, from which its rows are made. In a rolling scan: the actor's heading at the piece's middle as cosine and sine, its yaw
+rate, where the sensor is in its frame then, how far the sensor is from where it ends the sweep, when, the actor's velocity in world axes;
+then four for each slot: its normal in the actor's frame and the depth at the middle. In a scan that does not roll only these are needed:
+what g is multiplied with to give a, and b."""
+REFLECTIVITY = PLANES + 4 * SLOTS
+"""Of the outer slots: over the length of their normals in a rolling scan, else strength."""
+NUMBERS = REFLECTIVITY + OUTER
+ACROSS, LIMITS = PLANES + 4, PLANES + 6
+"""Of a patch in a rolling scan: after its face's plane, the direction across in the actor's frame, then from and to across and in height,
+from the sensor at the middle [m]."""
 
 NEVER = f4(1e30)
-FAR = f4(1e9)
-TINY = f4(1e-20)
-HALF, ONE, ZERO = f4(0.5), f4(1.0), f4(0.0)
+TINY = f4(1e-9)
+HALF, ONE, ZERO, TWO = f4(0.5), f4(1.0), f4(0.0), f4(2.0)
 
 rows = leaf(fastmath={"contract"})
+inside = inlined(fastmath={"contract"})
 
 
-@rows
+@inside
 def turned(time: F4, frame: tuple[F4, F4, F4, F4, F4], moved: tuple[F4, F4], g: Vector, z: Vector) -> tuple[F4, F4, F4, F4, F4, F4]:
     """Turn a column into an actor's frame at the column's own time.
 
@@ -88,181 +104,171 @@ def turned(time: F4, frame: tuple[F4, F4, F4, F4, F4], moved: tuple[F4, F4], g: 
     )
 
 
-@rows
-def tighten(low: F4, high: F4, a: F4, b: F4, here: bool) -> tuple[F4, F4]:
-    """Narrow an interval of t to where a + b t >= 0, if this bound is a bound ``here``."""
-    b = TINY if abs(b) < TINY else b
-    edge = -a / b
-    low = max(low, edge) if (b > ZERO) & here else low
-    high = min(high, edge) if (b < ZERO) & here else high
-    return low, high
-
-
-@rows
-def between(low: F4, high: F4, p: Vector, q: Vector) -> tuple[F4, F4]:
-    """Narrow an interval of t by the edge between two planes, if the sensor is outside of just one of them: where w of that one is no less.
+@inside
+def plane_then(u: Plane, e: tuple[F4, F4], g: Vector, z: Vector) -> tuple[F4, F4, F4]:
+    """A plane in a column of a rolling scan.
 
     Args:
-        low: Of the interval.
-        high: Of the interval.
-        p: One plane's n . g, n . z and depth.
-        q: The other's.
+        u: Its normal in the actor's frame, and its depth at the piece's middle.
+        e: How far the sensor is from where it was then, in the actor's frame.
+        g: The column's vector in the actor's frame.
+        z: The sensor's axis there.
+
+    Returns:
+        a, b, and the depth.
     """
-    outer, inner = p[2] < ZERO, q[2] < ZERO
-    sign = ONE if outer else -ONE
-    a, b = sign * (p[2] * q[0] - q[2] * p[0]), sign * (p[2] * q[1] - q[2] * p[1])
-    narrowed: tuple[F4, F4] = tighten(low, high, a, b, outer != inner)
-    return narrowed
+    depth = u[3] - u[0] * e[0] - u[1] * e[1]
+    depth = TINY if abs(depth) < TINY else depth
+    scale = ONE / depth
+    return (u[0] * g[0] + u[1] * g[1] + u[2] * g[2]) * scale, (u[0] * z[0] + u[1] * z[1] + u[2] * z[2]) * scale, depth
+
+
+@inside
+def plane_still(c: Plane, g: Vector) -> F4:
+    """The number a of a plane in a column of a scan that does not roll; c has what g is multiplied with, and b."""
+    return c[0] * g[0] + c[1] * g[1] + c[2] * g[2]
+
+
+@inside
+def outer_of(a: F4, b: F4, depth: F4) -> tuple[F4, F4]:
+    """The numbers of a slot to enter by; never where the sensor is inside of the plane."""
+    return (a if depth < ZERO else -NEVER), (b if depth < ZERO else ZERO)
+
+
+@inside
+def inner_of(a: F4, b: F4, depth: F4, face: tuple[F4, F4]) -> tuple[F4, F4]:
+    """The numbers of a slot to leave by.
+
+    Where the sensor is outside of the plane, that one is another face of which the slot's ``face`` must be the one that is entered by:
+    its w may not be larger, or not less than that w mirrored at its own.
+    """
+    return (TWO * face[0] - a if depth < ZERO else a), (TWO * face[1] - b if depth < ZERO else b)
+
+
+@inside
+def patch_bounds(
+    face: tuple[F4, F4], across: tuple[F4, F4], height: tuple[F4, F4], shift: F4, limits: Plane
+) -> tuple[F4, F4, F4, F4, F4, F4, F4, F4]:
+    """Numbers a and b of the four bounds of a patch in a column: left and right of it, below and above.
+
+    Args:
+        face: a and b of its face.
+        across: What is across the face, of g and of z.
+        height: Upwards, likewise.
+        shift: How far the sensor is across from where it was at the piece's middle [m].
+        limits: Lowest and highest across and in height [m].
+    """
+    right, left = limits[0] - shift, limits[1] - shift
+    return (
+        across[0] - right * face[0],
+        across[1] - right * face[1],
+        left * face[0] - across[0],
+        left * face[1] - across[1],
+        height[0] - limits[2] * face[0],
+        height[1] - limits[2] * face[1],
+        limits[3] * face[0] - height[0],
+        limits[3] * face[1] - height[1],
+    )
+
+
+@inside
+def plane_of(numbers: Floats, n: int, slot: int) -> Plane:
+    """The four numbers of a slot of piece n."""
+    q = PLANES + 4 * slot
+    return numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3]
 
 
 @rows
-def slot_of(plane: Vector, reflectivity: F4) -> Vector:
-    """Numbers a, b and strength of a plane's slot; one that the sensor is inside of is never the entry."""
-    scale = ONE / plane[2]
-    outside = plane[2] < ZERO
-    return plane[0] * scale if outside else NEVER, plane[1] * scale if outside else ZERO, -reflectivity * plane[2]
-
-
-@rows
-def show_part(
-    columns: Floats,
-    first: int,
-    count: int,
-    middle: Vector,
-    velocity: tuple[F4, F4],
-    frame: tuple[F4, F4, F4, F4, F4],
-    depth: tuple[F4, F4, F4, F4, F4, F4],
-    lean: Vector,
-    reflectivity: tuple[F4, F4, F4, F4],
-    piece: int,
-    pool: Floats,
-) -> None:
-    """Write the rows of a piece that shows a part.
+def show_still(columns: Floats, first: int, count: int, numbers: Floats, n: int, pool: Floats) -> None:
+    """Write the rows of a of piece ``n``, a part, in a scan that does not roll.
 
     Args:
         columns: Rows over all columns.
         first: Its first column.
         count: How many.
-        middle: Where the sensor is at its middle column from where it ends the sweep, x and y [m], and when that is [s].
-        velocity: The actor's, in world axes [m/s].
-        frame: As for ``turned``.
-        depth: The sensor's in each plane at the middle [m]: top, bottom, front, rear, left, right.
-        lean: Of front, rear and sides.
-        reflectivity: Of top or bottom, front, rear and sides, over the length of their normals.
-        piece: Where its rows begin.
-        pool: Where they are.
+        numbers: Of all pieces, (pieces, NUMBERS).
+        n: Which one.
+        pool: Where the rows are.
     """
-    d0, d1, d2, d3, d4, d5 = depth
-    r0, r2, r3, r4 = reflectivity
-    up = d0 < ZERO
-    o = u8(piece)
+    o, f = u8(n * PIECE_NUMBERS), u8(first)
+    c0, c1, c2, c3 = plane_of(numbers, n, 0), plane_of(numbers, n, 1), plane_of(numbers, n, 2), plane_of(numbers, n, 3)
+    c4, c5, c6 = plane_of(numbers, n, 4), plane_of(numbers, n, 5), plane_of(numbers, n, 6)
     for column in range(count):
-        i = u8(column)
-        k = u8(first) + i
-        time, gz, zz = columns[TIME + k] - middle[2], columns[GZ + k], columns[ZZ + k]
-        moved = columns[MOVED_X + k] - middle[0] - velocity[0] * time, columns[MOVED_Y + k] - middle[1] - velocity[1] * time
-        g, z = (columns[GX + k], columns[GY + k], gz), (columns[ZX + k], columns[ZY + k], zz)
-        ex, ey, gx, gy, zx, zy = turned(time, frame, moved, g, z)
-        top, bottom = (gz, zz, d0), (-gz, -zz, d1)
-        front, rear = (gx + lean[0] * gz, zx + lean[0] * zz, d2 - ex), (lean[1] * gz - gx, lean[1] * zz - zx, d3 + ex)
-        left, right = (gy + lean[2] * gz, zy + lean[2] * zz, d4 - ey), (lean[2] * gz - gy, lean[2] * zz - zy, d5 + ey)
-        low, high = -FAR, FAR
-        low, high = between(low, high, top, front)
-        low, high = between(low, high, top, rear)
-        low, high = between(low, high, top, left)
-        low, high = between(low, high, top, right)
-        low, high = between(low, high, bottom, front)
-        low, high = between(low, high, bottom, rear)
-        low, high = between(low, high, bottom, left)
-        low, high = between(low, high, bottom, right)
-        low, high = between(low, high, front, left)
-        low, high = between(low, high, front, right)
-        low, high = between(low, high, rear, left)
-        low, high = between(low, high, rear, right)
-        a0, b0, s0 = slot_of(top if up else bottom, r0)
-        a1, b1, s1 = slot_of(front, r2)
-        a2, b2, s2 = slot_of(rear, r3)
-        a3, b3, s3 = slot_of(left, r4)
-        a4, b4, s4 = slot_of(right, r4)
-        p = o + i
-        pool[p + A], pool[p + B], pool[p + STRENGTH] = a0, b0, s0
-        pool[p + SLOT_1 + A], pool[p + SLOT_1 + B], pool[p + SLOT_1 + STRENGTH] = a1, b1, s1
-        pool[p + SLOT_2 + A], pool[p + SLOT_2 + B], pool[p + SLOT_2 + STRENGTH] = a2, b2, s2
-        pool[p + SLOT_3 + A], pool[p + SLOT_3 + B], pool[p + SLOT_3 + STRENGTH] = a3, b3, s3
-        pool[p + SLOT_4 + A], pool[p + SLOT_4 + B], pool[p + SLOT_4 + STRENGTH] = a4, b4, s4
-        pool[p + LOW], pool[p + HIGH] = low, high
+        k, p = f + u8(column), o + u8(column)
+        g = columns[GX + k], columns[GY + k], columns[GZ + k]
+        pool[p + A], pool[p + SLOT_1 + A], pool[p + SLOT_2 + A] = plane_still(c0, g), plane_still(c1, g), plane_still(c2, g)
+        pool[p + SLOT_3 + A], pool[p + SLOT_4 + A] = plane_still(c3, g), plane_still(c4, g)
+        pool[p + SLOT_5 + A], pool[p + SLOT_6 + A] = plane_still(c5, g), plane_still(c6, g)
 
 
 @rows
-def show_patch(
-    columns: Floats,
-    first: int,
-    count: int,
-    middle: Vector,
-    velocity: tuple[F4, F4],
-    frame: tuple[F4, F4, F4, F4, F4],
-    limits: tuple[F4, F4, F4, F4],
-    sideways: F4,
-    share: F4,
-    source: tuple[int, int],
-    piece: int,
-    pool: Floats,
-) -> None:
-    """Write the rows of a piece that shows a patch of another material on a plane: its bounds and, in the first slot, its strength.
+def show_still_patch(columns: Floats, first: int, count: int, numbers: Floats, n: int, pool: Floats) -> None:
+    """Write the rows of a of piece ``n``, a patch, in a scan that does not roll; arguments as for ``show_still``."""
+    o, f = u8(n * PIECE_NUMBERS), u8(first)
+    c0, c1, c2, c3 = plane_of(numbers, n, 0), plane_of(numbers, n, 1), plane_of(numbers, n, 2), plane_of(numbers, n, 3)
+    for column in range(count):
+        k, p = f + u8(column), o + u8(column)
+        g = columns[GX + k], columns[GY + k], columns[GZ + k]
+        pool[p + A], pool[p + SLOT_1 + A] = plane_still(c0, g), plane_still(c1, g)
+        pool[p + SLOT_2 + A], pool[p + SLOT_3 + A] = plane_still(c2, g), plane_still(c3, g)
 
-    Args:
-        columns: As for ``show_part``.
-        first: As for ``show_part``.
-        count: As for ``show_part``.
-        middle: As for ``show_part``.
-        velocity: As for ``show_part``.
-        frame: As for ``turned``.
-        limits: Where the patch is from the sensor at the piece's middle: lowest and highest across the plane and in height [m].
-        sideways: 1 if y is across the plane, 0 if x is.
-        share: Its reflectivity over that of the part.
-        source: Where the rows of its part begin, and those of its plane's slot.
-        piece: Where its own begin.
-        pool: Where they are.
-    """
-    o, s, q, ahead = u8(piece), u8(source[0]), u8(source[1]), ONE - sideways
+
+@rows
+def turn_columns(columns: Floats, first: int, count: int, numbers: Floats, n: int) -> None:
+    """Write the rows EX to UY for piece ``n`` of a rolling scan."""
+    frame = numbers[n, COS], numbers[n, SIN], numbers[n, SPIN], numbers[n, SENSOR_X], numbers[n, SENSOR_Y]
+    mx, my, mt, vx, vy = numbers[n, MIDDLE_X], numbers[n, MIDDLE_Y], numbers[n, MIDDLE_TIME], numbers[n, SPEED_X], numbers[n, SPEED_Y]
     for column in range(count):
         i = u8(column)
         k = u8(first) + i
-        time, gz, zz = columns[TIME + k] - middle[2], columns[GZ + k], columns[ZZ + k]
-        moved = columns[MOVED_X + k] - middle[0] - velocity[0] * time, columns[MOVED_Y + k] - middle[1] - velocity[1] * time
-        ex, ey, gx, gy, zx, zy = turned(time, frame, moved, (columns[GX + k], columns[GY + k], gz), (columns[ZX + k], columns[ZY + k], zz))
-        shift, g, z = sideways * ey + ahead * ex, sideways * gy + ahead * gx, sideways * zy + ahead * zx
-        a, b, strength = pool[q + A + i], pool[q + B + i], pool[q + STRENGTH + i]
-        low, high = pool[s + LOW + i], pool[s + HIGH + i]
-        right, left = limits[0] - shift, limits[1] - shift
-        low, high = tighten(low, high, g - right * a, z - right * b, True)
-        low, high = tighten(low, high, left * a - g, left * b - z, True)
-        low, high = tighten(low, high, gz - limits[2] * a, zz - limits[2] * b, True)
-        low, high = tighten(low, high, limits[3] * a - gz, limits[3] * b - zz, True)
-        pool[o + LOW + i], pool[o + HIGH + i] = low, high if a < FAR else -FAR
-        pool[o + STRENGTH + i] = share * strength
+        time = columns[TIME + k] - mt
+        moved = columns[MOVED_X + k] - mx - vx * time, columns[MOVED_Y + k] - my - vy * time
+        g, z = (columns[GX + k], columns[GY + k], columns[GZ + k]), (columns[ZX + k], columns[ZY + k], columns[ZZ + k])
+        ex, ey, gx, gy, zx, zy = turned(time, frame, moved, g, z)
+        columns[EX + i], columns[EY + i], columns[TX + i] = ex, ey, gx
+        columns[TY + i], columns[UX + i], columns[UY + i] = gy, zx, zy
 
 
-@leaf(fastmath={"contract", "nnan", "nsz"})
-def range_of(piece: int, count: int, pool: Floats) -> tuple[F4, F4]:
-    """Lowest and highest tangent at which any column of a piece is seen; the first is above the second where none is."""
-    low, high = FAR, -FAR
-    q = u8(piece)
+@rows
+def show_rolling(columns: Floats, first: int, count: int, numbers: Floats, n: int, pool: Floats) -> None:
+    """Write the rows of piece ``n``, a part, in a rolling scan, after ``turn_columns``; arguments as for ``show_still``."""
+    o, f = u8(n * PIECE_NUMBERS), u8(first)
+    for slot in range(SLOTS):
+        p, q, is_outer = o + u8(slot * STEP), PLANES + 4 * slot, slot < OUTER
+        u = numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3]
+        if is_outer:
+            reflectivity = numbers[n, REFLECTIVITY + slot]
+            for column in range(count):
+                i = u8(column)
+                e, z = (columns[EX + i], columns[EY + i]), (columns[UX + i], columns[UY + i], columns[ZZ + f + i])
+                a, b, depth = plane_then(u, e, (columns[TX + i], columns[TY + i], columns[GZ + f + i]), z)
+                pool[p + A + i], pool[p + B + i] = outer_of(a, b, depth)
+                pool[p + STRENGTH + i] = -reflectivity * depth
+        else:
+            for column in range(count):
+                i = u8(column)
+                e, z = (columns[EX + i], columns[EY + i]), (columns[UX + i], columns[UY + i], columns[ZZ + f + i])
+                a, b, depth = plane_then(u, e, (columns[TX + i], columns[TY + i], columns[GZ + f + i]), z)
+                pool[p + A + i], pool[p + B + i] = inner_of(a, b, depth, (pool[o + A + i], pool[o + B + i]))
+
+
+@rows
+def show_patch(columns: Floats, first: int, count: int, numbers: Floats, n: int, pool: Floats) -> None:
+    """Write the rows of piece ``n``, a patch, in a rolling scan, after ``turn_columns``; arguments as for ``show_still``."""
+    o, f, q, r = u8(n * PIECE_NUMBERS), u8(first), ACROSS, LIMITS
+    u = numbers[n, PLANES], numbers[n, PLANES + 1], numbers[n, PLANES + 2], numbers[n, PLANES + 3]
+    cx, cy, reflectivity = numbers[n, q], numbers[n, q + 1], numbers[n, REFLECTIVITY]
+    limits = numbers[n, r], numbers[n, r + 1], numbers[n, r + 2], numbers[n, r + 3]
     for column in range(count):
         i = u8(column)
-        a, b = pool[q + LOW + i], pool[q + HIGH + i]
-        low, high = min(low, a if a <= b else FAR), max(high, b if a <= b else -FAR)
-    return low, high
-
-
-@leaf()
-def columns_of(cx: float, cy: float, radius: float, slack_rad: float, columns: int) -> tuple[int, int]:
-    """Bound the columns [k0, k1) that can see a sphere around (cx, cy) in the sensor's frame; k0 may be negative, k1 - k0 <= columns."""
-    distance = math.hypot(cx, cy)
-    if distance <= 1.001 * radius:
-        return 0, columns
-    half = math.asin(radius / distance) + slack_rad
-    middle, per_radian = math.atan2(cy, cx), columns / (2.0 * math.pi)
-    k0 = math.floor((middle - half) * per_radian - 0.51) & -VECTOR
-    k1 = math.ceil((middle + half) * per_radian - 0.49) + 1
-    return (k0, k1) if k1 - k0 < columns else (0, columns)
+        k, p = f + i, o + i
+        ex, ey, gx, gy, zx, zy = columns[EX + i], columns[EY + i], columns[TX + i], columns[TY + i], columns[UX + i], columns[UY + i]
+        gz, zz = columns[GZ + k], columns[ZZ + k]
+        a, b, depth = plane_then(u, (ex, ey), (gx, gy, gz), (zx, zy, zz))
+        across = cx * gx + cy * gy, cx * zx + cy * zy
+        a0, b0, a1, b1, a2, b2, a3, b3 = patch_bounds((a, b), across, (gz, zz), cx * ex + cy * ey, limits)
+        pool[p + A], pool[p + B] = (a0 if depth < ZERO else -NEVER), b0
+        pool[p + SLOT_1 + A], pool[p + SLOT_1 + B] = a1, b1
+        pool[p + SLOT_2 + A], pool[p + SLOT_2 + B] = a2, b2
+        pool[p + SLOT_3 + A], pool[p + SLOT_3 + B] = a3, b3
+        pool[p + STRENGTH] = -reflectivity * depth

@@ -9,9 +9,28 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import leaf
-from sensors.lidar.actors import BEAM, BEAM_END, CODE, COUNT, FIRST_COLUMN, PATCH
-from sensors.lidar.pieces import GZ, HIGH, LOW, PIECE_NUMBERS, SLOT_1, SLOT_2, SLOT_3, SLOT_4, STRENGTH, STRIDE, ZZ, A, B, Floats, Ints
+from sensors.jit import inlined, leaf
+from sensors.lidar.actors import BEAM, BEAM_END, CODE, COUNT, FIRST_COLUMN, NEXT, PATCH, Pieces
+from sensors.lidar.pieces import (
+    GZ,
+    PIECE_NUMBERS,
+    REFLECTIVITY,
+    SLOT_1,
+    SLOT_2,
+    SLOT_3,
+    SLOT_4,
+    SLOT_5,
+    SLOT_6,
+    STRENGTH,
+    STRIDE,
+    VECTOR,
+    ZERO,
+    A,
+    B,
+    Floats,
+    Ints,
+    plane_of,
+)
 
 f4, i2, i4, u1, u4, u8 = np.float32, np.int16, np.int32, np.uint8, np.uint32, np.uint64
 Row = tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.int16]]
@@ -22,33 +41,80 @@ GROUND_CODE, AIR_CODE = f4(2 * GROUND), f4(2 * AIR)
 INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE = (u8(n * STRIDE) for n in range(7))
 """Rows of a beam: w, strength, code, range [m], reflectivity over squared range [1/m^2], a normal and a uniform number."""
 BEAM_NUMBERS = 7 * STRIDE
-ZERO, ONE = f4(0.0), f4(1.0)
+ONE = f4(1.0)
+Seen = tuple[np.float32, np.float32, np.float32]
 
 rows = leaf(fastmath={"contract"})
+inside = inlined(fastmath={"contract"})
+
+
+@inside
+def see_ground(gz: np.float32, zz: np.float32, tangent: np.float32, per_height: np.float32) -> np.float32:
+    """The w of the ground; ``per_height`` is 1 over the sensor's height, 0 below the ground."""
+    return max(-(gz + tangent * zz) * per_height, ZERO)
+
+
+@inside
+def see_part(
+    seen: Seen,
+    code: np.float32,
+    outer: tuple[np.float32, np.float32, np.float32],
+    strengths: tuple[np.float32, np.float32, np.float32],
+    inner: tuple[np.float32, np.float32, np.float32, np.float32],
+) -> Seen:
+    """What a ray sees with a part beside what it saw: w, strength and code.
+
+    Args:
+        seen: Without it.
+        code: Of the part.
+        outer: The w of the planes that it can be entered by.
+        strengths: Of those.
+        inner: The w of the planes that it can be left by.
+    """
+    strength, enter = strengths[1] if outer[1] < outer[0] else strengths[0], min(outer[0], outer[1])
+    strength, enter = strengths[2] if outer[2] < enter else strength, min(enter, outer[2])
+    leave = max(max(inner[0], inner[1]), max(inner[2], inner[3]))
+    hit = (enter > seen[0]) & (enter >= leave)
+    return enter if hit else seen[0], strength if hit else seen[1], code if hit else seen[2]
+
+
+@inside
+def see_patch(
+    met: np.float32,
+    who: np.float32,
+    code: np.float32,
+    bounds: tuple[np.float32, np.float32, np.float32, np.float32],
+    strength: np.float32,
+) -> np.float32:
+    """Strength of what a ray sees with a patch on the part of a code; ``bounds`` are not negative within it."""
+    hit = (who == code) & (min(min(bounds[0], bounds[1]), min(bounds[2], bounds[3])) >= ZERO)
+    return strength if hit else met
 
 
 @rows
-def cast_ground(columns: Floats, count: int, tangent: np.float32, height: np.float32, strength: np.float32, row: Floats) -> None:
-    """Start a beam's row with the ground, ``height`` below the sensor."""
-    per_height = ONE / height if height > ZERO else ZERO
+def cast_ground(
+    columns: Floats, first: int, count: int, tangent: np.float32, ground: tuple[np.float32, np.float32, np.float32], row: Floats
+) -> None:
+    """Start a stretch of a beam's row with the ground.
+
+    Args:
+        columns: Rows over all columns.
+        first: Its first column.
+        count: How many.
+        tangent: Of the beam's elevation.
+        ground: How much the sensor's axis rises, 1 over its height, and the strength of the ground.
+        row: Written.
+    """
+    zz, per_height, strength = ground
     for column in range(count):
-        k = u8(column)
-        row[INVERSE + k] = max(-(columns[GZ + k] + tangent * columns[ZZ + k]) * per_height, ZERO)
+        k = u8(first) + u8(column)
+        row[INVERSE + k] = see_ground(columns[GZ + k], zz, tangent, per_height)
         row[MET + k], row[WHO + k] = strength, GROUND_CODE
 
 
 @leaf()
-def lowest(columns: Floats, count: int) -> np.float32:
-    """The least z of all columns' vectors across the sensor's axis."""
-    least = columns[GZ]
-    for column in range(count):
-        least = min(least, columns[GZ + u8(column)])
-    return f4(least)
-
-
-@leaf()
 def meets_nothing(least: np.float32, zz: np.float32, tangent: np.float32, height: np.float32, need: np.float32) -> bool:
-    """Whether no ray of a beam meets ground with an inverse parameter above ``need``; ``least`` is from ``lowest``."""
+    """Whether no ray of a beam meets ground with a w above ``need``; ``least`` is what no column's g has less of in z."""
     return bool(height <= ZERO or -(least + tangent * zz) <= need * height)
 
 
@@ -69,51 +135,131 @@ def cast_part(pool: Floats, piece: int, first: int, count: int, code: np.float32
     for column in range(count):
         i = p + u8(column)
         k = f + u8(column)
-        w, met, who = row[INVERSE + k], row[MET + k], row[WHO + k]
-        low, high = pool[i + LOW], pool[i + HIGH]
-        s0, s1, s2 = pool[i + STRENGTH], pool[i + SLOT_1 + STRENGTH], pool[i + SLOT_2 + STRENGTH]
-        s3, s4 = pool[i + SLOT_3 + STRENGTH], pool[i + SLOT_4 + STRENGTH]
-        w0, w1 = pool[i + A] + tangent * pool[i + B], pool[i + SLOT_1 + A] + tangent * pool[i + SLOT_1 + B]
-        w2, w3 = pool[i + SLOT_2 + A] + tangent * pool[i + SLOT_2 + B], pool[i + SLOT_3 + A] + tangent * pool[i + SLOT_3 + B]
-        w4 = pool[i + SLOT_4 + A] + tangent * pool[i + SLOT_4 + B]
-        strength, enter = s1 if w1 < w0 else s0, min(w0, w1)
-        strength, enter = s2 if w2 < enter else strength, min(enter, w2)
-        strength, enter = s3 if w3 < enter else strength, min(enter, w3)
-        strength, enter = s4 if w4 < enter else strength, min(enter, w4)
-        hit = (enter > w) & (tangent >= low) & (tangent <= high)
-        row[INVERSE + k] = enter if hit else w
-        row[MET + k] = strength if hit else met
-        row[WHO + k] = code if hit else who
+        outer = (
+            pool[i + A] + tangent * pool[i + B],
+            pool[i + SLOT_1 + A] + tangent * pool[i + SLOT_1 + B],
+            pool[i + SLOT_2 + A] + tangent * pool[i + SLOT_2 + B],
+        )
+        inner = (
+            pool[i + SLOT_3 + A] + tangent * pool[i + SLOT_3 + B],
+            pool[i + SLOT_4 + A] + tangent * pool[i + SLOT_4 + B],
+            pool[i + SLOT_5 + A] + tangent * pool[i + SLOT_5 + B],
+            pool[i + SLOT_6 + A] + tangent * pool[i + SLOT_6 + B],
+        )
+        strengths = pool[i + STRENGTH], pool[i + SLOT_1 + STRENGTH], pool[i + SLOT_2 + STRENGTH]
+        seen = row[INVERSE + k], row[MET + k], row[WHO + k]
+        row[INVERSE + k], row[MET + k], row[WHO + k] = see_part(seen, code, outer, strengths, inner)
 
 
 @rows
 def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats) -> None:
-    """Let a beam's row see a patch where its part is what was seen."""
+    """Let a beam's row see a patch where its part is what was seen; arguments as for ``cast_part``."""
     p, f = u8(piece), u8(first)
     for column in range(count):
-        i = u8(column)
-        k = f + i
-        strength, low, high, met = pool[p + STRENGTH + i], pool[p + LOW + i], pool[p + HIGH + i], row[MET + k]
-        hit = (row[WHO + k] == code) & (tangent >= low) & (tangent <= high)
-        row[MET + k] = strength if hit else met
+        i = p + u8(column)
+        k = f + u8(column)
+        bounds = (
+            pool[i + A] + tangent * pool[i + B],
+            pool[i + SLOT_1 + A] + tangent * pool[i + SLOT_1 + B],
+            pool[i + SLOT_2 + A] + tangent * pool[i + SLOT_2 + B],
+            pool[i + SLOT_3 + A] + tangent * pool[i + SLOT_3 + B],
+        )
+        row[MET + k] = see_patch(row[MET + k], row[WHO + k], code, bounds, pool[i + STRENGTH])
+
+
+@rows
+def cast_still(
+    pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
+) -> None:
+    """``cast_part`` in a scan that does not roll: of piece n only the rows of a are read, the rest is the same in all columns."""
+    p, f = u8(n * PIECE_NUMBERS), u8(first)
+    b0, b1, b2 = tangent * plane_of(numbers, n, 0)[3], tangent * plane_of(numbers, n, 1)[3], tangent * plane_of(numbers, n, 2)[3]
+    b3, b4 = tangent * plane_of(numbers, n, 3)[3], tangent * plane_of(numbers, n, 4)[3]
+    b5, b6 = tangent * plane_of(numbers, n, 5)[3], tangent * plane_of(numbers, n, 6)[3]
+    strengths = numbers[n, REFLECTIVITY], numbers[n, REFLECTIVITY + 1], numbers[n, REFLECTIVITY + 2]
+    for column in range(count):
+        i = p + u8(column)
+        k = f + u8(column)
+        outer = pool[i + A] + b0, pool[i + SLOT_1 + A] + b1, pool[i + SLOT_2 + A] + b2
+        inner = pool[i + SLOT_3 + A] + b3, pool[i + SLOT_4 + A] + b4, pool[i + SLOT_5 + A] + b5, pool[i + SLOT_6 + A] + b6
+        seen = row[INVERSE + k], row[MET + k], row[WHO + k]
+        row[INVERSE + k], row[MET + k], row[WHO + k] = see_part(seen, code, outer, strengths, inner)
+
+
+@rows
+def cast_still_patch(
+    pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
+) -> None:
+    """``cast_patch`` in a scan that does not roll."""
+    p, f, strength = u8(n * PIECE_NUMBERS), u8(first), numbers[n, REFLECTIVITY]
+    b0, b1 = tangent * plane_of(numbers, n, 0)[3], tangent * plane_of(numbers, n, 1)[3]
+    b2, b3 = tangent * plane_of(numbers, n, 2)[3], tangent * plane_of(numbers, n, 3)[3]
+    for column in range(count):
+        i = p + u8(column)
+        k = f + u8(column)
+        bounds = pool[i + A] + b0, pool[i + SLOT_1 + A] + b1, pool[i + SLOT_2 + A] + b2, pool[i + SLOT_3 + A] + b3
+        row[MET + k] = see_patch(row[MET + k], row[WHO + k], code, bounds, strength)
 
 
 @leaf()
-def shows_pieces(pieces: Ints, count: int, beam: int) -> bool:
-    """Whether a beam meets any piece's bounds."""
-    for n in range(count):
-        if pieces[n, BEAM] <= beam < pieces[n, BEAM_END]:
-            return True
-    return False
+def sort_pieces(fields: Ints, count: int, firsts: Ints) -> None:
+    """Make a list of the pieces that begin at each beam, in their order: ``firsts`` (beams,), then column NEXT; -1 ends it."""
+    for beam in range(firsts.size):
+        firsts[beam] = -1
+    for n in range(count - 1, -1, -1):
+        fields[n, NEXT], firsts[fields[n, BEAM]] = firsts[fields[n, BEAM]], n
 
 
 @leaf()
-def cast_pieces(pool: Floats, pieces: Ints, count: int, beam: int, tangent: np.float32, patches: int, row: Floats) -> None:
-    """Let a beam's row see all parts (``patches`` is 0) or all patches (1)."""
-    for n in range(count):
-        if pieces[n, BEAM] <= beam < pieces[n, BEAM_END] and pieces[n, PATCH] == patches:
-            begin, first, wide, code = n * PIECE_NUMBERS, pieces[n, FIRST_COLUMN], pieces[n, COUNT], f4(pieces[n, CODE])
-            if patches:
-                cast_patch(pool, begin, first, wide, code, tangent, row)
-            else:
-                cast_part(pool, begin, first, wide, code, tangent, row)
+def update_shown(fields: Ints, beam: int, firsts: Ints, shown: int, showing: Ints) -> int:
+    """Drop the pieces that end at a beam from those ``showing`` and add those that begin; returns how many there are then."""
+    kept = 0
+    for place in range(shown):
+        if beam < fields[showing[place], BEAM_END]:
+            showing[kept] = showing[place]
+            kept += 1
+    n = firsts[beam]
+    while n >= 0:
+        showing[kept] = n
+        kept, n = kept + 1, fields[n, NEXT]
+    return kept
+
+
+@leaf()
+def cast_pieces(
+    pool: Floats, pieces: Pieces, showing: Ints, shown: int, rolls: bool, tangent: np.float32, patches: int, row: Floats
+) -> None:
+    """Let a beam's row see all parts (``patches`` is 0) or all patches (1) of the pieces that show in it."""
+    fields, numbers = pieces.fields, pieces.numbers
+    for place in range(shown):
+        n = showing[place]
+        if fields[n, PATCH] != patches:
+            continue
+        begin, first, wide, code = n * PIECE_NUMBERS, fields[n, FIRST_COLUMN], fields[n, COUNT], f4(fields[n, CODE])
+        if patches and rolls:
+            cast_patch(pool, begin, first, wide, code, tangent, row)
+        elif patches:
+            cast_still_patch(pool, numbers, n, first, wide, code, tangent, row)
+        elif rolls:
+            cast_part(pool, begin, first, wide, code, tangent, row)
+        else:
+            cast_still(pool, numbers, n, first, wide, code, tangent, row)
+
+
+@leaf()
+def mark_shown(fields: Ints, showing: Ints, shown: int, marks: NDArray[np.uint8], mark: int) -> None:
+    """Set the marks of all vectors of columns in which pieces show."""
+    for place in range(shown):
+        n = showing[place]
+        first = fields[n, FIRST_COLUMN] // VECTOR
+        for vector in range(first, first + fields[n, COUNT] // VECTOR):
+            marks[vector] = mark
+
+
+@leaf()
+def stretch_from(marks: NDArray[np.uint8], vector: int, vectors: int) -> int:
+    """Where the stretch of equal marks ends that begins at a vector."""
+    end = vector + 1
+    while end < vectors and marks[end] == marks[vector]:
+        end += 1
+    return end
