@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sensors.jit import inlined, kernel, leaf
 from sensors.noise import bits_of, gaussian, hash2, log_fast, uniform
 from sensors.radar.config import NEAREST_M
-from sensors.radar.physics import antenna_db, error_share, fold, from_db, ground_cnr, to_db
+from sensors.radar.physics import angle_of, antenna_db, cosine_of, error_share, fold, from_db, ground_cnr, to_db
 from sensors.radar.settings import (
     AZIMUTH_CELL,
     BLUR,
@@ -67,19 +67,20 @@ u4, u8 = np.uint32, np.uint64
 
 FEATURES = 6  # as sensors.frames.RADAR_FEATURES: range, azimuth, elevation, Doppler, RCS, SNR; the last two linear until reported
 AZIMUTH, ELEVATION, SPEED, SIGMA, RATIO = range(1, FEATURES)
+"""Of ``Found.rows``. Until a detection is measured, what ``keep_place`` writes is there."""
 GROUND_NUMBERS = 1 << 25
 """Where the counters of the errors of ground returns begin."""
 MOST_EXTRAS = 64
 """Most false alarms, and most ground returns, of one scan."""
 BUCKETS = 512
-LEVELS, LEVELS_AN_OCTAVE, LOWEST_OCTAVE = 512, 8, -5
-"""Keys are sorted first by level, in eighths of octaves from 2^-5 to 2^59."""
+LEVELS, LEVELS_AN_OCTAVE, LOWEST_OCTAVE = 256, 4, -5
+"""Keys are sorted first by level, in quarters of octaves from 2^-5 to 2^59."""
 
 
 class Found(NamedTuple):
     """Detections of one scan before the strongest are reported, and what finding them takes."""
 
-    rows: Floats  # (N, 6)
+    rows: Floats  # (6, N)
     who: Ints  # (N, 2) actor or -1, origin
     keys: Floats  # (N,) what ``sort_descending`` sorts by
     order: Ints  # (N,)
@@ -97,7 +98,7 @@ def make_found(echoes: int) -> Found:
     """Make room for the detections of so many echoes."""
     room = echoes + 2 * MOST_EXTRAS
     return Found(
-        np.empty((room, FEATURES)),
+        np.empty((FEATURES, room)),
         np.empty((room, 2), np.int64),
         np.empty(room),
         np.empty(room, np.int64),
@@ -113,9 +114,9 @@ def make_found(echoes: int) -> Found:
 
 @inlined()
 def _level(key: float) -> int:
-    """The level of a positive key, counted from the highest; each level is an eighth of an octave."""
-    eighths = (int(bits_of(np.float32(key))) >> 20) - LEVELS_AN_OCTAVE * (127 + LOWEST_OCTAVE)
-    return LEVELS - 1 - min(max(eighths, 0), LEVELS - 1)
+    """The level of a positive key, counted from the highest; each level is a quarter of an octave."""
+    quarters = (int(bits_of(np.float32(key))) >> 21) - LEVELS_AN_OCTAVE * (127 + LOWEST_OCTAVE)
+    return LEVELS - 1 - min(max(quarters, 0), LEVELS - 1)
 
 
 @leaf()
@@ -231,31 +232,54 @@ def _draw_errors(count: int, key: Key, found: Found) -> None:
 
 
 @inlined()
-def _write_place(cell: Floats, row: Floats) -> None:
-    """Write the true place of a cell as range, azimuth, elevation and Doppler, and the cosine of the azimuth in column ``SIGMA``."""
-    row[RANGE], row[AZIMUTH] = cell[RANGE], math.atan2(cell[LEFT], cell[AHEAD])
-    row[ELEVATION], row[SPEED] = math.asin(min(max(cell[UP], -1.0), 1.0)), cell[DOPPLER]
-    row[SIGMA] = cell[AHEAD] / math.sqrt(cell[AHEAD] * cell[AHEAD] + cell[LEFT] * cell[LEFT])
+def keep_place(n: int, range_m: float, ahead: float, left: float, up: float, doppler_mps: float, rows: Floats) -> None:
+    """Write a true place as range, three of a direction's numbers (of any length but for ``up``, a sine) and Doppler."""
+    rows[RANGE, n], rows[SIGMA, n], rows[AZIMUTH, n], rows[ELEVATION, n], rows[SPEED, n] = range_m, ahead, left, up, doppler_mps
+
+
+@leaf(fastmath={"contract"})
+def _find_angles(count: int, found: Found) -> None:
+    """Turn what ``keep_place`` wrote into azimuth and elevation, and the cosine of the azimuth in column ``SIGMA``."""
+    azimuths, elevations, cosines = found.rows[AZIMUTH], found.rows[ELEVATION], found.rows[SIGMA]
+    for n in range(count):
+        k = u8(n)
+        ahead, left, up = cosines[k], azimuths[k], elevations[k]
+        cosines[k] = ahead / math.sqrt(ahead * ahead + left * left)
+        azimuths[k], elevations[k] = angle_of(left, ahead), angle_of(up, math.sqrt(max(1.0 - up * up, 0.0)))
+
+
+@leaf(fastmath={"contract"})
+def _blur(count: int, settings: Floats, found: Found) -> None:
+    """Add errors to ranges, angles and Doppler."""
+    ranges, azimuths, elevations, speeds = found.rows[RANGE], found.rows[AZIMUTH], found.rows[ELEVATION], found.rows[SPEED]
+    cosines, powers, e0, e1, e2, e3 = found.rows[SIGMA], found.power, found.draws[0], found.draws[1], found.draws[2], found.draws[3]
+    range_cell, azimuth_cell, widens = settings[RANGE_CELL], settings[AZIMUTH_CELL], settings[WIDENS] > 0.0
+    elevation_cell, doppler_cell = settings[ELEVATION_CELL], settings[DOPPLER_CELL]
+    for n in range(count):
+        k = u8(n)
+        share = error_share(powers[k] - 1.0)
+        ranges[k] = max(ranges[k] + share * range_cell * e0[k], NEAREST_M)
+        azimuths[k] += share * azimuth_cell / (cosines[k] if widens else 1.0) * e1[k]
+        elevations[k] += share * elevation_cell * e2[k]
+        speeds[k] += share * doppler_cell * e3[k]
+        cosines[k] = cosine_of(azimuths[k])
+
+
+@leaf(fastmath={"contract"})
+def _read_off(count: int, settings: Floats, found: Found) -> None:
+    """Fold Doppler, and write the SNR and the RCS that powers suggest."""
+    ranges, speeds, cosines, ratios, powers = found.rows[RANGE], found.rows[SPEED], found.rows[SIGMA], found.rows[RATIO], found.power
+    low, high, per_strength = settings[LOW_DOPPLER], settings[HIGH_DOPPLER], 1.0 / settings[SNR_AT_1M]
+    slope, beam = settings[EDGE_SLOPE_DB], settings[PER_HALF_BEAM]
+    for n in range(count):
+        k = u8(n)
+        speed = speeds[k]
+        speeds[k] = speed if (speed >= low) & (speed < high) else fold(speed, low, high)
+        ratios[k] = powers[k] - 1.0
+        cosines[k] = rcs_of(powers[k] - 1.0, ranges[k], antenna_db(cosines[k], 0.0, slope, beam), per_strength)
 
 
 @inlined()
-def _measure_one(n: int, settings: Floats, found: Found) -> None:
-    row, snr = found.rows[n], found.power[n] - 1.0
-    share, cos_azimuth = error_share(snr) * settings[BLUR], row[SIGMA]
-    if share > 0.0:
-        e = found.draws[:, n]
-        wide = cos_azimuth if settings[WIDENS] > 0.0 else 1.0
-        row[RANGE] = max(row[RANGE] + share * settings[RANGE_CELL] * e[0], NEAREST_M)
-        row[AZIMUTH] += share * settings[AZIMUTH_CELL] / wide * e[1]
-        row[ELEVATION] += share * settings[ELEVATION_CELL] * e[2]
-        row[SPEED] += share * settings[DOPPLER_CELL] * e[3]
-        cos_azimuth = math.cos(row[AZIMUTH])
-    if not settings[LOW_DOPPLER] <= row[SPEED] < settings[HIGH_DOPPLER]:
-        row[SPEED] = fold(row[SPEED], settings[LOW_DOPPLER], settings[HIGH_DOPPLER])
-    row[RATIO], row[SIGMA] = snr, rcs_of(snr, row[RANGE], cos_azimuth, settings)
-
-
-@leaf()
 def measure(count: int, key: Key, settings: Floats, found: Found) -> None:
     """Blur places by how clearly they stood out, fold Doppler, and give each the SNR and RCS that its power suggests.
 
@@ -263,21 +287,23 @@ def measure(count: int, key: Key, settings: Floats, found: Found) -> None:
     follows from SNR, range and azimuth by the radar equation: the radar knows neither rain nor what stood in the way.
 
     Args:
-        count: How many of the rows of ``found``: their true places, the cosine of the azimuth in column ``SIGMA``, powers and numbers.
+        count: How many detections of ``found``: places, powers and numbers.
         key: Of the errors' draws.
         settings: The radar's.
         found: Where they are.
     """
-    _draw_errors(count, key, found)
-    for n in range(count):
-        _measure_one(n, settings, found)
+    _find_angles(count, found)
+    if settings[BLUR] > 0.0:
+        _draw_errors(count, key, found)
+        _blur(count, settings, found)
+    _read_off(count, settings, found)
 
 
 @inlined()
-def rcs_of(snr: float, range_m: float, cos_azimuth: float, settings: Floats) -> float:
+def rcs_of(snr: float, range_m: float, gain_db: float, per_strength: float) -> float:
     """RCS that an SNR suggests for a target at the radar's height, by the radar equation."""
-    square, gain = range_m * range_m, antenna_db(cos_azimuth, 0.0, settings[EDGE_SLOPE_DB], settings[PER_HALF_BEAM])
-    return float(snr * square * square / (settings[SNR_AT_1M] * from_db(gain)))
+    square = range_m * range_m
+    return float(snr * square * square * per_strength * from_db(-gain_db))
 
 
 @leaf()
@@ -296,7 +322,8 @@ def detect(t: Targets, fluctuation: Key, settings: Floats, found: Found) -> int:
         if settings[FLUCTUATION] > 0.0:
             power *= found.draws[0, head]
         if power > settings[THRESHOLD]:
-            _write_place(found.cell, found.rows[detections])
+            cell = found.cell
+            keep_place(detections, cell[RANGE], cell[AHEAD], cell[LEFT], cell[UP], cell[DOPPLER], found.rows)
             found.power[detections] = power
             found.who[detections, 0], found.who[detections, 1] = t.labels[head, ACTOR], t.labels[head, ORIGIN]
             found.order[detections] = head  # heads come no faster than ranks
@@ -309,11 +336,15 @@ def detect(t: Targets, fluctuation: Key, settings: Floats, found: Found) -> int:
 @leaf()
 def copy_exactly(t: Targets, found: Found) -> int:
     """Let every echo be a detection as it is; return how many."""
-    for n in range(t.counts[ECHOES]):
-        _write_place(t.echoes[n], found.rows[n])
-        found.rows[n, SIGMA], found.rows[n, RATIO] = t.echoes[n, RCS], t.echoes[n, SNR]
+    count = t.counts[ECHOES]
+    for n in range(count):
+        echo = t.echoes[n]
+        keep_place(n, echo[RANGE], echo[AHEAD], echo[LEFT], echo[UP], echo[DOPPLER], found.rows)
         found.who[n, 0], found.who[n, 1] = t.labels[n, ACTOR], t.labels[n, ORIGIN]
-    return int(t.counts[ECHOES])
+    _find_angles(count, found)
+    for n in range(count):
+        found.rows[SIGMA, n], found.rows[RATIO, n] = t.echoes[n, RCS], t.echoes[n, SNR]
+    return int(count)
 
 
 @leaf()
@@ -340,13 +371,14 @@ def add_false_alarms(key: Key, settings: Floats, found: Found, count: int) -> in
     """Add detections of nothing, spread evenly over the cells; return how many rows there are now."""
     alarms = poisson(settings[MEAN_ALARMS], uniform(hash2(u4(0), key[0], key[1])))
     for n in range(alarms):
-        row, i = found.rows[count + n], 1 + 4 * n
+        row, i = found.rows[:, count + n], 1 + 4 * n
         row[RANGE] = NEAREST_M + (settings[MAX_RANGE] - NEAREST_M) * uniform(hash2(u4(i), key[0], key[1]))
         row[AZIMUTH] = _any_azimuth(uniform(hash2(u4(i + 1), key[0], key[1])), settings)
         row[ELEVATION] = 0.0
         row[SPEED] = settings[LOW_DOPPLER] + (settings[HIGH_DOPPLER] - settings[LOW_DOPPLER]) * uniform(hash2(u4(i + 2), key[0], key[1]))
         snr = _exponential(i + 3, key) + settings[THRESHOLD] - 1.0
-        row[RATIO], row[SIGMA] = snr, rcs_of(snr, row[RANGE], math.cos(row[AZIMUTH]), settings)
+        gain_db = antenna_db(math.cos(row[AZIMUTH]), 0.0, settings[EDGE_SLOPE_DB], settings[PER_HALF_BEAM])
+        row[RATIO], row[SIGMA] = snr, rcs_of(snr, row[RANGE], gain_db, 1.0 / settings[SNR_AT_1M])
         found.who[count + n, 0], found.who[count + n, 1] = NOBODY, FALSE_ALARM
     return int(count + alarms)
 
@@ -369,11 +401,9 @@ def add_ground(key: Key, settings: Floats, t: Targets, found: Found, count: int)
         flat = math.sqrt(distance * distance - t.origin[2] * t.origin[2])
         turn = math.atan2(r[1, 0], r[0, 0]) + _any_azimuth(uniform(hash2(u4(i + 1), key[0], key[1])), settings)
         x, y, z = flat * math.cos(turn), flat * math.sin(turn), -t.origin[2]
-        row = found.rows[count]
-        row[RANGE], row[SPEED] = distance, -(t.velocity[0] * x + t.velocity[1] * y) / distance
         ahead, left = r[0, 0] * x + r[1, 0] * y + r[2, 0] * z, r[0, 1] * x + r[1, 1] * y + r[2, 1] * z
-        row[AZIMUTH] = math.atan2(left, ahead)
-        row[SIGMA], row[ELEVATION] = math.cos(row[AZIMUTH]), math.asin((r[0, 2] * x + r[1, 2] * y + r[2, 2] * z) / distance)
+        up, doppler = (r[0, 2] * x + r[1, 2] * y + r[2, 2] * z) / distance, -(t.velocity[0] * x + t.velocity[1] * y) / distance
+        keep_place(count, distance, ahead, left, up, doppler, found.rows)
         area = settings[RANGE_CELL] * settings[AZIMUTH_CELL]
         cnr = ground_cnr(distance, t.origin[2], settings[PER_HALF_BEAM], settings[SNR_AT_1M], settings[GROUND_GAMMA], area)
         found.power[count], found.number[count] = settings[THRESHOLD] + (1.0 + cnr) * _exponential(i + 2, key), u4(GROUND_NUMBERS + n)
@@ -393,7 +423,7 @@ def report(
 ) -> None:
     """Write the rows of the highest SNR, in falling order, as a frame; what is left of it is zero."""
     for n in range(count):
-        found.keys[n] = found.rows[n, RATIO]
+        found.keys[n] = found.rows[RATIO, n]
     sort_descending(found.keys, found.order, found.level, count)
     for slot in range(mask.size):
         if slot >= count:
@@ -403,6 +433,6 @@ def report(
             continue
         n = found.order[slot]
         for feature in range(SIGMA):
-            detections[slot, feature] = found.rows[n, feature]
-        detections[slot, SIGMA], detections[slot, RATIO] = to_db(found.rows[n, SIGMA]), to_db(found.rows[n, RATIO])
+            detections[slot, feature] = found.rows[feature, n]
+        detections[slot, SIGMA], detections[slot, RATIO] = to_db(found.rows[SIGMA, n]), to_db(found.rows[RATIO, n])
         mask[slot], actor[slot], origin[slot] = 1, found.who[n, 0], found.who[n, 1]

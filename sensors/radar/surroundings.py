@@ -25,6 +25,7 @@ from sensors.radar.targets import (
     BOXES,
     BREACH,
     BSIN,
+    BSTRENGTH,
     BVX,
     BVY,
     BX,
@@ -120,7 +121,7 @@ def _legs_db(mirror: Floats, front: float, own: int, n: int, place: int, setting
 @inlined()
 def _add_images_of(mirror: Floats, number: int, own: int, n: int, front: float, settings: Floats, t: Targets) -> None:
     """Add what one mirror shows of box n: the box is seen as if it stood, left and right exchanged, at its image."""
-    box, lot, nx, ny, legs_db = t.boxes[n], t.lot, -mirror[TY], mirror[TX], -1.0
+    box, lot, nx, ny, legs = t.boxes[n], t.lot, -mirror[TY], mirror[TX], -1.0
     depth = (box[BX] - mirror[PX]) * nx + (box[BY] - mirror[PY]) * ny
     along, across = 2.0 * (box[BCOS] * nx + box[BSIN] * ny), 2.0 * (box[BCOS] * ny - box[BSIN] * nx)
     middle = (box[BX] - 2.0 * depth * nx, box[BY] - 2.0 * depth * ny)
@@ -130,9 +131,9 @@ def _add_images_of(mirror: Floats, number: int, own: int, n: int, front: float, 
     for place in range(WHEEL if t.who[n, 1] == OBSTACLE else SCATTERERS):
         if lot[LOT_SNR + place] < WEAKEST_OTHER or t.counts[ECHOES] >= t.labels.shape[0] - 1:
             continue
-        if legs_db < 0.0:  # of the first that is seen, taken as the same for all of a box
-            legs_db = _legs_db(mirror, front, own, n, place, settings, t)
-        lot[LOT_SNR + place] = weakened(lot[LOT_SNR + place], legs_db)
+        if legs < 0.0:  # of the first that is seen, taken as the same for all of a box
+            legs = weakened(1.0, _legs_db(mirror, front, own, n, place, settings, t))
+        lot[LOT_SNR + place] *= legs
         if lot[LOT_SNR + place] >= WEAKEST_OTHER:
             arm_x, arm_y = arm_of(box, place)
             vx, vy = point_velocity(box[BVX], box[BVY], box[BYAW], arm_x, arm_y)
@@ -147,7 +148,7 @@ def _find_mirrored(mirror: Floats, front: float, gain: float, t: Targets) -> Non
     """Say in ``met`` which boxes a mirror may show to the radar: a path by it leads there, and is short enough to be heard."""
     px, py, tx, ty, half = mirror[PX], mirror[PY], mirror[TX], mirror[TY], mirror[HALF_LENGTH]
     run, weakest, met = -(px * tx + py * ty), WEAKEST_OTHER / (gain * STRONGEST_M2), t.met
-    xs, ys, reaches, strengths = t.discs[0], t.discs[1], t.discs[2], t.discs[3]
+    xs, ys, reaches, strengths = t.columns[BX], t.columns[BY], t.columns[BREACH], t.columns[BSTRENGTH]
     for n in range(t.counts[BOXES]):
         k = u8(n)
         dx, dy, reach = xs[k] - px, ys[k] - py, reaches[k]

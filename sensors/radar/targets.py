@@ -19,7 +19,7 @@ from sensors.jit import inlined, kernel, leaf
 from sensors.noise import bits_of, gaussian, hash2
 from sensors.pose import SceneArrays, place_sensor, point_velocity
 from sensors.radar.config import NEAREST_M
-from sensors.radar.physics import WAVELENGTH_M, antenna_db, edge_loss_db, edge_margin_m, from_db, lobe_dbsm, lobing, mean_snr
+from sensors.radar.physics import WAVELENGTH_M, antenna_db, edge_loss_db, edge_margin_m, from_db, lobe_dbsm, lobing
 from sensors.radar.settings import (
     COS_HALF_FOV,
     EDGE_SLOPE_DB,
@@ -103,7 +103,7 @@ class Targets(NamedTuple):
     #   from the middle, how near it comes, and SNR that 0 dBsm over the places' own have at 1 m at most
     who: Ints  # (A, 2) whose boxes these are, and their kind
     blockers: Ints  # (A,) boxes that may stand in the way of what the radar sees, nearest first
-    discs: Floats  # (4, A) of the boxes, a row each: x, y, reach, strength
+    columns: Floats  # (BOX, A) the columns of ``boxes`` once more, for loops over them
     met: NDArray[np.bool_]  # (A,) what a loop over them finds
     again: NDArray[np.bool_]  # (A,) a copy of that
     echoes: Floats  # (N, 7)
@@ -124,7 +124,7 @@ def make_targets(actors: int, others: int) -> Targets:
         np.empty((actors, BOX)),
         np.empty((actors, 2), np.int64),
         np.empty(actors, np.int64),
-        np.empty((4, actors)),
+        np.empty((BOX, actors)),
         np.empty(actors, np.bool_),
         np.empty(actors, np.bool_),
         np.empty((room, COLUMNS)),
@@ -167,7 +167,8 @@ def list_boxes(scene: SceneArrays, b: int, settings: Floats, spread: tuple[np.ui
         box[BREACH] = half_length + half_width
         box[BNEAREST] = math.sqrt(x * x + y * y) - box[BREACH]
         box[BSTRENGTH] = settings[SNR_AT_1M] * from_db(box[BRCS]) * settings[MOST_LOBING]
-        t.discs[0, count], t.discs[1, count], t.discs[2, count], t.discs[3, count] = x, y, box[BREACH], box[BSTRENGTH]
+        for column in range(BOX):
+            t.columns[column, count] = box[column]
         t.who[count, 0], t.who[count, 1] = a, kind
         count += 1
     t.counts[BOXES], t.counts[ECHOES] = count, 0
@@ -277,12 +278,15 @@ def path_loss_db(
 def _near_path(from_x: float, from_y: float, way: tuple[float, float, float, float], widest: float, t: Targets) -> int:
     """Say in ``met`` which boxes a path may touch; return how many."""
     count, (ex, ey, flat, _) = 0, way
-    xs, ys, reaches, met = t.discs[0], t.discs[1], t.discs[2], t.met
+    xs, ys, coses, sines = t.columns[BX], t.columns[BY], t.columns[BCOS], t.columns[BSIN]
+    lengths, widths, met = t.columns[BHALF_L], t.columns[BHALF_W], t.met
     for n in range(t.counts[BOXES]):
         k = u8(n)
-        x, y, reach = xs[k] - from_x, ys[k] - from_y, reaches[k] + widest
+        x, y, cos, sin = xs[k] - from_x, ys[k] - from_y, coses[k], sines[k]
+        turned, straight = abs(cos * ey - sin * ex), abs(cos * ex + sin * ey)
+        aside, ahead = lengths[k] * turned + widths[k] * straight + widest, lengths[k] * straight + widths[k] * turned + widest
         along = x * ex + y * ey
-        touched = (abs(x * ey - y * ex) <= reach) & (along >= -reach) & (along <= flat + reach)
+        touched = (abs(x * ey - y * ex) <= aside) & (along >= -ahead) & (along <= flat + ahead)
         met[k] = touched
         count += touched
     return count
@@ -299,14 +303,15 @@ def cast_shade(count: int, own: int, settings: Floats, t: Targets) -> None:
         shade[u8(n)] = 0
     for m in range(t.counts[BLOCKERS]):
         box = t.boxes[t.blockers[m]]
-        x, y, reach, nearest, bit = box[BX], box[BY], box[BREACH] + slack, box[BNEAREST] - slack, 1 << min(m, LAST_BIT)
+        x, y, cos, sin, half_length, half_width = box[BX], box[BY], box[BCOS], box[BSIN], box[BHALF_L], box[BHALF_W]
+        reach, nearest, bit = box[BREACH] + slack, box[BNEAREST] - slack, 1 << min(m, LAST_BIT)
         if t.blockers[m] == own:
             continue
         for n in range(count):
             k = u8(n)
-            px, py, distance = lot[LOT_X + k], lot[LOT_Y + k], lot[LOT_RANGE + k]
-            wide = reach * distance  # of the slanted path, which is longer than on the ground: rather too wide
-            hides = (abs(x * py - y * px) <= wide) & (x * px + y * py >= -wide) & (nearest <= distance)
+            px, py, distance = lot[LOT_X + k], lot[LOT_Y + k], lot[LOT_RANGE + k]  # the slanted path is longer than that on the ground
+            wide = half_length * abs(cos * py - sin * px) + half_width * abs(cos * px + sin * py) + slack * distance
+            hides = (abs(x * py - y * px) <= wide) & (x * px + y * py >= -reach * distance) & (nearest <= distance)
             shade[k] |= bit if hides else 0
 
 
@@ -374,9 +379,10 @@ def hear(count: int, loss_db: float, settings: Floats, t: Targets) -> None:
         x, y, z = lot[LOT_X + k], lot[LOT_Y + k], lot[LOT_HEIGHT + k] - up_m
         ahead, left, up = ax * x + ay * y + az * z, lx * x + ly * y + lz * z, ux * x + uy * y + uz * z
         square, planar = max(x * x + y * y + z * z, TINY), ahead * ahead + left * left
-        distance, per_planar = math.sqrt(square), 1.0 / math.sqrt(max(planar, TINY))
-        cosine, sine = ahead * per_planar, up / distance
-        snr = mean_snr(strength, lot[LOT_RCS + k], distance, antenna_db(cosine, sine, slope, beam) - loss_db - rain * distance)
+        distance, per_square, per_planar = math.sqrt(square), 1.0 / square, 1.0 / math.sqrt(max(planar, TINY))
+        cosine, sine = ahead * per_planar, up * distance * per_square
+        gain = antenna_db(cosine, sine, slope, beam) - loss_db - rain * distance
+        snr = strength * lot[LOT_RCS + k] * (per_square * per_square) * from_db(gain)  # as mean_snr has it
         seen = (square <= farthest) & (square >= nearest) & (ahead * abs(ahead) >= view * planar) & (planar > TINY)
         lot[LOT_RANGE + k], lot[LOT_AHEAD + k], lot[LOT_LEFT + k], lot[LOT_UP + k] = distance, cosine, left * per_planar, sine
         lot[LOT_SNR + k] = snr if seen else 0.0
