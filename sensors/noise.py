@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sensors.faults import Modality
-from sensors.jit import kernel
+from sensors.jit import inlined, kernel
 
 u4, i4, f4, u8 = np.uint32, np.int32, np.float32, np.uint64
 
@@ -36,7 +36,7 @@ C8 = f4(2.380742470e-04)
 # the same of sin(2 pi x) as an odd polynomial, for -0.25 to 0.25
 S0, S1, S2, S3 = f4(6.283164044), f4(-41.33714235), f4(81.34076802), f4(-70.99342401)
 
-vectors = kernel(fastmath={"contract"})  # fused multiply-adds, for what runs once a ray or pixel
+vectors = inlined(fastmath={"contract"})  # fused multiply-adds, for what runs once a ray or pixel
 
 
 @kernel()
@@ -89,13 +89,13 @@ def uniform(bits: np.uint32) -> np.float32:
     return f4(f4(i4(bits >> u4(9))) + f4(0.5)) * f4(1.0 / 8_388_608.0)
 
 
-@kernel()
+@inlined()
 def bits_of(x: np.float32) -> np.int32:
     """See a float32 as its bits."""
     return f4(x).view(i4)
 
 
-@kernel()
+@inlined()
 def float_of(bits: np.int32) -> np.float32:
     """See bits as a float32."""
     return i4(bits).view(f4)

@@ -20,7 +20,7 @@ from sensors.jit import kernel
 from sensors.launch import over_worlds
 from sensors.noise import sensor_number, world_key
 from sensors.pose import SceneArrays, scene_arrays
-from sensors.radar.cells import add_false_alarms, add_ground, copy_exactly, detect, make_found, report
+from sensors.radar.cells import add_false_alarms, add_ground, copy_exactly, detect, make_found, measure, report
 from sensors.radar.config import Radar
 from sensors.radar.physics import rain_db_per_m
 from sensors.radar.roadside import roadside_of
@@ -73,13 +73,13 @@ def _scan(
         if radar[CLUTTER] > 0.0:
             add_objects(roadside, radar, t)
         if radar[NOISE] > 0.0:
-            errors = world_key(seed, step, sensor, ERROR_STREAM)
-            count = detect(t, world_key(seed, step, sensor, FLUCTUATION_STREAM), errors, radar, found)
+            count = detect(t, world_key(seed, step, sensor, FLUCTUATION_STREAM), radar, found)
+            if roadside[0].shape[1]:
+                count = add_ground(world_key(seed, step, sensor, GROUND_STREAM), radar, t, found, count)
+            measure(count, world_key(seed, step, sensor, ERROR_STREAM), radar, found)
             count = add_false_alarms(world_key(seed, step, sensor, FALSE_STREAM), radar, found, count)
-            if len(roadside[0]):
-                count = add_ground(world_key(seed, step, sensor, GROUND_STREAM), errors, radar, t, found, count)
         else:
-            count = copy_exactly(t, radar, found)
+            count = copy_exactly(t, found)
         report(found, count, out.detections[b, k], out.mask[b, k], out.actor[b, k], out.origin[b, k])
 
 

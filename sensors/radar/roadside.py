@@ -7,6 +7,7 @@ it is a kerb, which answers as weakly but mirrors nothing. RCS is drawn about ea
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import weakref
@@ -53,8 +54,12 @@ class Roadside:
     frame: Floats  # (5,) origin x and y, bucket's size, columns, rows
 
     def arrays(self) -> tuple[Any, ...]:
-        """What kernels read."""
-        return self.objects, self.object_from, self.rails, self.rail_from, self.frame
+        """What kernels read; of the objects a row for each column."""
+        return self._columns, self.object_from, self.rails, self.rail_from, self.frame
+
+    @functools.cached_property
+    def _columns(self) -> Floats:
+        return np.ascontiguousarray(self.objects.T)
 
 
 def _clearance_m(road: RoadMap, points_m: Floats) -> Floats:

@@ -15,53 +15,54 @@ from numpy.typing import NDArray
 from sensors.jit import inlined, leaf
 from sensors.noise import hash2
 from sensors.pose import point_velocity
-from sensors.radar.physics import from_db, lobe_dbsm, to_db
 from sensors.radar.roadside import ALONG_X, ALONG_Y, HALF, HEIGHT, KIND, MIDDLE_X, MIDDLE_Y, RAIL_HEIGHT_M, SHARE, X, Y
-from sensors.radar.settings import COS_HALF_FOV, MAX_RANGE, MIRROR_DB, POST, RAIN_DB_PER_M, SNR_AT_1M
+from sensors.radar.settings import COS_HALF_FOV, MAX_RANGE, MIRROR_DB, MIRROR_GAIN, POST, ROAD_OBJECT, ROADSIDE
 from sensors.radar.targets import (
     BCOS,
     BHALF_L,
     BHALF_W,
     BHEIGHT,
-    BRCS,
+    BOXES,
     BREACH,
     BSIN,
+    BSTRENGTH,
     BVX,
     BVY,
     BX,
     BY,
     BYAW,
     CLUTTER,
-    DOPPLER,
+    ECHOES,
     GHOST,
-    GRAZING,
-    LOBE,
+    LOT,
+    LOT_HEIGHT,
+    LOT_RANGE,
+    LOT_RCS,
+    LOT_SNR,
+    LOT_X,
+    LOT_Y,
     NOBODY,
     OBSTACLE,
-    PEAK,
-    PEAK_M2,
-    RANGE,
-    SCATTERER,
+    PLACES,
     SCATTERERS,
-    SNR,
-    SOLID_DB,
     STRONGEST_M2,
+    TINY,
     WEAKEST_OTHER,
     WHEEL,
     Targets,
-    aim,
-    facing_of,
-    label,
-    leg_loss_db,
-    loudness,
+    arm_of,
+    cast_shade,
+    hear,
+    keep,
     outside,
-    scatterer_of,
-    sight_loss_db,
-    weaken,
+    path_loss_db,
+    shade_loss_db,
+    spread,
+    weakened,
 )
 
 Floats = NDArray[np.float64]
-u4 = np.uint32
+u4, u8 = np.uint32, np.uint64
 
 LONG_SIDE_M = 7.0
 """A vehicle at least so long has sides that mirror."""
@@ -72,13 +73,6 @@ GHOST_NUMBERS, CLUTTER_NUMBERS = 1 << 26, 1 << 27
 PX, PY, TX, TY, HALF_LENGTH, TOP, VX, VY, YAW = range(9)
 """Of a mirror: a point (its middle), direction along it, half length, height, velocity and yaw rate about the point."""
 MIRROR = 9
-
-
-@inlined()
-def image_of(mirror: Floats, x: float, y: float) -> tuple[float, float, float]:
-    """Mirror a point; and how far in front of the mirror's line it lies (negative: on its right)."""
-    depth = (y - mirror[PY]) * mirror[TX] - (x - mirror[PX]) * mirror[TY]
-    return x + 2.0 * depth * mirror[TY], y - 2.0 * depth * mirror[TX], depth
 
 
 @inlined()
@@ -96,92 +90,94 @@ def image_velocity(mirror: Floats, x: float, y: float, vx: float, vy: float) -> 
     )
 
 
-@inlined()
-def bounce(mirror: Floats, x: float, y: float, slack_m: float) -> float:
-    """Share of the way to the image of (x, y) at which the path from the radar at (0, 0) meets the mirror; -1 where it does not."""
-    ix, iy, depth = image_of(mirror, x, y)
-    own = mirror[PX] * mirror[TY] - mirror[PY] * mirror[TX]  # how far the radar is in front
-    if own * depth <= 0.0:
-        return -1.0
-    share = own / (own + depth)
-    along = (share * ix - mirror[PX]) * mirror[TX] + (share * iy - mirror[PY]) * mirror[TY]
-    return share if abs(along) <= mirror[HALF_LENGTH] + slack_m else -1.0
+@leaf(fastmath={"contract"})
+def _bounce(mirror: Floats, front: float, t: Targets) -> None:
+    """Take the RCS off the images in the lot to which no path by the mirror leads; the radar is ``front`` metres before its line."""
+    lot, high, top, half = t.lot, t.origin[2], mirror[TOP], mirror[HALF_LENGTH]
+    px, py, tx, ty = mirror[PX], mirror[PY], mirror[TX], mirror[TY]
+    for place in range(PLACES):
+        k = u8(place)
+        x, y = lot[LOT_X + k], lot[LOT_Y + k]
+        depth = (x - px) * ty - (y - py) * tx  # of what is mirrored
+        total = front + depth
+        share = front / (total if total != 0.0 else TINY)  # of the way to the image, where the path meets the mirror
+        along = abs((share * x - px) * tx + (share * y - py) * ty)
+        height = high + share * (lot[LOT_HEIGHT + k] - high)
+        meets = (front * depth > 0.0) & (along <= half) & (height <= top)
+        lot[LOT_RCS + k] = lot[LOT_RCS + k] if meets else 0.0
 
 
 @inlined()
-def _add_image(
-    mirror: Floats, number: int, own: int, n: int, place: int, strength: float, legs_db: float, settings: Floats, t: Targets
-) -> float:
-    """Add the mirror image of one scatterer of box n, if the radar can see it.
-
-    Args:
-        mirror: What mirrors it.
-        number: The mirror's number.
-        own: The box that the mirror belongs to, -1 for none.
-        n: The box that is mirrored.
-        place: Which of its scatterers.
-        strength: SNR of 1 m^2 at 1 m, of this box in this mirror, straight ahead.
-        legs_db: What vehicles in the way cost, taken as the same for all of a box; negative while it is not known.
-        settings: The radar's.
-        t: Where the echo goes.
-
-    Returns:
-        ``legs_db`` as far as it is known now.
-    """
-    box, echo = t.boxes[n], t.echoes[t.counts[1]]
-    arm_x, arm_y, height, out_x, out_y = scatterer_of(box, place)
-    x, y = box[BX] + arm_x, box[BY] + arm_y
-    ix, iy, _ = image_of(mirror, x, y)
-    square, faces = ix * ix + iy * iy, out_y * mirror[TX] - out_x * mirror[TY]
-    out_x, out_y = out_x + 2.0 * faces * mirror[TY], out_y - 2.0 * faces * mirror[TX]
-    if out_x * ix + out_y * iy >= 0.0 or strength * PEAK_M2[place] < WEAKEST_OTHER * square * square:
-        return legs_db
-    share, facing = bounce(mirror, x, y, 0.0), facing_of(out_x, out_y, ix, iy)
-    if share < 0.0 or facing <= GRAZING or t.origin[2] + share * (height - t.origin[2]) > mirror[TOP]:
-        return legs_db
-    if not aim(ix, iy, height - t.origin[2], settings, t, echo):
-        return legs_db
-    rcs = from_db(lobe_dbsm(SCATTERER[place, PEAK] + box[BRCS], SCATTERER[place, LOBE], facing))
-    loss = settings[MIRROR_DB] + settings[RAIN_DB_PER_M] * echo[RANGE]
-    if loudness(rcs, loss, height, settings, t, echo) < WEAKEST_OTHER:
-        return legs_db
-    if legs_db < 0.0:
-        corner = (share * ix, share * iy, t.origin[2] + share * (height - t.origin[2]))
-        legs_db = sight_loss_db(corner[0], corner[1], corner[2], own, SOLID_DB, settings, t)
-        legs_db += leg_loss_db(corner, (x, y, height), own, n, settings, t)
-    weaken(legs_db, echo)
-    if echo[SNR] >= WEAKEST_OTHER:
-        vx, vy = point_velocity(box[BVX], box[BVY], box[BYAW], arm_x, arm_y)
-        wx, wy = image_velocity(mirror, x, y, vx, vy)
-        echo[DOPPLER] = ((wx - t.velocity[0]) * ix + (wy - t.velocity[1]) * iy) / echo[RANGE]
-        draw = hash2(u4(t.who[n, 0] * SCATTERERS + place), u4(number), u4(0)) >> u4(6)
-        label(t, GHOST_NUMBERS + draw, NOBODY, GHOST)
-    return legs_db
+def _legs_db(mirror: Floats, front: float, own: int, n: int, place: int, settings: Floats, t: Targets) -> float:
+    """What vehicles in the way of the path by the mirror to a scatterer of box n cost."""
+    x, y, height = t.lot[LOT_X + place], t.lot[LOT_Y + place], t.lot[LOT_HEIGHT + place]
+    share = front / (front + (x - mirror[PX]) * mirror[TY] - (y - mirror[PY]) * mirror[TX])
+    corner = (share * x, share * y, t.origin[2] + share * (height - t.origin[2]))
+    arm_x, arm_y = arm_of(t.boxes[n], place)
+    to_corner_db = path_loss_db((0.0, 0.0, t.origin[2]), corner, own, -1, settings, t)
+    return to_corner_db + path_loss_db(corner, (t.boxes[n, BX] + arm_x, t.boxes[n, BY] + arm_y, height), own, n, settings, t)
 
 
-@leaf()
+@inlined()
+def _add_images_of(mirror: Floats, number: int, own: int, n: int, front: float, settings: Floats, t: Targets) -> None:
+    """Add what one mirror shows of box n: the box is seen as if it stood, left and right exchanged, at its image."""
+    box, lot, nx, ny, legs = t.boxes[n], t.lot, -mirror[TY], mirror[TX], -1.0
+    depth = (box[BX] - mirror[PX]) * nx + (box[BY] - mirror[PY]) * ny
+    along, across = 2.0 * (box[BCOS] * nx + box[BSIN] * ny), 2.0 * (box[BCOS] * ny - box[BSIN] * nx)
+    middle = (box[BX] - 2.0 * depth * nx, box[BY] - 2.0 * depth * ny)
+    spread(n, middle, (box[BCOS] - along * nx, box[BSIN] - along * ny), (-box[BSIN] - across * nx, box[BCOS] - across * ny), t)
+    _bounce(mirror, front, t)
+    hear(PLACES, settings[MIRROR_DB], settings, t)
+    for place in range(WHEEL if t.who[n, 1] == OBSTACLE else SCATTERERS):
+        if lot[LOT_SNR + place] < WEAKEST_OTHER or t.counts[ECHOES] >= t.labels.shape[0] - 1:
+            continue
+        if legs < 0.0:  # of the first that is seen, taken as the same for all of a box
+            legs = weakened(1.0, _legs_db(mirror, front, own, n, place, settings, t))
+        lot[LOT_SNR + place] *= legs
+        if lot[LOT_SNR + place] >= WEAKEST_OTHER:
+            arm_x, arm_y = arm_of(box, place)
+            vx, vy = point_velocity(box[BVX], box[BVY], box[BYAW], arm_x, arm_y)
+            wx, wy = image_velocity(mirror, box[BX] + arm_x, box[BY] + arm_y, vx, vy)
+            towards = (wx - t.velocity[0]) * lot[LOT_X + place] + (wy - t.velocity[1]) * lot[LOT_Y + place]
+            draw = hash2(u4(t.who[n, 0] * SCATTERERS + place), u4(number), u4(0)) >> u4(6)
+            keep(place, towards / lot[LOT_RANGE + place], GHOST_NUMBERS + draw, NOBODY, GHOST, t)
+
+
+@leaf(fastmath={"contract"})
+def _find_mirrored(mirror: Floats, front: float, gain: float, t: Targets) -> None:
+    """Say in ``met`` which boxes a mirror may show to the radar: a path by it leads there, and is short enough to be heard."""
+    px, py, tx, ty, half = mirror[PX], mirror[PY], mirror[TX], mirror[TY], mirror[HALF_LENGTH]
+    run, weakest, met = -(px * tx + py * ty), WEAKEST_OTHER / (gain * STRONGEST_M2), t.met
+    xs, ys, reaches, strengths = t.columns[BX], t.columns[BY], t.columns[BREACH], t.columns[BSTRENGTH]
+    for n in range(t.counts[BOXES]):
+        k = u8(n)
+        dx, dy, reach = xs[k] - px, ys[k] - py, reaches[k]
+        depth, along = dy * tx - dx * ty, dx * tx + dy * ty
+        ix, iy = xs[k] + 2.0 * depth * ty, ys[k] - 2.0 * depth * tx
+        near = max(math.sqrt(ix * ix + iy * iy) - reach, 0.0)
+        heard = strengths[k] >= weakest * (near * near) * (near * near)
+        met[k] = heard & (front * depth > 0.0) & (abs(run * depth + along * front) <= (half + reach) * abs(front + depth))
+
+
+@inlined()
 def _add_images(mirror: Floats, number: int, own: int, settings: Floats, t: Targets) -> None:
     """Add what one mirror shows of all vehicles but the one that it belongs to (-1: none)."""
-    for n in range(t.counts[0]):
-        box, reach = t.boxes[n], t.boxes[n, BREACH]
-        if n == own or bounce(mirror, box[BX], box[BY], reach) < 0.0:
-            continue
-        ix, iy, _ = image_of(mirror, box[BX], box[BY])
-        if outside(ix, iy, reach, settings, t):
-            continue
-        strength, near = settings[SNR_AT_1M] * from_db(box[BRCS] - settings[MIRROR_DB]), math.sqrt(ix * ix + iy * iy) - reach
-        if near > 0.0 and strength * STRONGEST_M2 < WEAKEST_OTHER * near * near * near * near:
-            continue
-        legs_db = -1.0
-        for place in range(WHEEL if t.who[n, 1] == OBSTACLE else SCATTERERS):
-            if t.counts[1] < t.labels.shape[0] - 1:
-                legs_db = _add_image(mirror, number, own, n, place, strength, legs_db, settings, t)
+    front = mirror[PX] * mirror[TY] - mirror[PY] * mirror[TX]  # how far the radar is before the mirror
+    _find_mirrored(mirror, front, settings[MIRROR_GAIN], t)
+    for n in range(t.counts[BOXES]):
+        t.again[n] = t.met[n]  # paths are looked at by ``met`` too
+    for n in range(t.counts[BOXES]):
+        if t.again[n] and n != own:
+            depth = (t.boxes[n, BY] - mirror[PY]) * mirror[TX] - (t.boxes[n, BX] - mirror[PX]) * mirror[TY]
+            x, y = t.boxes[n, BX] + 2.0 * depth * mirror[TY], t.boxes[n, BY] - 2.0 * depth * mirror[TX]
+            if not outside(x, y, t.boxes[n, BREACH], settings, t):
+                _add_images_of(mirror, number, own, n, front, settings, t)
 
 
 @leaf()
 def add_images_in_vehicles(mirror: Floats, settings: Floats, t: Targets) -> None:
     """Add what the sides of long vehicles mirror; ``mirror`` is scratch (9,)."""
-    for n in range(t.counts[0]):
+    for n in range(t.counts[BOXES]):
         box = t.boxes[n]
         if 2.0 * box[BHALF_L] < LONG_SIDE_M:
             continue
@@ -232,35 +228,51 @@ def add_images_in_rails(roadside: Any, mirror: Floats, settings: Floats, t: Targ
                     _add_images(mirror, 65_536 + n, -1, settings, t)
 
 
+@leaf(fastmath={"contract"})
+def _place_objects(objects: Floats, first: int, count: int, settings: Floats, t: Targets) -> None:
+    """Put objects of the roadside into the lot; ``objects`` holds a row for each of their columns."""
+    lot, ox, oy = t.lot, t.origin[0], t.origin[1]
+    xs, ys, heights = objects[X, first : first + count], objects[Y, first : first + count], objects[HEIGHT, first : first + count]
+    shares, kinds = objects[SHARE, first : first + count], objects[KIND, first : first + count]
+    post, roadside, in_road = settings[POST], settings[ROADSIDE], settings[ROAD_OBJECT]
+    for n in range(count):
+        k = u8(n)
+        lot[LOT_X + k], lot[LOT_Y + k], lot[LOT_HEIGHT + k] = xs[k] - ox, ys[k] - oy, heights[k]
+        lot[LOT_RCS + k] = shares[k] * (post if kinds[k] == 0.0 else roadside if kinds[k] == 1.0 else in_road)
+
+
 @inlined()
-def _add_object(row: Floats, number: int, settings: Floats, t: Targets) -> None:
-    """Add the echo of one thing that stands still, if it is strong enough."""
-    x, y, height = row[X] - t.origin[0], row[Y] - t.origin[1], row[HEIGHT]
-    flat, rcs = x * x + y * y, row[SHARE] * settings[POST + int(row[KIND])]
-    if settings[SNR_AT_1M] * rcs < WEAKEST_OTHER * flat * flat:
-        return
-    echo = t.echoes[t.counts[1]]
-    if not aim(x, y, height - t.origin[2], settings, t, echo):
-        return
-    spare_db = to_db(loudness(rcs, settings[RAIN_DB_PER_M] * echo[RANGE], height, settings, t, echo) / WEAKEST_OTHER)
-    if spare_db < 0.0:
-        return
-    weaken(sight_loss_db(x, y, height, -1, spare_db, settings, t), echo)
-    if echo[SNR] >= WEAKEST_OTHER:
-        echo[DOPPLER] = -(t.velocity[0] * x + t.velocity[1] * y) / echo[RANGE]
-        label(t, CLUTTER_NUMBERS + number, NOBODY, CLUTTER)
+def _add_some(objects: Floats, first: int, count: int, settings: Floats, t: Targets) -> None:
+    """Add the echoes of ``count`` objects, at most ``LOT``, that are strong enough."""
+    lot = t.lot
+    _place_objects(objects, first, count, settings, t)
+    hear(count, 0.0, settings, t)
+    cast_shade(count, -1, settings, t)
+    for k in range(count):
+        if lot[LOT_SNR + k] < WEAKEST_OTHER or t.counts[ECHOES] >= t.labels.shape[0] - 1:
+            continue
+        if t.shade[k] != 0:
+            lot[LOT_SNR + k] = weakened(lot[LOT_SNR + k], shade_loss_db(k, -1, settings, t))
+        if lot[LOT_SNR + k] >= WEAKEST_OTHER:
+            doppler = -(t.velocity[0] * lot[LOT_X + k] + t.velocity[1] * lot[LOT_Y + k]) / lot[LOT_RANGE + k]
+            keep(k, doppler, CLUTTER_NUMBERS + first + k, NOBODY, CLUTTER, t)
 
 
 @leaf()
 def add_objects(roadside: Any, settings: Floats, t: Targets) -> None:
-    """Add the echoes of what stands along the road."""
+    """Add the echoes of what stands along the road. Buckets of a row follow each other, and so do their objects."""
     objects, object_from, _, _, frame = roadside
     i0, i1, j0, j1 = _buckets(frame, t, settings[MAX_RANGE])
     for j in range(j0, j1 + 1):
-        for i in range(i0, i1 + 1):
-            where = j * int(frame[3]) + i
-            if object_from[where + 1] == object_from[where] or not _in_front(frame, i, j, settings, t):
-                continue
-            for n in range(object_from[where], object_from[where + 1]):
-                if t.counts[1] < t.labels.shape[0] - 1:
-                    _add_object(objects[n], n, settings, t)
+        begin, end = i0, i1
+        while begin <= end and not _in_front(frame, begin, j, settings, t):
+            begin += 1
+        while end >= begin and not _in_front(frame, end, j, settings, t):
+            end -= 1
+        if begin > end:
+            continue
+        first, last = object_from[j * int(frame[3]) + begin], object_from[j * int(frame[3]) + end + 1]
+        while first < last:
+            count = min(last - first, LOT)
+            _add_some(objects, first, count, settings, t)
+            first += count
