@@ -32,6 +32,7 @@ from sensors.camera.light import (
 )
 from sensors.frames import Semantic
 from sensors.ground import (
+    FAST,
     GROUND_ROWS,
     HARD_SHARE,
     LABEL,
@@ -48,9 +49,9 @@ from sensors.ground import (
     clamp01,
     fast,
     floor,
-    plain,
     whole,
 )
+from sensors.jit import inlined
 from sensors.noise import exp_fast
 
 f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
@@ -130,7 +131,7 @@ def ground_points(right, ray, ray_z, step_z, z, down, s, first, count):  # type:
         s[SUNLIT + k], s[SKYLIT + k] = ONE, ONE
 
 
-@plain
+@inlined()
 def grain_place(x, y):  # type: ignore[no-untyped-def]
     """Offsets of a viewpoint in the two layers of grain, fine x, fine y, coarse x, coarse y, in texels."""
     tile_f, tile_c = GRAIN_SIZE * FINE_M, GRAIN_SIZE * COARSE_M
@@ -160,7 +161,7 @@ def _no_grain(row, s, first, count):  # type: ignore[no-untyped-def]
         s[row + u8(first) + u8(i)] = ZERO
 
 
-@plain
+@inlined()
 def grain_row(grain, place, s, texels, first, count):  # type: ignore[no-untyped-def]
     """Look up the two layers of grain, FINE and COARSE of the scratch, where a pixel does not cover many texels all along.
 
@@ -291,7 +292,7 @@ def _between(samples, step, s, first, count):  # type: ignore[no-untyped-def]
             s[BLUE + at + u8(i)] = b + up_b * n
 
 
-@fast
+@inlined(fastmath=FAST)
 def colour_sky(light, sky, ray, step, s, first, count):  # type: ignore[no-untyped-def]
     """Colour a part of a row of sky.
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from sensors.camera.backdrop import ACTOR, BLUE, DEPTH, FAR, GREEN, RED
 from sensors.camera.light import CEILING, KNEE
-from sensors.ground import LABEL, fast, plain
+from sensors.ground import LABEL, fast
+from sensors.jit import inlined
 from sensors.noise import bits_of, float_of, hash2
 
 f4, i4, u4, u1, u8, i2 = np.float32, np.int32, np.uint32, np.uint8, np.uint64, np.int16
@@ -77,7 +78,7 @@ def _develop_clean(exposure, s, red, green, blue):  # type: ignore[no-untyped-de
         red[k], green[k], blue[k] = _to_bytes(s[RED + k] * exposure, s[GREEN + k] * exposure, s[BLUE + k] * exposure)
 
 
-@plain
+@inlined()
 def develop_row(exposure, gain, level, k0, k1, first, s, bits, rgb, v):  # type: ignore[no-untyped-def]
     """Expose, add shot and read noise, apply the display curve, round to bytes.
 

@@ -46,6 +46,7 @@ from sensors.camera.geometry import (
     AT_X,
     AT_Y,
     COLUMNS,
+    CORNER_NUMBERS,
     FOCAL,
     ROWS,
     VIEW_NUMBERS,
@@ -67,8 +68,8 @@ from sensors.camera.shadow import V1 as SHADOW_V1
 from sensors.camera.surface import weather_ground
 from sensors.camera.vehicle import begin_vehicles, draw_face, end_vehicles, next_part
 from sensors.frames import Semantic
-from sensors.ground import STRIDE, ground_row, place_in_grid, plain
-from sensors.jit import kernel
+from sensors.ground import STRIDE, ground_row, place_in_grid
+from sensors.jit import inlined, kernel
 from sensors.scene import Kind
 from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 
@@ -79,7 +80,7 @@ STRETCH = 256
 """Pixels of a row whose ground is worked out at once, so that what is known of them stays in the fastest cache."""
 
 
-@plain
+@inlined()
 def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     """First and end column of a row's ground: where its rays fall faster than to GROUND_FAR_M."""
     limit = -z / GROUND_FAR_M
@@ -89,7 +90,7 @@ def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     return (0, min(max(math.ceil(edge), 0), width)) if step_z > 0.0 else (min(max(math.floor(edge) + 1, 0), width), width)
 
 
-@plain
+@inlined()
 def _sky_part(view, v, light, sky, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the sky of a row from column ``first`` on."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
@@ -97,7 +98,7 @@ def _sky_part(view, v, light, sky, s, first, count):  # type: ignore[no-untyped-
     colour_sky(light, sky, (f4(x), f4(y), f4(z)), step, s, first, count)
 
 
-@plain
+@inlined()
 def _ground_part(view, v, grid, places, grain, light, ego, shadows, shades, texels, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the ground of a row from column ``first`` on, and the shadows on it."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
@@ -118,7 +119,7 @@ def _ground_part(view, v, grid, places, grain, light, ego, shadows, shades, texe
         colour_ground(light, tangents, s, first, count)
 
 
-@plain
+@inlined()
 def _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s):  # type: ignore[no-untyped-def]
     """Draw sky and ground of a row, from left to right: each part may write a little beyond its end."""
     width = int(view[COLUMNS])
@@ -132,7 +133,7 @@ def _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, 
         _sky_part(view, v, light, sky, s, end, width - end)
 
 
-@plain
+@inlined()
 def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
     """Label the pixels of a row whose middles see a face; ``edges`` are from ``spans_of``."""
     low, high = edges[2 * SUB_ROWS], edges[2 * SUB_ROWS + 1]
@@ -143,7 +144,7 @@ def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
         hit_row(f4(q), f4(face[Q_RIGHT]), f4(body[BODY_ACTOR]), label, s, first, end - first)
 
 
-@plain
+@inlined()
 def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untyped-def]
     """List the faces that take part of a row, nearest first: number, first and end column; their number, and the stretch of all."""
     found, begin, end = 0, width, 0
@@ -158,7 +159,7 @@ def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untype
     return found, begin, end
 
 
-@plain
+@inlined()
 def _draw(face, body, v, px_size, light, sky, ego, edges, s, first, end):  # type: ignore[no-untyped-def]
     """Draw a face into its stretch of a row as far as there is room left; whether there was any."""
     while first < end and s[LEFT + u8(first)] == f4(0):
@@ -170,7 +171,7 @@ def _draw(face, body, v, px_size, light, sky, ego, edges, s, first, end):  # typ
     return first < end
 
 
-@plain
+@inlined()
 def _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s):  # type: ignore[no-untyped-def]
     """Draw the vehicles of a row, nearest first; the stretch that they may be in."""
     found, begin, end = _stretches(v, width, faces, count, edges, active)
@@ -191,7 +192,7 @@ def _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, a
     return begin, end
 
 
-@plain
+@inlined()
 def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
     """The world's axes in the ego's frame, and the camera's footprint from the middle of its front bumper, float32."""
     cos, sin = actors[0, AT_COS], actors[0, AT_SIN]
@@ -199,7 +200,7 @@ def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
     return f4(cos), f4(sin), f4(cos * x + sin * y - 0.5 * actors[0, AT_LENGTH]), f4(cos * y - sin * x)
 
 
-@plain
+@inlined()
 def _render_frame(view, grid, grain, actors, light, velocity, key, optics, tables, s, out):  # type: ignore[no-untyped-def]
     """Render one camera of one world."""
     rgb, depth, semantic, instance = out
@@ -264,7 +265,7 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
         np.empty((MOST_FACES * number, 3), np.int32),
         np.empty(STRETCH, np.int32),
         np.empty(width, np.uint32),
-        (np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((FACES, 8)), np.empty((8, 3)), np.empty((8, 3)), np.empty(6)),
+        (np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((FACES, 8)), np.empty(CORNER_NUMBERS)),
     )
     for w in range(first, end):
         gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors)

@@ -11,18 +11,23 @@ import math
 import numpy as np
 
 from sensors.ground import plain
+from sensors.jit import inlined
 from sensors.vehicle_shape import FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1
 
-i4 = np.int32
+i4, u8 = np.int32, np.uint64
 NEAR_M = 0.05
 
 AT_X, AT_Y, AT_COS, AT_SIN, AT_LENGTH, AT_WIDTH, AT_HEIGHT, AT_KIND, AT_LIGHTS, AT_VALID, AT_BODY = range(11)
 ACTOR_NUMBERS = 13
 VIEW_X, VIEW_Y, VIEW_Z, FOCAL, ROWS, COLUMNS = range(9, 15)
 VIEW_NUMBERS = 15
+# Eight corners in one array of doubles, coordinate by coordinate, so that processors take all at once.
+CORNER_X, CORNER_Y, CORNER_Z, SEEN_U, SEEN_V, SEEN_DEPTH = (u8(8 * n) for n in range(6))
+LIMITS = 48
+CORNER_NUMBERS = LIMITS + 6
 
 
-@plain
+@inlined()
 def place_view(actors, mount, focal, height, width, view):  # type: ignore[no-untyped-def]
     """Write a camera's view.
 
@@ -44,7 +49,7 @@ def place_view(actors, mount, focal, height, width, view):  # type: ignore[no-un
     view[VIEW_Z], view[FOCAL], view[ROWS], view[COLUMNS] = mount[2, 3], focal, height, width
 
 
-@plain
+@inlined()
 def gather_actors(position, heading, size, kind, lights, valid, bodies, actors):  # type: ignore[no-untyped-def]
     """Put one world's actors into a table (A, ACTOR_NUMBERS), float64."""
     for a in range(len(valid)):
@@ -55,9 +60,9 @@ def gather_actors(position, heading, size, kind, lights, valid, bodies, actors):
         actors[a, AT_KIND], actors[a, AT_LIGHTS], actors[a, AT_VALID] = kind[a], lights[a], valid[a]
 
 
-@plain
-def part_corners(part, x, y, cos, sin, points):  # type: ignore[no-untyped-def]
-    """Write a part's corners relative to the camera's footprint, for an actor at (x, y) from it, to ``points`` (8, 3).
+@inlined()
+def part_corners(part, x, y, cos, sin, c):  # type: ignore[no-untyped-def]
+    """Write a part's corners relative to the camera's footprint, for an actor at (x, y) from it, to CORNER_X to CORNER_Z.
 
     Of a corner's number, bit 0 says front, bit 1 left, bit 2 upper.
     """
@@ -66,10 +71,11 @@ def part_corners(part, x, y, cos, sin, points):  # type: ignore[no-untyped-def]
         forward = part[FRONT] - part[FRONT_LEAN] * z if k & 1 else part[REAR_LEAN] * z - part[REAR]
         side = part[SIDE] - part[SIDE_LEAN] * z
         left = side if k & 2 else -side
-        points[k, 0], points[k, 1], points[k, 2] = x + cos * forward - sin * left, y + sin * forward + cos * left, z
+        n = u8(k)
+        c[CORNER_X + n], c[CORNER_Y + n], c[CORNER_Z + n] = x + cos * forward - sin * left, y + sin * forward + cos * left, z
 
 
-@plain
+@inlined()
 def in_view(view, x, y, z):  # type: ignore[no-untyped-def]
     """Camera coordinates (right, down, forward) of a point given relative to the camera's footprint."""
     z = z - view[VIEW_Z]
@@ -78,70 +84,82 @@ def in_view(view, x, y, z):  # type: ignore[no-untyped-def]
     return right, down, view[2] * x + view[5] * y + view[8] * z
 
 
-@plain
-def _see_corners(points, view, seen):  # type: ignore[no-untyped-def]
-    """Find eight points, given relative to the camera's footprint, in the image: column, row and depth, to ``seen`` (8, 3).
+@inlined()
+def _see_corners(view, c):  # type: ignore[no-untyped-def]
+    """Turn the eight corners, CORNER_X to CORNER_Z, into SEEN_U, SEEN_V and SEEN_DEPTH: column, row and depth in the image.
 
     Where some are behind the near plane, all are camera coordinates (right, down, forward) instead; returns how many those are.
     """
     behind = 0
     for k in range(8):
-        seen[k, 0], seen[k, 1], seen[k, 2] = in_view(view, points[k, 0], points[k, 1], points[k, 2])
-        behind += seen[k, 2] < NEAR_M
+        n = u8(k)
+        c[SEEN_U + n], c[SEEN_V + n], c[SEEN_DEPTH + n] = in_view(view, c[CORNER_X + n], c[CORNER_Y + n], c[CORNER_Z + n])
+    for k in range(8):
+        behind += c[SEEN_DEPTH + u8(k)] < NEAR_M
     if behind == 0:
+        focal, middle_u, middle_v = view[FOCAL], 0.5 * view[COLUMNS], 0.5 * view[ROWS]
         for k in range(8):
-            scale = view[FOCAL] / seen[k, 2]
-            seen[k, 0], seen[k, 1] = seen[k, 0] * scale + 0.5 * view[COLUMNS], seen[k, 1] * scale + 0.5 * view[ROWS]
+            n = u8(k)
+            scale = focal / c[SEEN_DEPTH + n]
+            c[SEEN_U + n], c[SEEN_V + n] = c[SEEN_U + n] * scale + middle_u, c[SEEN_V + n] * scale + middle_v
     return behind
 
 
 @plain
-def bounds_of(points, view, seen, limits):  # type: ignore[no-untyped-def]
-    """Bound the image of the hull of ``points`` (8, 3), given relative to the camera's footprint.
+def bounds_of(view, c):  # type: ignore[no-untyped-def]
+    """Bound the image of the hull of eight points, CORNER_X to CORNER_Z, given relative to the camera's footprint.
 
     Edges and diagonals that cross the near plane are clipped there.
 
     Args:
-        points: (8, 3).
         view: (VIEW_NUMBERS,).
-        seen: Out: column, row and depth of each point if all are before the near plane.
-        limits: Out: least and greatest column, least and greatest row, nearest and farthest depth.
+        c: (CORNER_NUMBERS,): the points are read; column, row and depth of each are written if all are before the near plane, and at
+            LIMITS the least and greatest column, least and greatest row, nearest and farthest depth.
 
     Returns:
         How many points are behind the near plane; 8: nothing is in view.
     """
-    behind = _see_corners(points, view, seen)
-    limits[0], limits[1], limits[2], limits[3], limits[4], limits[5] = 1e9, -1e9, 1e9, -1e9, 1e9, -1e9
+    behind = _see_corners(view, c)
+    c[LIMITS], c[LIMITS + 1], c[LIMITS + 2], c[LIMITS + 3], c[LIMITS + 4], c[LIMITS + 5] = 1e9, -1e9, 1e9, -1e9, 1e9, -1e9
     if behind == 8:
         return behind
+    if behind == 0:
+        for axis in range(3):
+            low, high = 1e9, -1e9
+            for k in range(8):
+                at = c[SEEN_U + u8(8 * axis + k)]
+                low, high = min(low, at), max(high, at)
+            c[LIMITS + 2 * axis], c[LIMITS + 2 * axis + 1] = low, high
+        return behind
     for i in range(8):
-        if behind == 0:
-            _widen(seen[i, 0], seen[i, 1], seen[i, 2], limits)
-        elif seen[i, 2] >= NEAR_M:
-            _project(seen[i, 0], seen[i, 1], seen[i, 2], view, limits)
+        right, down, depth = c[SEEN_U + u8(i)], c[SEEN_V + u8(i)], c[SEEN_DEPTH + u8(i)]
+        if depth >= NEAR_M:
+            _project(right, down, depth, view, c)
             for j in range(8):
-                if seen[j, 2] < NEAR_M:
-                    a = (seen[i, 2] - NEAR_M) / (seen[i, 2] - seen[j, 2])
-                    _project(seen[i, 0] + a * (seen[j, 0] - seen[i, 0]), seen[i, 1] + a * (seen[j, 1] - seen[i, 1]), NEAR_M, view, limits)
+                other = c[SEEN_DEPTH + u8(j)]
+                if other < NEAR_M:
+                    a = (depth - NEAR_M) / (depth - other)
+                    _project(right + a * (c[SEEN_U + u8(j)] - right), down + a * (c[SEEN_V + u8(j)] - down), NEAR_M, view, c)
     return behind
 
 
-@plain
-def _widen(u, v, depth, limits):  # type: ignore[no-untyped-def]
-    """Widen limits by a place in the image."""
-    limits[0], limits[1] = min(limits[0], u), max(limits[1], u)
-    limits[2], limits[3] = min(limits[2], v), max(limits[3], v)
-    limits[4], limits[5] = min(limits[4], depth), max(limits[5], depth)
-
-
-@plain
-def _project(right, down, depth, view, limits):  # type: ignore[no-untyped-def]
-    """Widen limits by a point in camera coordinates."""
+@inlined()
+def _project(right, down, depth, view, c):  # type: ignore[no-untyped-def]
+    """Widen LIMITS by a point in camera coordinates."""
     scale = view[FOCAL] / depth
-    _widen(right * scale + 0.5 * view[COLUMNS], down * scale + 0.5 * view[ROWS], depth, limits)
+    u, v = right * scale + 0.5 * view[COLUMNS], down * scale + 0.5 * view[ROWS]
+    c[LIMITS], c[LIMITS + 1] = min(c[LIMITS], u), max(c[LIMITS + 1], u)
+    c[LIMITS + 2], c[LIMITS + 3] = min(c[LIMITS + 2], v), max(c[LIMITS + 3], v)
+    c[LIMITS + 4], c[LIMITS + 5] = min(c[LIMITS + 4], depth), max(c[LIMITS + 5], depth)
 
 
-@plain
+@inlined()
+def off_image(view, c):  # type: ignore[no-untyped-def]
+    """Whether LIMITS, as ``bounds_of`` leaves them, miss the image."""
+    return c[LIMITS] >= view[COLUMNS] or c[LIMITS + 1] <= 0.0 or c[LIMITS + 2] >= view[ROWS] or c[LIMITS + 3] <= 0.0
+
+
+@inlined()
 def outside(view, x, y, reach):  # type: ignore[no-untyped-def]
     """Whether a ball around a point of the ground surely misses the image, by its left and right edges and the camera's plane."""
     right, _, forward = in_view(view, x, y, 0.0)
@@ -181,7 +199,7 @@ def _before(actors, a, b, distance, radius, view):  # type: ignore[no-untyped-de
     return side > 0 if side != 0 else distance[a] < distance[b]
 
 
-@plain
+@inlined()
 def sort_actors(view, actors, distance, radius, order):  # type: ignore[no-untyped-def]
     """List the other actors that may be in view, those that cover others before these.
 
@@ -219,7 +237,7 @@ def sort_actors(view, actors, distance, radius, order):  # type: ignore[no-untyp
     return count
 
 
-@plain
+@inlined()
 def ray_at(view, u, v):  # type: ignore[no-untyped-def]
     """Ray of unit depth through a place of the image in pixels, world axes."""
     a, b = (u - 0.5 * view[COLUMNS]) / view[FOCAL], (v - 0.5 * view[ROWS]) / view[FOCAL]

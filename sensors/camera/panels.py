@@ -12,7 +12,8 @@ import numpy as np
 
 from sensors.camera.backdrop import DARK, GLASS, GLOW_G, GLOW_R, PALE, PER_M, PX, PY, PZ
 from sensors.camera.light import BLINKING, BRAKING, TAIL
-from sensors.ground import eights, fast, floor, plain, whole
+from sensors.ground import eights, fast, floor, whole
+from sensors.jit import inlined
 from sensors.scene import Kind, Light
 from sensors.vehicle_shape import (
     CABIN_FRONT,
@@ -206,7 +207,7 @@ def _barrier(along, s, first, count):  # type: ignore[no-untyped-def]
         _put(s, k, ZERO, stripe + fade * (HALF - stripe), ZERO, ZERO, ZERO)
 
 
-@plain
+@inlined()
 def _draw_truck(part, face, hx, hy, h, brake, left, right, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of a lorry."""
     pale = f4(0.85) if part == 0 else ZERO
@@ -218,7 +219,7 @@ def _draw_truck(part, face, hx, hy, h, brake, left, right, s, first, count):  # 
         _truck_side(hx, h, ONE if part == 1 else ZERO, pale, s, first, count)
 
 
-@plain
+@inlined()
 def _draw_car(part, face, hx, hy, h, brake, third, left, right, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of a car."""
     if part == 1:
@@ -238,7 +239,7 @@ def _draw_car(part, face, hx, hy, h, brake, third, left, right, s, first, count)
         _side(hx, h, brake, left if face == FACE_LEFT else right, s, first, count)
 
 
-@plain
+@inlined()
 def draw_panel(kind, part, face, half_x, half_y, height, lights, light, s, first, count):  # type: ignore[no-untyped-def]
     """Write the materials of a stretch of one face.
 
