@@ -20,6 +20,7 @@ from sensors.camera.geometry import (
     AT_KIND,
     AT_LENGTH,
     AT_LIGHTS,
+    AT_PARTS,
     AT_SIN,
     AT_WIDTH,
     AT_X,
@@ -55,7 +56,6 @@ from sensors.vehicle_shape import (
     TOP,
     Z0,
     Z1,
-    fill_parts,
 )
 
 f4, i4, u8 = np.float32, np.int32, np.uint64
@@ -69,10 +69,10 @@ SUB_ROWS = 4
 BODY_ACTOR, BODY_COS, BODY_SIN, EYE_X, EYE_Y, EYE_Z, HALF_X, HALF_Y, HEIGHT, KIND, LIGHTS, BODY_R, BODY_G, BODY_B = range(14)
 RAY, RAY_RIGHT, RAY_DOWN = 14, 17, 20
 BODY_NUMBERS = 23
-# Columns of a face: its body, a number of its own for its part, part and face by name, rows, q (constant, per column, per row) and its
-# least and greatest value on the part, unit normal, and the lines (column = slope x row + at) that bound it on the left, then on the right.
-BODY, WHOLE, PART, FACE, V0, V1, Q, Q_RIGHT, Q_DOWN, Q_LEAST, Q_MOST, NORMAL = range(12)
-LEFT_LINES, LINES = 15, 16
+# Columns of a face: its body, a number of its own for its part, part and face by name, q (constant, per column, per row) and its least and
+# greatest value on the part, unit normal, and the lines (column = slope x row + at) that bound it on the left, then on the right.
+BODY, WHOLE, PART, FACE, Q, Q_RIGHT, Q_DOWN, Q_LEAST, Q_MOST, NORMAL = range(10)
+LEFT_LINES, LINES = 13, 14
 FACE_NUMBERS = LINES + 2 * FACES
 
 
@@ -159,8 +159,8 @@ def _face_lines(planes, own, face):  # type: ignore[no-untyped-def]
 
 
 @inlined()
-def _find_rows(face, own, corners, behind, height):  # type: ignore[no-untyped-def]
-    """Write the rows that a face may touch; whether there are any."""
+def _find_rows(own, corners, behind, height):  # type: ignore[no-untyped-def]
+    """First and end of the rows that a face may touch."""
     low, high = corners[LIMITS + 2], corners[LIMITS + 3]
     if behind == 0:  # of the corner's number (``part_corners``), the bit that all four share, and the two others
         bit = 2 if own == TOP or own == BOTTOM else (0 if own == FACE_FRONT or own == FACE_REAR else 1)
@@ -169,8 +169,7 @@ def _find_rows(face, own, corners, behind, height):  # type: ignore[no-untyped-d
         a, b = corners[SEEN_V + u8(first)], corners[SEEN_V + u8(first + p)]
         c, d = corners[SEEN_V + u8(first + q)], corners[SEEN_V + u8(first + p + q)]
         low, high = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
-    face[V0], face[V1] = math.floor(min(max(low, 0.0), height)), math.ceil(min(max(high, 0.0), height))
-    return face[V0] < face[V1]
+    return math.floor(min(max(low, 0.0), height)), math.ceil(min(max(high, 0.0), height))
 
 
 @inlined()
@@ -182,27 +181,29 @@ def _second_first(parts, body):  # type: ignore[no-untyped-def]
 
 
 @inlined()
-def find_faces(view, actors, order, count, scratch, bodies, faces):  # type: ignore[no-untyped-def]
+def find_faces(view, actors, shapes, order, count, planes, corners, bodies, faces, rows):  # type: ignore[no-untyped-def]
     """List the faces that the image may show, nearest first.
 
     Args:
         view: (VIEW_NUMBERS,).
         actors: (A, ACTOR_NUMBERS).
+        shapes: (A, MAX_PARTS, PART_NUMBERS).
         order: Actors that may be in view, nearest first.
         count: How many.
-        scratch: (MAX_PARTS, PART_NUMBERS), (FACES, 8) and (CORNER_NUMBERS,) float64.
+        planes: Scratch, (FACES, 8).
+        corners: Scratch, (CORNER_NUMBERS,).
         bodies: Out: (A, BODY_NUMBERS), in their order.
         faces: Out: (MOST_FACES x A, FACE_NUMBERS).
+        rows: Out: first and end row of each face, (MOST_FACES x A, 2) int32.
 
     Returns:
         How many.
     """
-    parts, planes, corners = scratch
     found = 0
     for n in range(count):
         actor, body = order[n], bodies[n]
+        parts, number = shapes[actor], int(actors[actor, AT_PARTS])
         _place_body(view, actors, actor, body)
-        number = fill_parts(int(body[KIND]), actors[actor, AT_LENGTH], actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT], parts)
         swap = number == 2 and _second_first(parts, body)
         for k in range(number):
             p = 1 - k if swap else k
@@ -214,9 +215,13 @@ def find_faces(view, actors, order, count, scratch, bodies, faces):  # type: ign
             _planes(parts[p], body, planes)
             least, most = 1.0 / max(corners[LIMITS + 5], NEAR_M), 1.0 / max(corners[LIMITS + 4], NEAR_M)
             for own in range(FACES):
-                face = faces[found]
-                if planes[own, 3] >= 0.0 or not _find_rows(face, own, corners, behind, view[ROWS]):
+                if planes[own, 3] >= 0.0:
                     continue
+                first, end = _find_rows(own, corners, behind, view[ROWS])
+                if first >= end:
+                    continue
+                face = faces[found]
+                rows[found, 0], rows[found, 1] = i4(first), i4(end)
                 face[BODY], face[WHOLE], face[PART], face[FACE] = n, 2 * n + p, p, own
                 face[Q_LEAST], face[Q_MOST] = least, most
                 unit = 1.0 / math.sqrt(planes[own, 0] ** 2 + planes[own, 1] ** 2 + planes[own, 2] ** 2)

@@ -28,8 +28,6 @@ from sensors.camera.faces import (
     Q_DOWN,
     Q_RIGHT,
     SUB_ROWS,
-    V0,
-    V1,
     WHOLE,
     Q,
     find_faces,
@@ -145,11 +143,11 @@ def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
 
 
 @inlined()
-def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untyped-def]
+def _stretches(v, width, faces, rows, count, edges, active):  # type: ignore[no-untyped-def]
     """List the faces that take part of a row, nearest first: number, first and end column; their number, and the stretch of all."""
     found, begin, end = 0, width, 0
     for n in range(count):
-        if v < faces[n, V0] or v >= faces[n, V1]:
+        if v < rows[n, 0] or v >= rows[n, 1]:
             continue
         low, high = spans_of(faces[n], v, width, edges[found])
         first, to = max(math.floor(low), 0), min(math.ceil(high), width)
@@ -172,9 +170,9 @@ def _draw(face, body, v, px_size, light, sky, ego, edges, s, first, end):  # typ
 
 
 @inlined()
-def _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s):  # type: ignore[no-untyped-def]
+def _vehicles(v, width, px_size, bodies, faces, rows, count, light, sky, ego, edges, active, s):  # type: ignore[no-untyped-def]
     """Draw the vehicles of a row, nearest first; the stretch that they may be in."""
-    found, begin, end = _stretches(v, width, faces, count, edges, active)
+    found, begin, end = _stretches(v, width, faces, rows, count, edges, active)
     if found == 0:
         return 0, 0
     begin_vehicles(s, begin, end - begin)
@@ -204,10 +202,10 @@ def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
 def _render_frame(view, grid, grain, actors, light, velocity, key, optics, tables, s, out):  # type: ignore[no-untyped-def]
     """Render one camera of one world."""
     rgb, depth, semantic, instance = out
-    order, distance, radius, bodies, faces, shadows, glows, fallers, edges, active, texels, bits, corners = tables
+    shapes, order, distance, bodies, faces, rows, shadows, glows, fallers, edges, active, texels, bits, planes, corners = tables
     height, width = depth.shape
-    count = find_faces(view, actors, order, sort_actors(view, actors, distance, radius, order), corners, bodies, faces)
-    shades = find_shadows(view, actors, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
+    count = find_faces(view, actors, shapes, order, sort_actors(view, actors, distance, order), planes, corners, bodies, faces, rows)
+    shades = find_shadows(view, actors, shapes, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
     lamps = find_glows(view, actors, light, glows)
     falling, sun = 0, sun_in_image(view, light)
     if light[DROPS] + light[FLAKES] > f4(0):
@@ -217,7 +215,7 @@ def _render_frame(view, grid, grain, actors, light, velocity, key, optics, table
     exposure, gain = light[EXPOSURE] * optics[0], light[GAIN] * optics[0]
     for v in range(height):
         _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s)
-        begin, end = _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s)
+        begin, end = _vehicles(v, width, px_size, bodies, faces, rows, count, light, sky, ego, edges, active, s)
         name_row(s, instance[v], begin, end)
         label_row(s, depth[v], semantic[v])
         glow_row(glows, lamps, v, width, s)
@@ -253,11 +251,12 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
     view, actors = np.empty(VIEW_NUMBERS), np.empty((number, ACTOR_NUMBERS))
     s = np.zeros(SCRATCH_ROWS * STRIDE, np.float32)
     tables = (
+        np.empty((number, MAX_PARTS, PART_NUMBERS)),
         np.empty(number, np.int32),
-        np.empty(number),
         np.empty(number),
         np.empty((number, BODY_NUMBERS)),
         np.empty((MOST_FACES * number, FACE_NUMBERS)),
+        np.empty((MOST_FACES * number, 2), np.int32),
         np.empty((number, SHADOW_NUMBERS)),
         np.empty((GLOWS, GLOW_NUMBERS), np.float32),
         np.empty((FALLERS + 1, FALLER_NUMBERS), np.float32),
@@ -265,10 +264,11 @@ def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights,
         np.empty((MOST_FACES * number, 3), np.int32),
         np.empty(STRETCH, np.int32),
         np.empty(width, np.uint32),
-        (np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((FACES, 8)), np.empty(CORNER_NUMBERS)),
+        np.empty((FACES, 8)),
+        np.empty(CORNER_NUMBERS),
     )
     for w in range(first, end):
-        gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors)
+        gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors, tables[0])
         for c in range(cameras):
             place_view(actors, mounts[c], focal[c], height, width, view)
             images = (rgb[w, c], depth[w, c], semantic[w, c], instance[w, c])

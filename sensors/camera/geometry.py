@@ -12,13 +12,13 @@ import numpy as np
 
 from sensors.ground import plain
 from sensors.jit import inlined
-from sensors.vehicle_shape import FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1
+from sensors.vehicle_shape import FRONT, FRONT_LEAN, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1, fill_parts
 
 i4, u8 = np.int32, np.uint64
 NEAR_M = 0.05
 
-AT_X, AT_Y, AT_COS, AT_SIN, AT_LENGTH, AT_WIDTH, AT_HEIGHT, AT_KIND, AT_LIGHTS, AT_VALID, AT_BODY = range(11)
-ACTOR_NUMBERS = 13
+AT_X, AT_Y, AT_COS, AT_SIN, AT_LENGTH, AT_WIDTH, AT_HEIGHT, AT_KIND, AT_LIGHTS, AT_VALID, AT_RADIUS, AT_PARTS, AT_BODY = range(13)
+ACTOR_NUMBERS = 15
 VIEW_X, VIEW_Y, VIEW_Z, FOCAL, ROWS, COLUMNS = range(9, 15)
 VIEW_NUMBERS = 15
 # Eight corners in one array of doubles, coordinate by coordinate, so that processors take all at once.
@@ -50,14 +50,19 @@ def place_view(actors, mount, focal, height, width, view):  # type: ignore[no-un
 
 
 @inlined()
-def gather_actors(position, heading, size, kind, lights, valid, bodies, actors):  # type: ignore[no-untyped-def]
-    """Put one world's actors into a table (A, ACTOR_NUMBERS), float64."""
+def gather_actors(position, heading, size, kind, lights, valid, bodies, actors, shapes):  # type: ignore[no-untyped-def]
+    """Put one world's actors into a table (A, ACTOR_NUMBERS), float64, and their parts into ``shapes`` (A, MAX_PARTS, PART_NUMBERS)."""
     for a in range(len(valid)):
+        actors[a, AT_VALID] = valid[a]
+        if not valid[a]:
+            continue
         actors[a, AT_X], actors[a, AT_Y] = position[a, 0], position[a, 1]
         actors[a, AT_COS], actors[a, AT_SIN] = math.cos(heading[a]), math.sin(heading[a])
         for c in range(3):
             actors[a, AT_LENGTH + c], actors[a, AT_BODY + c] = size[a, c], bodies[a, c]
-        actors[a, AT_KIND], actors[a, AT_LIGHTS], actors[a, AT_VALID] = kind[a], lights[a], valid[a]
+        actors[a, AT_KIND], actors[a, AT_LIGHTS] = kind[a], lights[a]
+        actors[a, AT_RADIUS] = 0.5 * math.sqrt(size[a, 0] * size[a, 0] + size[a, 1] * size[a, 1])
+        actors[a, AT_PARTS] = fill_parts(int(kind[a]), size[a, 0], size[a, 1], size[a, 2], shapes[a])
 
 
 @inlined()
@@ -187,11 +192,12 @@ def _parted(actors, a, b, view):  # type: ignore[no-untyped-def]
 
 
 @plain
-def _before(actors, a, b, distance, radius, view):  # type: ignore[no-untyped-def]
+def _before(actors, a, b, distance, view):  # type: ignore[no-untyped-def]
     """Whether actor ``a`` may cover ``b`` rather than the other way round."""
-    if distance[a] + radius[a] <= distance[b] - radius[b]:
+    apart = actors[a, AT_RADIUS] + actors[b, AT_RADIUS]
+    if distance[b] - distance[a] >= apart:
         return True
-    if distance[b] + radius[b] <= distance[a] - radius[a]:
+    if distance[a] - distance[b] >= apart:
         return False
     side = _parted(actors, a, b, view)
     if side == 0:
@@ -200,7 +206,7 @@ def _before(actors, a, b, distance, radius, view):  # type: ignore[no-untyped-de
 
 
 @inlined()
-def sort_actors(view, actors, distance, radius, order):  # type: ignore[no-untyped-def]
+def sort_actors(view, actors, distance, order):  # type: ignore[no-untyped-def]
     """List the other actors that may be in view, those that cover others before these.
 
     Two boxes that do not overlap have a side that parts them, and the one on the camera's side of it covers the other.
@@ -209,7 +215,6 @@ def sort_actors(view, actors, distance, radius, order):  # type: ignore[no-untyp
         view: (VIEW_NUMBERS,).
         actors: (A, ACTOR_NUMBERS), the ego first.
         distance: Scratch (A,).
-        radius: Scratch (A,).
         order: Out: (A,) int32.
 
     Returns:
@@ -218,10 +223,9 @@ def sort_actors(view, actors, distance, radius, order):  # type: ignore[no-untyp
     count = 0
     for actor in range(1, len(actors)):
         x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
-        radius[actor] = 0.5 * math.hypot(actors[actor, AT_LENGTH], actors[actor, AT_WIDTH])
-        if actors[actor, AT_VALID] == 0.0 or outside(view, x, y, radius[actor] + actors[actor, AT_HEIGHT]):
+        if actors[actor, AT_VALID] == 0.0 or outside(view, x, y, actors[actor, AT_RADIUS] + actors[actor, AT_HEIGHT]):
             continue
-        distance[actor] = math.hypot(x, y)
+        distance[actor] = math.sqrt(x * x + y * y)
         at = count
         while at > 0 and distance[actor] < distance[order[at - 1]]:
             order[at] = order[at - 1]
@@ -230,7 +234,7 @@ def sort_actors(view, actors, distance, radius, order):  # type: ignore[no-untyp
         count += 1
     for n in range(1, count):  # near enough in order by distance; now those that lie beside each other
         actor, at = order[n], n
-        while at > 0 and not _before(actors, order[at - 1], actor, distance, radius, view):
+        while at > 0 and not _before(actors, order[at - 1], actor, distance, view):
             order[at] = order[at - 1]
             at -= 1
         order[at] = actor

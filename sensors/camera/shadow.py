@@ -10,8 +10,9 @@ from sensors.camera.backdrop import SKYLIT, SUNLIT
 from sensors.camera.geometry import (
     AT_COS,
     AT_HEIGHT,
-    AT_KIND,
     AT_LENGTH,
+    AT_PARTS,
+    AT_RADIUS,
     AT_SIN,
     AT_VALID,
     AT_WIDTH,
@@ -31,7 +32,7 @@ from sensors.camera.geometry import (
 )
 from sensors.ground import X, Y, eights, fast
 from sensors.jit import inlined
-from sensors.vehicle_shape import FRONT, FRONT_LEAN, MAX_PARTS, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1, fill_parts
+from sensors.vehicle_shape import FRONT, FRONT_LEAN, MAX_PARTS, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1
 
 f4, u8 = np.float32, np.uint64
 ZERO, ONE = f4(0), f4(1)
@@ -83,28 +84,27 @@ def _put_part(part, shadow, at, sun_x, sun_y, sun_z):  # type: ignore[no-untyped
 
 
 @inlined()
-def find_shadows(view, actors, sun_x, sun_y, sun_z, scratch, shadows):  # type: ignore[no-untyped-def]
+def find_shadows(view, actors, shapes, sun_x, sun_y, sun_z, corners, shadows):  # type: ignore[no-untyped-def]
     """List the actors, the ego too, whose shadow or contact darkening the image may show.
 
     Args:
         view: (VIEW_NUMBERS,).
         actors: (A, ACTOR_NUMBERS).
+        shapes: (A, MAX_PARTS, PART_NUMBERS).
         sun_x: Unit direction to the sun, world axes.
         sun_y: See ``sun_x``.
         sun_z: See ``sun_x``.
-        scratch: As for ``find_faces``.
+        corners: Scratch, (CORNER_NUMBERS,).
         shadows: Out: (A, SHADOW_NUMBERS).
 
     Returns:
         How many.
     """
-    parts, _, corners = scratch
     slide_x, slide_y = -sun_x / sun_z, -sun_y / sun_z
     count = 0
     for actor in range(len(actors)):
         x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
-        length, width, height = actors[actor, AT_LENGTH], actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT]
-        reach = 0.5 * math.hypot(length, width) + height * (abs(slide_x) + abs(slide_y)) + 2.0 * CONTACT_M
+        reach = actors[actor, AT_RADIUS] + actors[actor, AT_HEIGHT] * (abs(slide_x) + abs(slide_y)) + 2.0 * CONTACT_M
         if actors[actor, AT_VALID] == 0.0 or outside(view, x, y, reach):
             continue
         _box_corners(actors, actor, x, y, slide_x, slide_y, corners)
@@ -117,11 +117,11 @@ def find_shadows(view, actors, sun_x, sun_y, sun_z, scratch, shadows):  # type: 
         shadow[U0], shadow[U1] = math.floor(shadow[U0]), math.ceil(shadow[U1])
         shadow[V0], shadow[V1] = math.floor(shadow[V0]), math.ceil(shadow[V1])
         shadow[BOX_COS], shadow[BOX_SIN], shadow[BOX_X], shadow[BOX_Y] = cos, sin, -cos * x - sin * y, sin * x - cos * y
-        shadow[HALF_X], shadow[HALF_Y] = 0.5 * length, 0.5 * width
-        number = fill_parts(int(actors[actor, AT_KIND]), length, width, height, parts)
-        shadow[PARTS] = number
-        for part in range(number):
-            _put_part(parts[part], shadow, PART_AT + part * PART_SHADOW, cos * sun_x + sin * sun_y, cos * sun_y - sin * sun_x, sun_z)
+        shadow[HALF_X], shadow[HALF_Y] = 0.5 * actors[actor, AT_LENGTH], 0.5 * actors[actor, AT_WIDTH]
+        shadow[PARTS] = actors[actor, AT_PARTS]
+        for part in range(int(shadow[PARTS])):
+            at = PART_AT + part * PART_SHADOW
+            _put_part(shapes[actor, part], shadow, at, cos * sun_x + sin * sun_y, cos * sun_y - sin * sun_x, sun_z)
         count += 1
     return count
 
