@@ -102,6 +102,29 @@ def develop_row(exposure, gain, level, k0, k1, first, s, bits, rgb, v):  # type:
 
 
 @fast
+def keep_row(s, blur, at, width, anew):  # type: ignore[no-untyped-def]
+    """Add the light of a row to what earlier looks have left of it, or begin ``anew``: red, green and blue of ``blur`` from ``at`` on."""
+    if anew:
+        for n in range(3 * width):
+            blur[u8(at) + u8(n)] = ZERO
+    for n in range(width):
+        k, to = u8(n), u8(at) + u8(n)
+        blur[to] += s[RED + k]
+        blur[to + u8(width)] += s[GREEN + k]
+        blur[to + u8(2 * width)] += s[BLUE + k]
+
+
+@fast
+def mean_row(blur, at, width, looks, depth, s):  # type: ignore[no-untyped-def]
+    """Take a row back as the mean of its looks, and its depth."""
+    share = ONE / f4(looks)
+    for n in range(width):
+        k, of = u8(n), u8(at) + u8(n)
+        s[RED + k], s[GREEN + k] = blur[of] * share, blur[of + u8(width)] * share
+        s[BLUE + k], s[DEPTH + k] = blur[of + u8(2 * width)] * share, depth[k] if depth[k] > ZERO else FAR
+
+
+@fast
 def label_row(s, depth, semantic):  # type: ignore[no-untyped-def]
     """Write a row's depth, 0 for the sky, and its classes."""
     for n in range(depth.size):

@@ -9,7 +9,6 @@ import numpy as np
 from sensors.camera.backdrop import (
     GROUND_FAR_M,
     LEFT,
-    SCRATCH_ROWS,
     colour_ground,
     colour_sky,
     grain_place,
@@ -20,11 +19,7 @@ from sensors.camera.backdrop import (
 from sensors.camera.faces import (
     BODY,
     BODY_ACTOR,
-    BODY_NUMBERS,
-    FACE_NUMBERS,
-    FACES,
     KIND,
-    MOST_FACES,
     Q_DOWN,
     Q_RIGHT,
     SUB_ROWS,
@@ -34,20 +29,17 @@ from sensors.camera.faces import (
     hit_row,
     spans_of,
 )
-from sensors.camera.fall import FALLER_NUMBERS, FALLERS, fall_row, find_fallers, sun_in_image, veil_row
-from sensors.camera.finish import develop_row, label_row, name_row
+from sensors.camera.fall import fall_row, find_fallers, sun_in_image, veil_row
+from sensors.camera.finish import develop_row, keep_row, label_row, mean_row, name_row
 from sensors.camera.geometry import (
-    ACTOR_NUMBERS,
     AT_COS,
     AT_LENGTH,
     AT_SIN,
     AT_X,
     AT_Y,
     COLUMNS,
-    CORNER_NUMBERS,
     FOCAL,
     ROWS,
-    VIEW_NUMBERS,
     VIEW_X,
     VIEW_Y,
     VIEW_Z,
@@ -56,24 +48,25 @@ from sensors.camera.geometry import (
     ray_at,
     sort_actors,
 )
-from sensors.camera.lamps import GLOW_NUMBERS, GLOWS, find_glows, glow_row
+from sensors.camera.lamps import find_glows, glow_row
 from sensors.camera.light import DROPS, EXPOSURE, FLAKES, GAIN, GROUND_CHANGES, SUN_X, SUN_Y, SUN_Z
-from sensors.camera.shadow import SHADOW_NUMBERS, find_shadows, shade_row
 from sensors.camera.shadow import U0 as SHADOW_U0
 from sensors.camera.shadow import U1 as SHADOW_U1
 from sensors.camera.shadow import V0 as SHADOW_V0
 from sensors.camera.shadow import V1 as SHADOW_V1
+from sensors.camera.shadow import find_shadows, shade_row
 from sensors.camera.surface import weather_ground
 from sensors.camera.vehicle import begin_vehicles, draw_face, end_vehicles, next_part
 from sensors.frames import Semantic
-from sensors.ground import STRIDE, ground_row, place_in_grid
-from sensors.jit import inlined, kernel
+from sensors.ground import ground_row, place_in_grid, plain
+from sensors.jit import inlined
 from sensors.scene import Kind
-from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 
 f4, u4, u8 = np.float32, np.uint32, np.uint64
 VEHICLE, BARRIER = f4(Semantic.VEHICLE), f4(Semantic.OBSTACLE)
 OBSTACLE = int(Kind.OBSTACLE)
+BRIGHTER, NOISE, SHUTTER, LOOKS = range(4)
+"""Columns of a camera's optics: factors on exposure and on the noise's standard deviation, shutter [s], instants that are averaged."""
 STRETCH = 256
 """Pixels of a row whose ground is worked out at once, so that what is known of them stays in the fastest cache."""
 
@@ -198,78 +191,67 @@ def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
     return f4(cos), f4(sin), f4(cos * x + sin * y - 0.5 * actors[0, AT_LENGTH]), f4(cos * y - sin * x)
 
 
+@plain
+def _finish_row(light, fallers, falling, optics, key, v, width, s, bits, rgb):  # type: ignore[no-untyped-def]
+    """Lay streaks over a row and develop it."""
+    if falling > 0:
+        fall_row(light, fallers, falling, v, width, s)
+    exposure, gain = light[EXPOSURE] * optics[BRIGHTER], light[GAIN] * optics[BRIGHTER]
+    develop_row(exposure, gain, optics[NOISE], key[0], key[1], u4(v * width), s, bits, rgb, v)
+
+
 @inlined()
-def _render_frame(view, grid, grain, actors, light, velocity, key, optics, tables, s, out):  # type: ignore[no-untyped-def]
-    """Render one camera of one world."""
-    rgb, depth, semantic, instance = out
-    shapes, order, distance, bodies, faces, rows, shadows, glows, fallers, edges, active, texels, bits, planes, corners = tables
-    height, width = depth.shape
-    count = find_faces(view, actors, shapes, order, sort_actors(view, actors, distance, order), planes, corners, bodies, faces, rows)
-    shades = find_shadows(view, actors, shapes, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
-    lamps = find_glows(view, actors, light, glows)
-    falling, sun = 0, sun_in_image(view, light)
-    if light[DROPS] + light[FLAKES] > f4(0):
-        falling = find_fallers(view, light, velocity, optics[2], key[2:], fallers)
-    places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
-    sky, ego, px_size = sky_numbers(light), _ego_numbers(view, actors), 1.0 / view[FOCAL]
-    exposure, gain = light[EXPOSURE] * optics[0], light[GAIN] * optics[0]
-    for v in range(height):
-        _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s)
-        begin, end = _vehicles(v, width, px_size, bodies, faces, rows, count, light, sky, ego, edges, active, s)
-        name_row(s, instance[v], begin, end)
-        label_row(s, depth[v], semantic[v])
-        glow_row(glows, lamps, v, width, s)
-        if sun[2] > f4(0):
-            veil_row(light, sun, f4(px_size), v, width, s)
-        if falling > 0:
-            fall_row(light, fallers, falling, v, width, s)
-        develop_row(exposure, gain, optics[1], key[0], key[1], u4(v * width), s, bits, rgb, v)
+def render_frame(world, mount, focal, grid, grain, light, key, optics, tables, rows, out):  # type: ignore[no-untyped-def]
+    """Render rows of one camera of one world.
 
-
-@kernel(nogil=True)
-def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights, keys, optics, out):  # type: ignore[no-untyped-def]
-    """Render K cameras of worlds ``first`` to ``end`` of B.
+    With several looks the picture is the mean light of as many instants, evenly spread over the time that the shutter is open; depth and
+    labels are those of the middle one, which is the scene's own.
 
     Args:
-        first: First world.
-        end: End of the worlds.
-        mounts: ego_T_camera, columns right, down, forward, position, (K, 3, 4).
-        focal: Focal lengths [px], (K,).
+        world: The scene's arrays of this world, as for ``gather_actors``.
+        mount: ego_T_camera, (3, 4).
+        focal: Focal length [px].
         grid: ``PaintGrid.arrays()``.
         grain: ``grain_table()``.
-        scene: velocity (B, A, 2), position (B, A, 2), heading (B, A), size (B, A, 3), kind, lights, valid (B, A).
-        bodies: Albedo (B, A, 3).
-        lights: ``light_table``.
-        keys: (K, B, 4) uint32: of the sensor's noise, and of what falls.
-        optics: ``optics_of`` the cameras, (K, 3) float32.
-        out: rgb (B, K, 3, H, W), depth (B, K, H, W), semantic, instance.
+        light: One row of ``light_table``.
+        key: (4,) uint32: of the sensor's noise, and of what falls.
+        optics: One row of ``optics_of``.
+        tables: As ``render_worlds`` makes them; the actors are gathered.
+        rows: First and end row.
+        out: rgb (3, H, W), depth (H, W), semantic, instance.
     """
-    velocity, position, heading, size, kind, lamps, valid = scene
     rgb, depth, semantic, instance = out
-    _, cameras, height, width = depth.shape
-    number = valid.shape[1]
-    view, actors = np.empty(VIEW_NUMBERS), np.empty((number, ACTOR_NUMBERS))
-    s = np.zeros(SCRATCH_ROWS * STRIDE, np.float32)
-    tables = (
-        np.empty((number, MAX_PARTS, PART_NUMBERS)),
-        np.empty(number, np.int32),
-        np.empty(number),
-        np.empty((number, BODY_NUMBERS)),
-        np.empty((MOST_FACES * number, FACE_NUMBERS)),
-        np.empty((MOST_FACES * number, 2), np.int32),
-        np.empty((number, SHADOW_NUMBERS)),
-        np.empty((GLOWS, GLOW_NUMBERS), np.float32),
-        np.empty((FALLERS + 1, FALLER_NUMBERS), np.float32),
-        np.empty((MOST_FACES * number, 2 * SUB_ROWS + 2)),
-        np.empty((MOST_FACES * number, 3), np.int32),
-        np.empty(STRETCH, np.int32),
-        np.empty(width, np.uint32),
-        np.empty((FACES, 8)),
-        np.empty(CORNER_NUMBERS),
-    )
-    for w in range(first, end):
-        gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors, tables[0])
-        for c in range(cameras):
-            place_view(actors, mounts[c], focal[c], height, width, view)
-            images = (rgb[w, c], depth[w, c], semantic[w, c], instance[w, c])
-            _render_frame(view, grid, grain, actors, lights[w], velocity[w, 0], keys[c, w], optics[c], tables, s, images)
+    (s, view, actors, shapes, order, distance), (bodies, faces, reach, shadows, glows, fallers, edges, active), rest = tables
+    texels, bits, planes, corners, blur = rest
+    height, width = depth.shape
+    looks, falling = int(optics[LOOKS]), 0
+    place_view(actors, mount, focal, height, width, view)
+    if light[DROPS] + light[FLAKES] > f4(0):
+        falling = find_fallers(view, light, world[0][0], optics[SHUTTER], key[2:], fallers)
+    for look in range(looks):
+        if looks > 1:
+            gather_actors(world, ((look + 0.5) / looks - 0.5) * optics[SHUTTER], actors, shapes)
+            place_view(actors, mount, focal, height, width, view)
+        count = find_faces(view, actors, shapes, order, sort_actors(view, actors, distance, order), planes, corners, bodies, faces, reach)
+        shades = find_shadows(view, actors, shapes, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
+        lamps, sun = find_glows(view, actors, light, glows), sun_in_image(view, light)
+        places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
+        sky, ego, px_size = sky_numbers(light), _ego_numbers(view, actors), 1.0 / view[FOCAL]
+        for v in range(rows[0], rows[1]):
+            _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s)
+            begin, end = _vehicles(v, width, px_size, bodies, faces, reach, count, light, sky, ego, edges, active, s)
+            if 2 * look + 1 == looks:
+                name_row(s, instance[v], begin, end)
+                label_row(s, depth[v], semantic[v])
+            glow_row(glows, lamps, v, width, s)
+            if sun[2] > f4(0):
+                veil_row(light, sun, f4(px_size), v, width, s)
+            if looks == 1:
+                _finish_row(light, fallers, falling, optics, key, v, width, s, bits, rgb)
+            else:
+                keep_row(s, blur, 3 * (v - rows[0]) * width, width, look == 0)
+    if looks > 1:
+        gather_actors(world, 0.0, actors, shapes)
+        for v in range(rows[0], rows[1]):
+            mean_row(blur, 3 * (v - rows[0]) * width, width, looks, depth[v], s)
+            _finish_row(light, fallers, falling, optics, key, v, width, s, bits, rgb)

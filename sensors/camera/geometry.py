@@ -50,14 +50,23 @@ def place_view(actors, mount, focal, height, width, view):  # type: ignore[no-un
 
 
 @inlined()
-def gather_actors(position, heading, size, kind, lights, valid, bodies, actors, shapes):  # type: ignore[no-untyped-def]
-    """Put one world's actors into a table (A, ACTOR_NUMBERS), float64, and their parts into ``shapes`` (A, MAX_PARTS, PART_NUMBERS)."""
+def gather_actors(world, later_s, actors, shapes):  # type: ignore[no-untyped-def]
+    """Put one world's actors into a table as they are some time after the scene's.
+
+    Args:
+        world: velocity (A, 2), yaw rate (A,), position (A, 2), heading (A,), size (A, 3), kind, lights, valid (A,), albedo (A, 3).
+        later_s: How much later; each goes on straight, and turns, at its present rates.
+        actors: Out: (A, ACTOR_NUMBERS), float64.
+        shapes: Out: their parts, (A, MAX_PARTS, PART_NUMBERS).
+    """
+    velocity, yaw_rate, position, heading, size, kind, lights, valid, bodies = world
     for a in range(len(valid)):
         actors[a, AT_VALID] = valid[a]
         if not valid[a]:
             continue
-        actors[a, AT_X], actors[a, AT_Y] = position[a, 0], position[a, 1]
-        actors[a, AT_COS], actors[a, AT_SIN] = math.cos(heading[a]), math.sin(heading[a])
+        actors[a, AT_X], actors[a, AT_Y] = position[a, 0] + later_s * velocity[a, 0], position[a, 1] + later_s * velocity[a, 1]
+        yaw = heading[a] + later_s * yaw_rate[a]
+        actors[a, AT_COS], actors[a, AT_SIN] = math.cos(yaw), math.sin(yaw)
         for c in range(3):
             actors[a, AT_LENGTH + c], actors[a, AT_BODY + c] = size[a, c], bodies[a, c]
         actors[a, AT_KIND], actors[a, AT_LIGHTS] = kind[a], lights[a]

@@ -118,7 +118,8 @@ def _front(hy, h, left, right, s, first, count):  # type: ignore[no-untyped-def]
         rim = _between(ay, f4(0.53) * hy, f4(0.96) * hy, m) * _between(z, f4(0.58) * waist, f4(0.89) * waist, m)
         amber = _between(ay, f4(0.76) * hy, f4(0.98) * hy, m) * _between(z, f4(0.56) * waist, f4(0.90) * waist, m)
         amber *= left if y > ZERO else right
-        _put(s, k, max(dark, rim), max(plate, lamp) * (ONE - min(amber, ONE)), ZERO, AMBER * amber, AMBER * AMBER_GREEN * amber)
+        dark = max(max(dark, rim * (ONE - lamp)), min(amber, ONE))  # around and behind the lamps
+        _put(s, k, dark, max(plate, lamp) * (ONE - min(amber, ONE)), ZERO, AMBER * amber, AMBER * AMBER_GREEN * amber)
 
 
 @fast
@@ -132,7 +133,7 @@ def _screen(hy, h, third, s, first, count):  # type: ignore[no-untyped-def]
         half = (f4(0.83) - f4(0.15) * up) * hy
         pane = _between(up, f4(0.08), f4(0.86), per_rise) * _between(y, -half, half, m)
         lamp = _between(y, f4(-0.30), f4(0.30), m) * _between(up, f4(0.84), f4(1.0), per_rise) if third > ZERO else ZERO
-        _put(s, k, ZERO, ZERO, pane * (ONE - lamp), third * lamp, ZERO)
+        _put(s, k, lamp, ZERO, pane * (ONE - lamp), third * lamp, ZERO)
 
 
 @fast
