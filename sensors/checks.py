@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sensors.errors import ConfigError, SensorFault
 from sensors.faults.entries import check_faults
+from sensors.gpu import check_on_gpu
 from sensors.jit import kernel
 from sensors.scene import Scene
 from sensors.weather import LIMITS, check_weather
@@ -45,20 +46,40 @@ def check_scene(scene: Scene) -> None:
     """Refuse a scene that no sensor can look at.
 
     Raises:
-        ConfigError: A scene on another device than the CPU, too many actors, weather out of its limits, or faults that cannot be.
+        ConfigError: A scene on another device than a CPU or a GPU, too many actors, weather out of its limits, or faults that cannot be; on
+            a GPU any fault.
         SensorFault: A valid actor whose pose is not finite, or whose size is not positive.
     """
-    if scene.device.type != "cpu":
-        raise ConfigError(f"the scene is on {scene.device}, but sensors render on the CPU; pass scene.to('cpu')")
+    if scene.device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"the scene is on {scene.device}, but sensors render on the CPU or on CUDA; pass scene.to('cpu')")
     if scene.num_actors > MAX_ACTORS:
         raise ConfigError(f"the scene has room for {scene.num_actors} actors, expected at most {MAX_ACTORS}")
+    if scene.device.type == "cuda":
+        check_on_gpu(scene)
+        if not _suspicious_on_gpu(scene):
+            return
+        _explain(scene)
+        return
     if scene.faults.kind.numel():
         check_faults(scene.faults)
     width, weather = DOUBLE if scene.position_m.dtype == torch.float64 else SINGLE, scene.weather
     poses = tuple([_flat(getattr(scene, name), width) for name in POSE_FIELDS])
     if not _suspicious(poses, tuple([_flat(getattr(weather, name), SINGLE) for name in LIMITS]), LIMIT_TABLE):
         return
-    check_weather(weather)
+    _explain(scene)
+
+
+def _suspicious_on_gpu(scene: Scene) -> bool:
+    """``_suspicious`` in torch's operations, for which the device is waited for once."""
+    weather = torch.stack([getattr(scene.weather, name) for name in LIMITS])
+    low, high = torch.tensor(LIMIT_TABLE, dtype=weather.dtype, device=weather.device).T[..., None]
+    poses = torch.stack([getattr(scene, name).isfinite().all() for name in POSE_FIELDS])
+    return not bool(poses.all() & ((weather >= low) & (weather <= high)).all() & (scene.size_m > 0).all())
+
+
+def _explain(scene: Scene) -> None:
+    """Raise what is wrong with a scene, if anything of an actor that is there or of the weather is."""
+    check_weather(scene.weather)
     for name in POSE_FIELDS:
         _refuse(scene, name, ~torch.isfinite(getattr(scene, name)), "finite numbers")
     _refuse(scene, "size_m", ~(scene.size_m > 0), "length, width and height above 0")

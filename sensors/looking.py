@@ -24,6 +24,7 @@ from sensors.faults.physical import WEATHERS, moved, moves_of, weather_seen
 from sensors.faults.radar import HANDLED as RADAR_KINDS
 from sensors.faults.radar import spoil_radar
 from sensors.frames import CameraFrames, LidarFrames, RadarFrames
+from sensors.gpu import render_on_gpu
 from sensors.lidar.render import render_lidar
 from sensors.radar.render import render_radar
 from sensors.scene import Scene
@@ -68,6 +69,8 @@ def look(sense: Sense, sensors: Sequence[Any], scene: Scene, history: Sequence[S
     Returns:
         The modality's frames.
     """
+    if scene.device.type == "cuda":
+        return render_on_gpu(sense.modality, scene, sensors)
     timed = is_timed(sensors)
     levels = levels_of(scene.faults, scene.step, sense.modality, len(sensors)) if scene.faults.kind.numel() and sensors else {}
     if not sensors or not (timed or levels):

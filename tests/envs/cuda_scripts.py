@@ -39,7 +39,7 @@ cars, episodes, outcomes = device.state()
 np.savez(sys.argv[4], cars=cars, episodes=episodes, outcomes=outcomes)
 """
 
-COMPILE = """
+PREPARE_COMPILER = """
 import sys
 import numba.cuda.cuda_paths as paths
 import numba.cuda.dispatcher as dispatcher
@@ -59,7 +59,10 @@ except Exception as error:
     sys.exit(f"skip: no libNVVM or libdevice ({type(error).__name__}: {str(error).splitlines()[0]})")
 dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": (9, 0)})
 nvrtc.get_arch_option = lambda major, minor, arch="": f"compute_{major}{minor}"
+"""
+"""Lets numba-cuda compile to PTX for sm_90 without a GPU; ``cuda`` and ``typeof`` are imported after it."""
 
+COMPILE = PREPARE_COMPILER + """
 import numpy as np
 from envs.traffic.rounding import rounded_as_on_cpus
 
