@@ -62,7 +62,9 @@ nvrtc.get_arch_option = lambda major, minor, arch="": f"compute_{major}{minor}"
 """
 """Lets numba-cuda compile to PTX for sm_90 without a GPU; ``cuda`` and ``typeof`` are imported after it."""
 
-COMPILE = PREPARE_COMPILER + """
+COMPILE = (
+    PREPARE_COMPILER
+    + """
 import numpy as np
 from envs.traffic.rounding import rounded_as_on_cpus
 
@@ -92,6 +94,7 @@ with rounded_as_on_cpus():
     ptx, _ = cuda.compile(kernel.py_func, signature, device=False, cc=(9, 0), output="ptx", abi="numba")
 print(ptx)
 """
+)
 
 
 def python(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
