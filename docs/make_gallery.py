@@ -18,7 +18,7 @@ from sensors.scene import Scene
 from sensors.weather import PRESETS, Weather
 
 SHEET = Path(__file__).parent / "images" / "gallery.jpg"
-ROADS = {"highway-v0": (7, 9), "roundabout-v0": (3, 3), "intersection-v0": (4, 4)}
+ROADS = {"highway-v0": (33, 1), "roundabout-v0": (12, 2), "intersection-v0": (17, 9)}
 """Seed, and how many decisions IDM drives before the picture is taken."""
 HEIGHT, WIDTH, GAP, LABEL = 270, 480, 6, 22
 

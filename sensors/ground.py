@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from sensors.frames import Semantic
-from sensors.jit import leaf
+from sensors.jit import inlined, leaf
 from sensors.paint import COS, CURVATURE, EDGE_CELL, GRASS_CELL, HIGH, LAST, LOW, PX, PY, REACH_M, ROAD_CELL, SHOULDER_M, SIN
 from sensors.road import DASH_M, DASH_PERIOD_M, PAINT_WIDTH_M
 
@@ -163,7 +163,7 @@ def _along_straight(table, row, corner, s, first, count):  # type: ignore[no-unt
         s[ALONG + k] = max(abs(ux * cos + uy * sin) + abs(vx * cos + vy * sin), f4(1e-2))
 
 
-@plain
+@inlined()
 def _beside(table, row, corner, s, k):  # type: ignore[no-untyped-def]
     """Offset of a point from a straight curve of its cell, and a pixel's extent across it."""
     cos, sin = table[row, COS], table[row, SIN]
@@ -185,7 +185,7 @@ def _beyond(table, row, corner, s, low, high, sign, limit):  # type: ignore[no-u
     return low
 
 
-@plain
+@inlined()
 def _near_line(table, row, corner, s, first, count):  # type: ignore[no-untyped-def]
     """First and end of those points of a run whose pixels a straight line may touch."""
     end = first + count
@@ -270,7 +270,7 @@ def _label_edge(s, first, count):  # type: ignore[no-untyped-def]
         s[LABEL + k] = ROAD if inside >= ZERO else (SHOULDER if inside >= -SHOULDER_WIDTH else GRASS)
 
 
-@plain
+@inlined()
 def _measure(table, row, corner, s, first, count):  # type: ignore[no-untyped-def]
     """Measure points by a curve of their cell."""
     if table[row, CURVATURE] == ZERO:
@@ -279,7 +279,7 @@ def _measure(table, row, corner, s, first, count):  # type: ignore[no-untyped-de
         _along_arc(table, row, corner, s, first, count)
 
 
-@plain
+@inlined()
 def _draw_line(lines, row, corner, s, first, count):  # type: ignore[no-untyped-def]
     """Add a painted line to points of its cell."""
     _measure(lines, row, corner, s, first, count)
@@ -289,7 +289,7 @@ def _draw_line(lines, row, corner, s, first, count):  # type: ignore[no-untyped-
         _add_dashed(lines[row, LOW], lines[row, HIGH], lines[row, LAST], s, first, count)
 
 
-@plain
+@inlined()
 def _draw_cell(grid, place, cell, s, first, count):  # type: ignore[no-untyped-def]
     """Look up points that lie in one cell with lines or lanes of its own."""
     cover, line_from, lines, lane_from, lanes, frame, columns, _ = grid
@@ -314,7 +314,7 @@ def _draw_cell(grid, place, cell, s, first, count):  # type: ignore[no-untyped-d
             _draw_line(lines, row, corner, s, begin, end - begin)
 
 
-@plain
+@inlined()
 def _plain(grid, cell):  # type: ignore[no-untyped-def]
     """What covers a cell all over: GRASS_CELL or ROAD_CELL; EDGE_CELL if it has an edge or paint of its own."""
     if cell < ZERO:
@@ -323,7 +323,7 @@ def _plain(grid, cell):  # type: ignore[no-untyped-def]
     return int(grid[0][where]) if grid[1][where + u8(1)] == grid[1][where] else EDGE_CELL
 
 
-@plain
+@inlined()
 def ground_row(grid, place, s, first, count):  # type: ignore[no-untyped-def]
     """Look up a row of points on a straight line: their paint, road and hard shares, and what is at their middle.
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 from sensors.scene import Kind, Scene
 
 MAX_PARTS = 2
@@ -34,7 +34,7 @@ BODY_FRONT_TOP, BODY_REAR_TOP, BODY_SIDE_TOP = 0.955, 0.97, 0.96
 TRUCK_CAB_REAR, TRUCK_CAB_FRONT_TOP, TRUCK_CAB_HEIGHT, TRUCK_CARGO_FRONT = -0.62, 0.95, 0.85, 0.58
 
 
-@kernel()
+@leaf()
 def _put(part, z0, z1, front, front_top, rear, rear_top, side, side_top):  # type: ignore[no-untyped-def]
     """Write one part from where its faces are at its lower and upper edge."""
     rise = z1 - z0
@@ -47,7 +47,7 @@ def _put(part, z0, z1, front, front_top, rear, rear_top, side, side_top):  # typ
     part[SIDE] = side + part[SIDE_LEAN] * z0
 
 
-@kernel()
+@leaf()
 def fill_parts(kind, length_m, width_m, height_m, parts):  # type: ignore[no-untyped-def]
     """Write an actor's parts into ``parts`` (MAX_PARTS, PART_NUMBERS), float32 or float64, and return how many there are."""
     x, y, h = 0.5 * length_m, 0.5 * width_m, 1.0 * height_m

@@ -32,6 +32,7 @@ from sensors.camera.light import (
 )
 from sensors.frames import Semantic
 from sensors.ground import (
+    FAST,
     GROUND_ROWS,
     HARD_SHARE,
     LABEL,
@@ -48,9 +49,9 @@ from sensors.ground import (
     clamp01,
     fast,
     floor,
-    plain,
     whole,
 )
+from sensors.jit import inlined
 from sensors.noise import exp_fast
 
 f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
@@ -71,8 +72,10 @@ SKY_STEP = 16
 FINE_SKY = 0.01
 """Pixels wider than this angle [rad] each get a look at the sky of their own; of narrower ones, every SKY_STEP-th."""
 GRAIN_SIZE = 256
-FINE_M, COARSE_M = 0.04, 0.6
+FINE_M, COARSE_M = 0.04, 0.2
 """Size of a texel of the two layers of grain."""
+PATCH_M = 0.6
+"""Size of what the coarse layer shows: it is so smooth that its texels are not seen."""
 UNSEEN = f4(0.06)
 """Where a pixel covers more texels than one over this along its longer side, nothing is seen of them."""
 GROUND_FAR_M = 20_000.0
@@ -83,14 +86,19 @@ ASPHALT, SHOULDER_RGB, GRASS_RGB, PAINT_RGB = (0.105, 0.108, 0.115), (0.20, 0.19
 
 @functools.cache
 def grain_table() -> NDArray[np.float32]:
-    """Smooth repeating noise with mean 0 within -1 to 1, row by row, (GRAIN_SIZE ** 2,); the same everywhere, by integer sums."""
+    """Smooth repeating noise with mean 0 within -1 to 1, row by row, fine and coarse, (2, GRAIN_SIZE ** 2); the same everywhere."""
+    return np.stack((_grain(2), _grain(2 * round(PATCH_M / COARSE_M))))
+
+
+def _grain(reach: int) -> NDArray[np.float32]:
+    """One layer: random numbers smoothed three times by a triangle of so many texels to either side, and the sum of all; in integers."""
     state = np.arange(GRAIN_SIZE * GRAIN_SIZE, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     state = (state ^ (state >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
     layer = ((state >> np.uint64(40)) & np.uint64(255)).astype(np.int64).reshape(GRAIN_SIZE, GRAIN_SIZE)
     total = np.zeros_like(layer)
     for _ in range(3):
         for axis in (0, 1):
-            layer = np.roll(layer, 1, axis) + 2 * layer + np.roll(layer, -1, axis)
+            layer = sum(((reach - abs(n)) * np.roll(layer, n, axis) for n in range(1 - reach, reach)), np.zeros_like(layer))
         layer = (layer - layer.min()) * 255 // (layer.max() - layer.min())
         total += layer
     centred = total - total.mean()
@@ -130,7 +138,7 @@ def ground_points(right, ray, ray_z, step_z, z, down, s, first, count):  # type:
         s[SUNLIT + k], s[SKYLIT + k] = ONE, ONE
 
 
-@plain
+@inlined()
 def grain_place(x, y):  # type: ignore[no-untyped-def]
     """Offsets of a viewpoint in the two layers of grain, fine x, fine y, coarse x, coarse y, in texels."""
     tile_f, tile_c = GRAIN_SIZE * FINE_M, GRAIN_SIZE * COARSE_M
@@ -160,7 +168,7 @@ def _no_grain(row, s, first, count):  # type: ignore[no-untyped-def]
         s[row + u8(first) + u8(i)] = ZERO
 
 
-@plain
+@inlined()
 def grain_row(grain, place, s, texels, first, count):  # type: ignore[no-untyped-def]
     """Look up the two layers of grain, FINE and COARSE of the scratch, where a pixel does not cover many texels all along.
 
@@ -174,10 +182,10 @@ def grain_row(grain, place, s, texels, first, count):  # type: ignore[no-untyped
     """
     detail = max(s[DETAIL + u8(first)], s[DETAIL + u8(first + count - 1)])
     for layer in range(2):
-        size, row = (f4(FINE_M), FINE) if layer == 0 else (f4(COARSE_M), COARSE)
-        if detail * size > UNSEEN:
+        size, seen, row = (f4(FINE_M), f4(FINE_M), FINE) if layer == 0 else (f4(COARSE_M), f4(PATCH_M), COARSE)
+        if detail * seen > UNSEEN:
             _find_texels(place[2 * layer], place[2 * layer + 1], ONE / size, s, texels, first, count)
-            _look_up(grain, texels, row, s, first, count)
+            _look_up(grain[layer], texels, row, s, first, count)
         else:
             _no_grain(row, s, first, count)
 
@@ -196,7 +204,7 @@ def haze_row(extinction, tangents, s, first, count):  # type: ignore[no-untyped-
 def albedo_of(s, k):  # type: ignore[no-untyped-def]
     """Albedo of a pixel of dry ground without its paint (red, green, blue), and the share of paint."""
     detail = s[DETAIL + k]
-    fine, coarse = s[FINE + k] * min(f4(FINE_M) * detail, ONE), s[COARSE + k] * min(f4(2 * COARSE_M) * detail, ONE)
+    fine, coarse = s[FINE + k] * min(f4(FINE_M) * detail, ONE), s[COARSE + k] * min(f4(2 * PATCH_M) * detail, ONE)
     tar = ONE + f4(0.30) * fine + f4(0.16) * coarse
     turf = ONE + f4(0.45) * fine + f4(0.35) * coarse
     a, hard = s[ROAD_SHARE + k], s[HARD_SHARE + k]
@@ -291,7 +299,7 @@ def _between(samples, step, s, first, count):  # type: ignore[no-untyped-def]
             s[BLUE + at + u8(i)] = b + up_b * n
 
 
-@fast
+@inlined(fastmath=FAST)
 def colour_sky(light, sky, ray, step, s, first, count):  # type: ignore[no-untyped-def]
     """Colour a part of a row of sky.
 

@@ -24,7 +24,9 @@ class Camera:
     exposure_ev: float = 0.0
     """Stops added to the automatic exposure, -4 to 4; brighter pictures are bought with gain, and so with noise."""
     shutter_s: float = 0.01
-    """How long the shutter is open, 0.0001 to 0.1: the length of the streaks of rain and snow. Nothing else is blurred by motion."""
+    """How long the shutter is open, 0.0001 to 0.1: the length of the streaks of rain and snow, and of motion blur."""
+    looks: int = 1
+    """Instants averaged while the shutter is open, an odd number up to 99; 1: no motion blur. Each costs as much as a picture."""
     rate_hz: float = 0.0
     """How often it looks; 0 is at every scene. It needs the history of scenes to keep to it."""
     latency_s: float = 0.0
@@ -34,6 +36,8 @@ class Camera:
         check_timing(f"camera {self.name!r}", self.rate_hz, self.latency_s)
         if self.height_px < 1 or self.width_px < 1:
             raise ConfigError(f"camera {self.name!r} is {self.height_px} x {self.width_px} pixels, expected at least 1 x 1")
+        if self.looks not in range(1, 100, 2):
+            raise ConfigError(f"camera {self.name!r} has looks {self.looks}, expected an odd number from 1 to 99")
         if not 0.0 < self.horizontal_fov_rad < math.pi:
             raise ConfigError(
                 f"camera {self.name!r} has a horizontal field of view of {self.horizontal_fov_rad} rad, expected 0 to pi exclusive"

@@ -20,21 +20,26 @@ from sensors.camera.geometry import (
     AT_KIND,
     AT_LENGTH,
     AT_LIGHTS,
+    AT_PARTS,
     AT_SIN,
     AT_WIDTH,
     AT_X,
     AT_Y,
     COLUMNS,
     FOCAL,
+    LIMITS,
     NEAR_M,
     ROWS,
+    SEEN_V,
     VIEW_X,
     VIEW_Y,
     VIEW_Z,
     bounds_of,
+    off_image,
     part_corners,
 )
 from sensors.ground import LABEL, fast, plain, whole
+from sensors.jit import inlined
 from sensors.vehicle_shape import (
     BOTTOM,
     FACE_FRONT,
@@ -51,7 +56,6 @@ from sensors.vehicle_shape import (
     TOP,
     Z0,
     Z1,
-    fill_parts,
 )
 
 f4, i4, u8 = np.float32, np.int32, np.uint64
@@ -65,14 +69,14 @@ SUB_ROWS = 4
 BODY_ACTOR, BODY_COS, BODY_SIN, EYE_X, EYE_Y, EYE_Z, HALF_X, HALF_Y, HEIGHT, KIND, LIGHTS, BODY_R, BODY_G, BODY_B = range(14)
 RAY, RAY_RIGHT, RAY_DOWN = 14, 17, 20
 BODY_NUMBERS = 23
-# Columns of a face: its body, a number of its own for its part, part and face by name, rows, q (constant, per column, per row) and its
-# least and greatest value on the part, unit normal, and the lines (column = slope x row + at) that bound it on the left, then on the right.
-BODY, WHOLE, PART, FACE, V0, V1, Q, Q_RIGHT, Q_DOWN, Q_LEAST, Q_MOST, NORMAL = range(12)
-LEFT_LINES, LINES = 15, 16
+# Columns of a face: its body, a number of its own for its part, part and face by name, q (constant, per column, per row) and its least and
+# greatest value on the part, unit normal, and the lines (column = slope x row + at) that bound it on the left, then on the right.
+BODY, WHOLE, PART, FACE, Q, Q_RIGHT, Q_DOWN, Q_LEAST, Q_MOST, NORMAL = range(10)
+LEFT_LINES, LINES = 13, 14
 FACE_NUMBERS = LINES + 2 * FACES
 
 
-@plain
+@inlined()
 def _place_body(view, actors, actor, body):  # type: ignore[no-untyped-def]
     """Write a body's numbers."""
     cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
@@ -92,7 +96,7 @@ def _place_body(view, actors, actor, body):  # type: ignore[no-untyped-def]
         body[RAY + k] = ahead[k] - 0.5 * (view[COLUMNS] * body[RAY_RIGHT + k] + view[ROWS] * body[RAY_DOWN + k])
 
 
-@plain
+@inlined()
 def _planes(part, body, planes):  # type: ignore[no-untyped-def]
     """Write the planes (6, 8) of a part's faces.
 
@@ -118,7 +122,7 @@ def _planes(part, body, planes):  # type: ignore[no-untyped-def]
         planes[face, 6] = nx * body[RAY_DOWN] + ny * body[RAY_DOWN + 1] + nz * body[RAY_DOWN + 2]
 
 
-@plain
+@inlined()
 def _put_line(face, constant, right, down, lefts, rights):  # type: ignore[no-untyped-def]
     """Add the line where ``constant + right u + down v`` is 0, positive inside, to the left or right ones; returns how many there are."""
     if right == 0.0:
@@ -154,30 +158,21 @@ def _face_lines(planes, own, face):  # type: ignore[no-untyped-def]
     face[LEFT_LINES] = lefts
 
 
-@plain
-def _has_corner(face, k):  # type: ignore[no-untyped-def]
-    """Whether a face has corner ``k`` of ``part_corners``."""
-    if face == TOP or face == BOTTOM:
-        return (k & 4 > 0) == (face == TOP)
-    if face == FACE_FRONT or face == FACE_REAR:
-        return (k & 1 > 0) == (face == FACE_FRONT)
-    return (k & 2 > 0) == (face == FACE_LEFT)
+@inlined()
+def _find_rows(own, corners, behind, height):  # type: ignore[no-untyped-def]
+    """First and end of the rows that a face may touch."""
+    low, high = corners[LIMITS + 2], corners[LIMITS + 3]
+    if behind == 0:  # of the corner's number (``part_corners``), the bit that all four share, and the two others
+        bit = 2 if own == TOP or own == BOTTOM else (0 if own == FACE_FRONT or own == FACE_REAR else 1)
+        first = 1 << bit if own == TOP or own == FACE_FRONT or own == FACE_LEFT else 0
+        p, q = 2 if bit == 0 else 1, 2 if bit == 2 else 4
+        a, b = corners[SEEN_V + u8(first)], corners[SEEN_V + u8(first + p)]
+        c, d = corners[SEEN_V + u8(first + q)], corners[SEEN_V + u8(first + p + q)]
+        low, high = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+    return math.floor(min(max(low, 0.0), height)), math.ceil(min(max(high, 0.0), height))
 
 
-@plain
-def _find_rows(face, own, seen, limits, behind, height):  # type: ignore[no-untyped-def]
-    """Write the rows that a face may touch; whether there are any."""
-    low, high = limits[2], limits[3]
-    if behind == 0:
-        low, high = 1e9, -1e9
-        for k in range(8):
-            if _has_corner(own, k):
-                low, high = min(low, seen[k, 1]), max(high, seen[k, 1])
-    face[V0], face[V1] = math.floor(min(max(low, 0.0), height)), math.ceil(min(max(high, 0.0), height))
-    return face[V0] < face[V1]
-
-
-@plain
+@inlined()
 def _second_first(parts, body):  # type: ignore[no-untyped-def]
     """Whether the second part of an actor may cover its first: a level or upright plane parts them."""
     if parts[1, Z0] >= parts[0, Z1]:
@@ -185,43 +180,50 @@ def _second_first(parts, body):  # type: ignore[no-untyped-def]
     return body[EYE_X] > parts[0, FRONT]
 
 
-@plain
-def find_faces(view, actors, order, count, scratch, bodies, faces):  # type: ignore[no-untyped-def]
+@inlined()
+def find_faces(view, actors, shapes, order, count, planes, corners, bodies, faces, rows):  # type: ignore[no-untyped-def]
     """List the faces that the image may show, nearest first.
 
     Args:
         view: (VIEW_NUMBERS,).
         actors: (A, ACTOR_NUMBERS).
+        shapes: (A, MAX_PARTS, PART_NUMBERS).
         order: Actors that may be in view, nearest first.
         count: How many.
-        scratch: (MAX_PARTS, PART_NUMBERS), (FACES, 8), (8, 3), (8, 3) and (6,) float64.
+        planes: Scratch, (FACES, 8).
+        corners: Scratch, (CORNER_NUMBERS,).
         bodies: Out: (A, BODY_NUMBERS), in their order.
         faces: Out: (MOST_FACES x A, FACE_NUMBERS).
+        rows: Out: first and end row of each face, (MOST_FACES x A, 2) int32.
 
     Returns:
         How many.
     """
-    parts, planes, points, seen, limits = scratch
     found = 0
     for n in range(count):
         actor, body = order[n], bodies[n]
+        parts, number = shapes[actor], int(actors[actor, AT_PARTS])
         _place_body(view, actors, actor, body)
-        number = fill_parts(int(body[KIND]), actors[actor, AT_LENGTH], actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT], parts)
         swap = number == 2 and _second_first(parts, body)
         for k in range(number):
             p = 1 - k if swap else k
             x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
-            part_corners(parts[p], x, y, body[BODY_COS], body[BODY_SIN], points)
-            behind = bounds_of(points, view, seen, limits)
-            if limits[0] >= view[COLUMNS] or limits[1] <= 0.0 or limits[2] >= view[ROWS] or limits[3] <= 0.0:
+            part_corners(parts[p], x, y, body[BODY_COS], body[BODY_SIN], corners)
+            behind = bounds_of(view, corners)
+            if off_image(view, corners):
                 continue
             _planes(parts[p], body, planes)
+            least, most = 1.0 / max(corners[LIMITS + 5], NEAR_M), 1.0 / max(corners[LIMITS + 4], NEAR_M)
             for own in range(FACES):
-                face = faces[found]
-                if planes[own, 3] >= 0.0 or not _find_rows(face, own, seen, limits, behind, view[ROWS]):
+                if planes[own, 3] >= 0.0:
                     continue
+                first, end = _find_rows(own, corners, behind, view[ROWS])
+                if first >= end:
+                    continue
+                face = faces[found]
+                rows[found, 0], rows[found, 1] = i4(first), i4(end)
                 face[BODY], face[WHOLE], face[PART], face[FACE] = n, 2 * n + p, p, own
-                face[Q_LEAST], face[Q_MOST] = 1.0 / max(limits[5], NEAR_M), 1.0 / max(limits[4], NEAR_M)
+                face[Q_LEAST], face[Q_MOST] = least, most
                 unit = 1.0 / math.sqrt(planes[own, 0] ** 2 + planes[own, 1] ** 2 + planes[own, 2] ** 2)
                 for c in range(3):
                     face[NORMAL + c] = planes[own, c] * unit
@@ -230,33 +232,33 @@ def find_faces(view, actors, order, count, scratch, bodies, faces):  # type: ign
     return found
 
 
-@plain
-def span_of(face, v, width):  # type: ignore[no-untyped-def]
-    """First and last place of the row at ``v`` (whole or between) that a face takes, in columns; empty where the first is not less."""
-    low, high = -1.0, width + 1.0
-    lefts = int(face[LEFT_LINES])
-    for n in range(lefts):
-        low = max(low, face[LINES + 2 * n] * v + face[LINES + 2 * n + 1])
-    for n in range(lefts, FACES):
-        high = min(high, face[LINES + 2 * n] * v + face[LINES + 2 * n + 1])
-    return low, high
-
-
-@plain
+@inlined()
 def spans_of(face, v, width, edges):  # type: ignore[no-untyped-def]
     """Write the stretches that a face takes of SUB_ROWS lines within row ``v``, lefts then rights, and of its middle; what spans them all.
 
-    The middle, which the labels are read at, counts too: near the horizon a roof can be thinner than the lines are apart.
+    A stretch is empty where its first place is not before its last. The middle, which the labels are read at, counts too: near the
+    horizon a roof can be thinner than the lines are apart.
     """
-    first, end = span_of(face, v + 0.5, width)
-    edges[2 * SUB_ROWS], edges[2 * SUB_ROWS + 1] = first, end
-    if first >= end:
-        first, end = 1e9, -1e9
+    lefts = int(face[LEFT_LINES])
+    low0, low1, low2, low3, low = -1.0, -1.0, -1.0, -1.0, -1.0
+    high0, high1, high2, high3, high = width + 1.0, width + 1.0, width + 1.0, width + 1.0, width + 1.0
+    for n in range(FACES):
+        slope = face[LINES + 2 * n]
+        at = slope * (v + 0.5) + face[LINES + 2 * n + 1]
+        far, near = 0.375 * slope, 0.125 * slope
+        if n < lefts:
+            low, low0, low1 = max(low, at), max(low0, at - far), max(low1, at - near)
+            low2, low3 = max(low2, at + near), max(low3, at + far)
+        else:
+            high, high0, high1 = min(high, at), min(high0, at - far), min(high1, at - near)
+            high2, high3 = min(high2, at + near), min(high3, at + far)
+    edges[0], edges[1], edges[2], edges[3], edges[2 * SUB_ROWS] = low0, low1, low2, low3, low
+    edges[4], edges[5], edges[6], edges[7] = max(low0, high0), max(low1, high1), max(low2, high2), max(low3, high3)
+    edges[2 * SUB_ROWS + 1] = high
+    first, end = (low, high) if low < high else (1e9, -1e9)
     for j in range(SUB_ROWS):
-        low, high = span_of(face, v + (j + 0.5) / SUB_ROWS, width)
-        edges[j], edges[SUB_ROWS + j] = low, max(high, low)
-        if low < high:
-            first, end = min(first, low), max(end, high)
+        if edges[j] < edges[SUB_ROWS + j]:
+            first, end = min(first, edges[j]), max(end, edges[SUB_ROWS + j])
     return first, end
 
 

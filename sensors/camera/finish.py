@@ -8,7 +8,8 @@ import numpy as np
 
 from sensors.camera.backdrop import ACTOR, BLUE, DEPTH, FAR, GREEN, RED
 from sensors.camera.light import CEILING, KNEE
-from sensors.ground import LABEL, fast, plain
+from sensors.ground import LABEL, fast
+from sensors.jit import inlined
 from sensors.noise import bits_of, float_of, hash2
 
 f4, i4, u4, u1, u8, i2 = np.float32, np.int32, np.uint32, np.uint8, np.uint64, np.int16
@@ -77,7 +78,7 @@ def _develop_clean(exposure, s, red, green, blue):  # type: ignore[no-untyped-de
         red[k], green[k], blue[k] = _to_bytes(s[RED + k] * exposure, s[GREEN + k] * exposure, s[BLUE + k] * exposure)
 
 
-@plain
+@inlined()
 def develop_row(exposure, gain, level, k0, k1, first, s, bits, rgb, v):  # type: ignore[no-untyped-def]
     """Expose, add shot and read noise, apply the display curve, round to bytes.
 
@@ -98,6 +99,29 @@ def develop_row(exposure, gain, level, k0, k1, first, s, bits, rgb, v):  # type:
         _develop_noisy(exposure, gain, level, bits, s, rgb[0, v], rgb[1, v], rgb[2, v])
     else:
         _develop_clean(exposure, s, rgb[0, v], rgb[1, v], rgb[2, v])
+
+
+@fast
+def keep_row(s, blur, at, width, anew):  # type: ignore[no-untyped-def]
+    """Add the light of a row to what earlier looks have left of it, or begin ``anew``: red, green and blue of ``blur`` from ``at`` on."""
+    if anew:
+        for n in range(3 * width):
+            blur[u8(at) + u8(n)] = ZERO
+    for n in range(width):
+        k, to = u8(n), u8(at) + u8(n)
+        blur[to] += s[RED + k]
+        blur[to + u8(width)] += s[GREEN + k]
+        blur[to + u8(2 * width)] += s[BLUE + k]
+
+
+@fast
+def mean_row(blur, at, width, looks, depth, s):  # type: ignore[no-untyped-def]
+    """Take a row back as the mean of its looks, and its depth."""
+    share = ONE / f4(looks)
+    for n in range(width):
+        k, of = u8(n), u8(at) + u8(n)
+        s[RED + k], s[GREEN + k] = blur[of] * share, blur[of + u8(width)] * share
+        s[BLUE + k], s[DEPTH + k] = blur[of + u8(2 * width)] * share, depth[k] if depth[k] > ZERO else FAR
 
 
 @fast

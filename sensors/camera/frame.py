@@ -9,7 +9,6 @@ import numpy as np
 from sensors.camera.backdrop import (
     GROUND_FAR_M,
     LEFT,
-    SCRATCH_ROWS,
     colour_ground,
     colour_sky,
     grain_place,
@@ -20,26 +19,19 @@ from sensors.camera.backdrop import (
 from sensors.camera.faces import (
     BODY,
     BODY_ACTOR,
-    BODY_NUMBERS,
-    FACE_NUMBERS,
-    FACES,
     KIND,
-    MOST_FACES,
     Q_DOWN,
     Q_RIGHT,
     SUB_ROWS,
-    V0,
-    V1,
     WHOLE,
     Q,
     find_faces,
     hit_row,
     spans_of,
 )
-from sensors.camera.fall import FALLER_NUMBERS, FALLERS, fall_row, find_fallers, sun_in_image, veil_row
-from sensors.camera.finish import develop_row, label_row, name_row
+from sensors.camera.fall import fall_row, find_fallers, sun_in_image, veil_row
+from sensors.camera.finish import develop_row, keep_row, label_row, mean_row, name_row
 from sensors.camera.geometry import (
-    ACTOR_NUMBERS,
     AT_COS,
     AT_LENGTH,
     AT_SIN,
@@ -48,7 +40,6 @@ from sensors.camera.geometry import (
     COLUMNS,
     FOCAL,
     ROWS,
-    VIEW_NUMBERS,
     VIEW_X,
     VIEW_Y,
     VIEW_Z,
@@ -57,29 +48,30 @@ from sensors.camera.geometry import (
     ray_at,
     sort_actors,
 )
-from sensors.camera.lamps import GLOW_NUMBERS, GLOWS, find_glows, glow_row
+from sensors.camera.lamps import find_glows, glow_row
 from sensors.camera.light import DROPS, EXPOSURE, FLAKES, GAIN, GROUND_CHANGES, SUN_X, SUN_Y, SUN_Z
-from sensors.camera.shadow import SHADOW_NUMBERS, find_shadows, shade_row
 from sensors.camera.shadow import U0 as SHADOW_U0
 from sensors.camera.shadow import U1 as SHADOW_U1
 from sensors.camera.shadow import V0 as SHADOW_V0
 from sensors.camera.shadow import V1 as SHADOW_V1
+from sensors.camera.shadow import find_shadows, shade_row
 from sensors.camera.surface import weather_ground
 from sensors.camera.vehicle import begin_vehicles, draw_face, end_vehicles, next_part
 from sensors.frames import Semantic
-from sensors.ground import STRIDE, ground_row, place_in_grid, plain
-from sensors.jit import kernel
+from sensors.ground import ground_row, place_in_grid, plain
+from sensors.jit import inlined
 from sensors.scene import Kind
-from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 
 f4, u4, u8 = np.float32, np.uint32, np.uint64
 VEHICLE, BARRIER = f4(Semantic.VEHICLE), f4(Semantic.OBSTACLE)
 OBSTACLE = int(Kind.OBSTACLE)
+BRIGHTER, NOISE, SHUTTER, LOOKS = range(4)
+"""Columns of a camera's optics: factors on exposure and on the noise's standard deviation, shutter [s], instants that are averaged."""
 STRETCH = 256
 """Pixels of a row whose ground is worked out at once, so that what is known of them stays in the fastest cache."""
 
 
-@plain
+@inlined()
 def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     """First and end column of a row's ground: where its rays fall faster than to GROUND_FAR_M."""
     limit = -z / GROUND_FAR_M
@@ -89,7 +81,7 @@ def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     return (0, min(max(math.ceil(edge), 0), width)) if step_z > 0.0 else (min(max(math.floor(edge) + 1, 0), width), width)
 
 
-@plain
+@inlined()
 def _sky_part(view, v, light, sky, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the sky of a row from column ``first`` on."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
@@ -97,7 +89,7 @@ def _sky_part(view, v, light, sky, s, first, count):  # type: ignore[no-untyped-
     colour_sky(light, sky, (f4(x), f4(y), f4(z)), step, s, first, count)
 
 
-@plain
+@inlined()
 def _ground_part(view, v, grid, places, grain, light, ego, shadows, shades, texels, s, first, count):  # type: ignore[no-untyped-def]
     """Draw the ground of a row from column ``first`` on, and the shadows on it."""
     x, y, z = ray_at(view, first + 0.5, v + 0.5)
@@ -118,7 +110,7 @@ def _ground_part(view, v, grid, places, grain, light, ego, shadows, shades, texe
         colour_ground(light, tangents, s, first, count)
 
 
-@plain
+@inlined()
 def _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s):  # type: ignore[no-untyped-def]
     """Draw sky and ground of a row, from left to right: each part may write a little beyond its end."""
     width = int(view[COLUMNS])
@@ -132,7 +124,7 @@ def _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, 
         _sky_part(view, v, light, sky, s, end, width - end)
 
 
-@plain
+@inlined()
 def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
     """Label the pixels of a row whose middles see a face; ``edges`` are from ``spans_of``."""
     low, high = edges[2 * SUB_ROWS], edges[2 * SUB_ROWS + 1]
@@ -143,12 +135,12 @@ def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
         hit_row(f4(q), f4(face[Q_RIGHT]), f4(body[BODY_ACTOR]), label, s, first, end - first)
 
 
-@plain
-def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untyped-def]
+@inlined()
+def _stretches(v, width, faces, rows, count, edges, active):  # type: ignore[no-untyped-def]
     """List the faces that take part of a row, nearest first: number, first and end column; their number, and the stretch of all."""
     found, begin, end = 0, width, 0
     for n in range(count):
-        if v < faces[n, V0] or v >= faces[n, V1]:
+        if v < rows[n, 0] or v >= rows[n, 1]:
             continue
         low, high = spans_of(faces[n], v, width, edges[found])
         first, to = max(math.floor(low), 0), min(math.ceil(high), width)
@@ -158,7 +150,7 @@ def _stretches(v, width, faces, count, edges, active):  # type: ignore[no-untype
     return found, begin, end
 
 
-@plain
+@inlined()
 def _draw(face, body, v, px_size, light, sky, ego, edges, s, first, end):  # type: ignore[no-untyped-def]
     """Draw a face into its stretch of a row as far as there is room left; whether there was any."""
     while first < end and s[LEFT + u8(first)] == f4(0):
@@ -170,10 +162,10 @@ def _draw(face, body, v, px_size, light, sky, ego, edges, s, first, end):  # typ
     return first < end
 
 
-@plain
-def _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s):  # type: ignore[no-untyped-def]
+@inlined()
+def _vehicles(v, width, px_size, bodies, faces, rows, count, light, sky, ego, edges, active, s):  # type: ignore[no-untyped-def]
     """Draw the vehicles of a row, nearest first; the stretch that they may be in."""
-    found, begin, end = _stretches(v, width, faces, count, edges, active)
+    found, begin, end = _stretches(v, width, faces, rows, count, edges, active)
     if found == 0:
         return 0, 0
     begin_vehicles(s, begin, end - begin)
@@ -191,7 +183,7 @@ def _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, a
     return begin, end
 
 
-@plain
+@inlined()
 def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
     """The world's axes in the ego's frame, and the camera's footprint from the middle of its front bumper, float32."""
     cos, sin = actors[0, AT_COS], actors[0, AT_SIN]
@@ -200,75 +192,66 @@ def _ego_numbers(view, actors):  # type: ignore[no-untyped-def]
 
 
 @plain
-def _render_frame(view, grid, grain, actors, light, velocity, key, optics, tables, s, out):  # type: ignore[no-untyped-def]
-    """Render one camera of one world."""
-    rgb, depth, semantic, instance = out
-    order, distance, radius, bodies, faces, shadows, glows, fallers, edges, active, texels, bits, corners = tables
-    height, width = depth.shape
-    count = find_faces(view, actors, order, sort_actors(view, actors, distance, radius, order), corners, bodies, faces)
-    shades = find_shadows(view, actors, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
-    lamps = find_glows(view, actors, light, glows)
-    falling, sun = 0, sun_in_image(view, light)
-    if light[DROPS] + light[FLAKES] > f4(0):
-        falling = find_fallers(view, light, velocity, optics[2], key[2:], fallers)
-    places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
-    sky, ego, px_size = sky_numbers(light), _ego_numbers(view, actors), 1.0 / view[FOCAL]
-    exposure, gain = light[EXPOSURE] * optics[0], light[GAIN] * optics[0]
-    for v in range(height):
-        _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s)
-        begin, end = _vehicles(v, width, px_size, bodies, faces, count, light, sky, ego, edges, active, s)
-        name_row(s, instance[v], begin, end)
-        label_row(s, depth[v], semantic[v])
-        glow_row(glows, lamps, v, width, s)
-        if sun[2] > f4(0):
-            veil_row(light, sun, f4(px_size), v, width, s)
-        if falling > 0:
-            fall_row(light, fallers, falling, v, width, s)
-        develop_row(exposure, gain, optics[1], key[0], key[1], u4(v * width), s, bits, rgb, v)
+def _finish_row(light, fallers, falling, optics, key, v, width, s, bits, rgb):  # type: ignore[no-untyped-def]
+    """Lay streaks over a row and develop it."""
+    if falling > 0:
+        fall_row(light, fallers, falling, v, width, s)
+    exposure, gain = light[EXPOSURE] * optics[BRIGHTER], light[GAIN] * optics[BRIGHTER]
+    develop_row(exposure, gain, optics[NOISE], key[0], key[1], u4(v * width), s, bits, rgb, v)
 
 
-@kernel(nogil=True)
-def render_worlds(first, end, mounts, focal, grid, grain, scene, bodies, lights, keys, optics, out):  # type: ignore[no-untyped-def]
-    """Render K cameras of worlds ``first`` to ``end`` of B.
+@inlined()
+def render_frame(world, mount, focal, grid, grain, light, key, optics, tables, rows, out):  # type: ignore[no-untyped-def]
+    """Render rows of one camera of one world.
+
+    With several looks the picture is the mean light of as many instants, evenly spread over the time that the shutter is open; depth and
+    labels are those of the middle one, which is the scene's own.
 
     Args:
-        first: First world.
-        end: End of the worlds.
-        mounts: ego_T_camera, columns right, down, forward, position, (K, 3, 4).
-        focal: Focal lengths [px], (K,).
+        world: The scene's arrays of this world, as for ``gather_actors``.
+        mount: ego_T_camera, (3, 4).
+        focal: Focal length [px].
         grid: ``PaintGrid.arrays()``.
         grain: ``grain_table()``.
-        scene: velocity (B, A, 2), position (B, A, 2), heading (B, A), size (B, A, 3), kind, lights, valid (B, A).
-        bodies: Albedo (B, A, 3).
-        lights: ``light_table``.
-        keys: (K, B, 4) uint32: of the sensor's noise, and of what falls.
-        optics: ``optics_of`` the cameras, (K, 3) float32.
-        out: rgb (B, K, 3, H, W), depth (B, K, H, W), semantic, instance.
+        light: One row of ``light_table``.
+        key: (4,) uint32: of the sensor's noise, and of what falls.
+        optics: One row of ``optics_of``.
+        tables: As ``render_worlds`` makes them; the actors are gathered.
+        rows: First and end row.
+        out: rgb (3, H, W), depth (H, W), semantic, instance.
     """
-    velocity, position, heading, size, kind, lamps, valid = scene
     rgb, depth, semantic, instance = out
-    _, cameras, height, width = depth.shape
-    number = valid.shape[1]
-    view, actors = np.empty(VIEW_NUMBERS), np.empty((number, ACTOR_NUMBERS))
-    s = np.zeros(SCRATCH_ROWS * STRIDE, np.float32)
-    tables = (
-        np.empty(number, np.int32),
-        np.empty(number),
-        np.empty(number),
-        np.empty((number, BODY_NUMBERS)),
-        np.empty((MOST_FACES * number, FACE_NUMBERS)),
-        np.empty((number, SHADOW_NUMBERS)),
-        np.empty((GLOWS, GLOW_NUMBERS), np.float32),
-        np.empty((FALLERS + 1, FALLER_NUMBERS), np.float32),
-        np.empty((MOST_FACES * number, 2 * SUB_ROWS + 2)),
-        np.empty((MOST_FACES * number, 3), np.int32),
-        np.empty(STRETCH, np.int32),
-        np.empty(width, np.uint32),
-        (np.empty((MAX_PARTS, PART_NUMBERS)), np.empty((FACES, 8)), np.empty((8, 3)), np.empty((8, 3)), np.empty(6)),
-    )
-    for w in range(first, end):
-        gather_actors(position[w], heading[w], size[w], kind[w], lamps[w], valid[w], bodies[w], actors)
-        for c in range(cameras):
-            place_view(actors, mounts[c], focal[c], height, width, view)
-            images = (rgb[w, c], depth[w, c], semantic[w, c], instance[w, c])
-            _render_frame(view, grid, grain, actors, lights[w], velocity[w, 0], keys[c, w], optics[c], tables, s, images)
+    (s, view, actors, shapes, order, distance), (bodies, faces, reach, shadows, glows, fallers, edges, active), rest = tables
+    texels, bits, planes, corners, blur = rest
+    height, width = depth.shape
+    looks, falling = int(optics[LOOKS]), 0
+    place_view(actors, mount, focal, height, width, view)
+    if light[DROPS] + light[FLAKES] > f4(0):
+        falling = find_fallers(view, light, world[0][0], optics[SHUTTER], key[2:], fallers)
+    for look in range(looks):
+        if looks > 1:
+            gather_actors(world, ((look + 0.5) / looks - 0.5) * optics[SHUTTER], actors, shapes)
+            place_view(actors, mount, focal, height, width, view)
+        count = find_faces(view, actors, shapes, order, sort_actors(view, actors, distance, order), planes, corners, bodies, faces, reach)
+        shades = find_shadows(view, actors, shapes, float(light[SUN_X]), float(light[SUN_Y]), float(light[SUN_Z]), corners, shadows)
+        lamps, sun = find_glows(view, actors, light, glows), sun_in_image(view, light)
+        places = (place_in_grid(grid, view[VIEW_X], view[VIEW_Y]), grain_place(view[VIEW_X], view[VIEW_Y]))
+        sky, ego, px_size = sky_numbers(light), _ego_numbers(view, actors), 1.0 / view[FOCAL]
+        for v in range(rows[0], rows[1]):
+            _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, texels, s)
+            begin, end = _vehicles(v, width, px_size, bodies, faces, reach, count, light, sky, ego, edges, active, s)
+            if 2 * look + 1 == looks:
+                name_row(s, instance[v], begin, end)
+                label_row(s, depth[v], semantic[v])
+            glow_row(glows, lamps, v, width, s)
+            if sun[2] > f4(0):
+                veil_row(light, sun, f4(px_size), v, width, s)
+            if looks == 1:
+                _finish_row(light, fallers, falling, optics, key, v, width, s, bits, rgb)
+            else:
+                keep_row(s, blur, 3 * (v - rows[0]) * width, width, look == 0)
+    if looks > 1:
+        gather_actors(world, 0.0, actors, shapes)
+        for v in range(rows[0], rows[1]):
+            mean_row(blur, 3 * (v - rows[0]) * width, width, looks, depth[v], s)
+            _finish_row(light, fallers, falling, optics, key, v, width, s, bits, rgb)

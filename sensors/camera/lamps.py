@@ -43,6 +43,8 @@ GLOW_NUMBERS = 8
 GLOW_M = f4(0.20)
 REACH = f4(2.4)
 """How far a glow goes, in its radii."""
+BESIDE_TURN_LAMP = 0.1
+"""A head lamp is dimmed to this share where the turn lamp beside it is on, so that the latter is seen."""
 ROAD_STRETCH = f4(4.0)
 """How much longer than wide a lamp's image in a wet road is."""
 
@@ -107,12 +109,14 @@ def find_glows(view, actors, light, glows):  # type: ignore[no-untyped-def]
             across = 0.74 * side * left
             place = (x + cos * end - sin * across, y + sin * end + cos * across)
             if behind and on & BRAKE:
-                wide, colour = GLOW_M * (1.0 + 0.3 * min(night, 2.0)), (seen, 0.02 * seen, 0.02 * seen)
+                wide, colour = GLOW_M * (1.2 + 0.3 * min(night, 2.0)), (1.4 * seen, 0.02 * seen, 0.02 * seen)
                 count = _add_glow(view, light, place[0], place[1], z, wide, colour, glows, count)
             elif behind and night > 0.0:
                 count = _add_glow(view, light, place[0], place[1], z, 0.12, (0.10 * night * seen, 0.0, 0.0), glows, count)
             elif before and night > 0.0:
                 bright = night * seen * (0.25 + (ahead - half) / math.hypot(x, y)) ** 2
+                if (on & LEFT and left > 0) or (on & RIGHT and left < 0):
+                    bright *= BESIDE_TURN_LAMP
                 count = _add_glow(view, light, place[0], place[1], z, 0.22, (bright, 0.97 * bright, 0.9 * bright), glows, count)
     return count
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from sensors.camera.backdrop import DARK, GLASS, GLOW_G, GLOW_R, PALE, PER_M, PX, PY, PZ
 from sensors.camera.light import BLINKING, BRAKING, TAIL
-from sensors.ground import eights, fast, floor, plain, whole
+from sensors.ground import eights, fast, floor, whole
+from sensors.jit import inlined
 from sensors.scene import Kind, Light
 from sensors.vehicle_shape import (
     CABIN_FRONT,
@@ -117,7 +118,8 @@ def _front(hy, h, left, right, s, first, count):  # type: ignore[no-untyped-def]
         rim = _between(ay, f4(0.53) * hy, f4(0.96) * hy, m) * _between(z, f4(0.58) * waist, f4(0.89) * waist, m)
         amber = _between(ay, f4(0.76) * hy, f4(0.98) * hy, m) * _between(z, f4(0.56) * waist, f4(0.90) * waist, m)
         amber *= left if y > ZERO else right
-        _put(s, k, max(dark, rim), max(plate, lamp) * (ONE - min(amber, ONE)), ZERO, AMBER * amber, AMBER * AMBER_GREEN * amber)
+        dark = max(max(dark, rim * (ONE - lamp)), min(amber, ONE))  # around and behind the lamps
+        _put(s, k, dark, max(plate, lamp) * (ONE - min(amber, ONE)), ZERO, AMBER * amber, AMBER * AMBER_GREEN * amber)
 
 
 @fast
@@ -131,7 +133,7 @@ def _screen(hy, h, third, s, first, count):  # type: ignore[no-untyped-def]
         half = (f4(0.83) - f4(0.15) * up) * hy
         pane = _between(up, f4(0.08), f4(0.86), per_rise) * _between(y, -half, half, m)
         lamp = _between(y, f4(-0.30), f4(0.30), m) * _between(up, f4(0.84), f4(1.0), per_rise) if third > ZERO else ZERO
-        _put(s, k, ZERO, ZERO, pane * (ONE - lamp), third * lamp, ZERO)
+        _put(s, k, lamp, ZERO, pane * (ONE - lamp), third * lamp, ZERO)
 
 
 @fast
@@ -206,7 +208,7 @@ def _barrier(along, s, first, count):  # type: ignore[no-untyped-def]
         _put(s, k, ZERO, stripe + fade * (HALF - stripe), ZERO, ZERO, ZERO)
 
 
-@plain
+@inlined()
 def _draw_truck(part, face, hx, hy, h, brake, left, right, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of a lorry."""
     pale = f4(0.85) if part == 0 else ZERO
@@ -218,7 +220,7 @@ def _draw_truck(part, face, hx, hy, h, brake, left, right, s, first, count):  # 
         _truck_side(hx, h, ONE if part == 1 else ZERO, pale, s, first, count)
 
 
-@plain
+@inlined()
 def _draw_car(part, face, hx, hy, h, brake, third, left, right, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of a car."""
     if part == 1:
@@ -238,7 +240,7 @@ def _draw_car(part, face, hx, hy, h, brake, third, left, right, s, first, count)
         _side(hx, h, brake, left if face == FACE_LEFT else right, s, first, count)
 
 
-@plain
+@inlined()
 def draw_panel(kind, part, face, half_x, half_y, height, lights, light, s, first, count):  # type: ignore[no-untyped-def]
     """Write the materials of a stretch of one face.
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from sensors.camera.backdrop import grain_table
 from sensors.camera.config import Camera
-from sensors.camera.frame import render_worlds
 from sensors.camera.light import light_table
+from sensors.camera.worlds import render_worlds
 from sensors.errors import ConfigError
 from sensors.faults import Modality
 from sensors.frames import CameraFrames
@@ -28,7 +28,7 @@ from sensors.noise import sensor_number, world_keys
 from sensors.paint import grid_of
 from sensors.pose import doubles
 from sensors.recycle import room
-from sensors.scene import Scene
+from sensors.scene import Light, Scene
 
 SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """A camera's right, down and forward, as columns in its mount's frame (x forward, y left, z up)."""
@@ -66,7 +66,6 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
             grid_of(scene.road).arrays(),
             grain_table(),
             _actors(scene),
-            body_colours(scene),
             light_table(scene.weather),
             _keys(scene, count),
             optics_of(cameras),
@@ -77,9 +76,9 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
 
 
 def optics_of(cameras: Sequence[Camera]) -> NDArray[np.float32]:
-    """What kernels read of each camera: factor on exposure, factor on the noise's standard deviation (0: none), shutter [s], (K, 3)."""
-    rows = [(2.0**camera.exposure_ev, camera.noise_level if camera.noise else 0.0, camera.shutter_s) for camera in cameras]
-    return np.asarray(rows, np.float32)
+    """What kernels read of each camera: factor on exposure, on the noise's deviation (0: none), shutter [s], looks, (K, 4)."""
+    rows = [(2.0**c.exposure_ev, c.noise_level if c.noise else 0.0, c.shutter_s, c.looks) for c in cameras]
+    return np.asarray(rows, np.float32).reshape(-1, 4)
 
 
 def _keys(scene: Scene, count: int) -> NDArray[np.uint32]:
@@ -118,5 +117,11 @@ def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
 
 def _actors(scene: Scene) -> tuple[NDArray[Any], ...]:
     """The scene's actors as kernels read them; world coordinates in float64."""
-    poses = (doubles(scene.velocity_mps), doubles(scene.position_m), doubles(scene.heading_rad), doubles(scene.size_m))
-    return *poses, scene.kind.contiguous().numpy(), scene.lights.contiguous().numpy(), scene.valid.contiguous().numpy()
+    motion, poses = (scene.velocity_mps, scene.yaw_rate_radps), (scene.position_m, scene.heading_rad, scene.size_m)
+    looks = (scene.kind.contiguous().numpy(), lights_shown(scene).contiguous().numpy(), scene.valid.contiguous().numpy())
+    return *(doubles(value) for value in (*motion, *poses)), *looks, body_colours(scene)
+
+
+def lights_shown(scene: Scene) -> Tensor:
+    """The lights that are seen, (B, A): a crashed vehicle warns with its turn lamps on both sides."""
+    return scene.lights | scene.crashed * int(Light.LEFT | Light.RIGHT)

@@ -10,22 +10,29 @@ from sensors.camera.backdrop import SKYLIT, SUNLIT
 from sensors.camera.geometry import (
     AT_COS,
     AT_HEIGHT,
-    AT_KIND,
     AT_LENGTH,
+    AT_PARTS,
+    AT_RADIUS,
     AT_SIN,
     AT_VALID,
     AT_WIDTH,
     AT_X,
     AT_Y,
     COLUMNS,
+    CORNER_X,
+    CORNER_Y,
+    CORNER_Z,
+    LIMITS,
     ROWS,
     VIEW_X,
     VIEW_Y,
     bounds_of,
+    off_image,
     outside,
 )
-from sensors.ground import X, Y, eights, fast, plain
-from sensors.vehicle_shape import FRONT, FRONT_LEAN, MAX_PARTS, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1, fill_parts
+from sensors.ground import X, Y, eights, fast
+from sensors.jit import inlined
+from sensors.vehicle_shape import FRONT, FRONT_LEAN, MAX_PARTS, REAR, REAR_LEAN, SIDE, SIDE_LEAN, Z0, Z1
 
 f4, u8 = np.float32, np.uint64
 ZERO, ONE = f4(0), f4(1)
@@ -44,19 +51,20 @@ PART_SHADOW = 2 + 4 * SIDE_NUMBERS
 SHADOW_NUMBERS = PART_AT + MAX_PARTS * PART_SHADOW
 
 
-@plain
-def _box_corners(actors, actor, x, y, slide_x, slide_y, points):  # type: ignore[no-untyped-def]
+@inlined()
+def _box_corners(actors, actor, x, y, slide_x, slide_y, c):  # type: ignore[no-untyped-def]
     """Write the corners of an actor's box with the ground close to it, the upper ones where their shadow falls."""
     cos, sin = actors[actor, AT_COS], actors[actor, AT_SIN]
     half_x, half_y = 0.5 * actors[actor, AT_LENGTH] + CONTACT_M, 0.5 * actors[actor, AT_WIDTH] + CONTACT_M
     for k in range(8):
         forward, left = half_x if k & 1 else -half_x, half_y if k & 2 else -half_y
         high = actors[actor, AT_HEIGHT] if k & 4 else 0.0
-        points[k, 0] = x + cos * forward - sin * left + high * slide_x
-        points[k, 1], points[k, 2] = y + sin * forward + cos * left + high * slide_y, 0.0
+        n = u8(k)
+        c[CORNER_X + n] = x + cos * forward - sin * left + high * slide_x
+        c[CORNER_Y + n], c[CORNER_Z + n] = y + sin * forward + cos * left + high * slide_y, 0.0
 
 
-@plain
+@inlined()
 def _put_side(shadow, at, nx, ny, inside, along):  # type: ignore[no-untyped-def]
     """Write one side: ``inside`` at the camera's footprint, falling by (nx, ny) a metre; a way to the sun leaves it by ``along``."""
     along = along if abs(along) > 1e-9 else 1e-9
@@ -64,7 +72,7 @@ def _put_side(shadow, at, nx, ny, inside, along):  # type: ignore[no-untyped-def
     shadow[at + 3], shadow[at + 4] = (0.0, NEVER) if along < 0.0 else (-NEVER, 0.0)
 
 
-@plain
+@inlined()
 def _put_part(part, shadow, at, sun_x, sun_y, sun_z):  # type: ignore[no-untyped-def]
     """Write a part's numbers; the sun in the actor's frame."""
     cos, sin, x, y = shadow[BOX_COS], shadow[BOX_SIN], shadow[BOX_X], shadow[BOX_Y]
@@ -75,47 +83,45 @@ def _put_part(part, shadow, at, sun_x, sun_y, sun_z):  # type: ignore[no-untyped
     _put_side(shadow, at + 2 + 3 * SIDE_NUMBERS, sin, -cos, part[SIDE] + y, part[SIDE_LEAN] * sun_z - sun_y)
 
 
-@plain
-def find_shadows(view, actors, sun_x, sun_y, sun_z, scratch, shadows):  # type: ignore[no-untyped-def]
+@inlined()
+def find_shadows(view, actors, shapes, sun_x, sun_y, sun_z, corners, shadows):  # type: ignore[no-untyped-def]
     """List the actors, the ego too, whose shadow or contact darkening the image may show.
 
     Args:
         view: (VIEW_NUMBERS,).
         actors: (A, ACTOR_NUMBERS).
+        shapes: (A, MAX_PARTS, PART_NUMBERS).
         sun_x: Unit direction to the sun, world axes.
         sun_y: See ``sun_x``.
         sun_z: See ``sun_x``.
-        scratch: As for ``find_faces``.
+        corners: Scratch, (CORNER_NUMBERS,).
         shadows: Out: (A, SHADOW_NUMBERS).
 
     Returns:
         How many.
     """
-    parts, _, points, seen, limits = scratch
     slide_x, slide_y = -sun_x / sun_z, -sun_y / sun_z
     count = 0
     for actor in range(len(actors)):
         x, y = actors[actor, AT_X] - view[VIEW_X], actors[actor, AT_Y] - view[VIEW_Y]
-        length, width, height = actors[actor, AT_LENGTH], actors[actor, AT_WIDTH], actors[actor, AT_HEIGHT]
-        reach = 0.5 * math.hypot(length, width) + height * (abs(slide_x) + abs(slide_y)) + 2.0 * CONTACT_M
+        reach = actors[actor, AT_RADIUS] + actors[actor, AT_HEIGHT] * (abs(slide_x) + abs(slide_y)) + 2.0 * CONTACT_M
         if actors[actor, AT_VALID] == 0.0 or outside(view, x, y, reach):
             continue
-        _box_corners(actors, actor, x, y, slide_x, slide_y, points)
-        behind = bounds_of(points, view, seen, limits)
-        if behind == 8 or limits[0] >= view[COLUMNS] or limits[1] <= 0.0 or limits[2] >= view[ROWS] or limits[3] <= 0.0:
+        _box_corners(actors, actor, x, y, slide_x, slide_y, corners)
+        if bounds_of(view, corners) == 8 or off_image(view, corners):
             continue
         shadow, cos, sin = shadows[count], actors[actor, AT_COS], actors[actor, AT_SIN]
         for k in range(4):
             most = view[COLUMNS] if k < 2 else view[ROWS]
-            shadow[U0 + k] = min(max(limits[k], 0.0), most)
+            shadow[U0 + k] = min(max(corners[LIMITS + k], 0.0), most)
         shadow[U0], shadow[U1] = math.floor(shadow[U0]), math.ceil(shadow[U1])
         shadow[V0], shadow[V1] = math.floor(shadow[V0]), math.ceil(shadow[V1])
         shadow[BOX_COS], shadow[BOX_SIN], shadow[BOX_X], shadow[BOX_Y] = cos, sin, -cos * x - sin * y, sin * x - cos * y
-        shadow[HALF_X], shadow[HALF_Y] = 0.5 * length, 0.5 * width
-        number = fill_parts(int(actors[actor, AT_KIND]), length, width, height, parts)
-        shadow[PARTS] = number
-        for part in range(number):
-            _put_part(parts[part], shadow, PART_AT + part * PART_SHADOW, cos * sun_x + sin * sun_y, cos * sun_y - sin * sun_x, sun_z)
+        shadow[HALF_X], shadow[HALF_Y] = 0.5 * actors[actor, AT_LENGTH], 0.5 * actors[actor, AT_WIDTH]
+        shadow[PARTS] = actors[actor, AT_PARTS]
+        for part in range(int(shadow[PARTS])):
+            at = PART_AT + part * PART_SHADOW
+            _put_part(shapes[actor, part], shadow, at, cos * sun_x + sin * sun_y, cos * sun_y - sin * sun_x, sun_z)
         count += 1
     return count
 
@@ -155,13 +161,13 @@ def _darken(box, s, first, count):  # type: ignore[no-untyped-def]
         s[SKYLIT + k] = min(s[SKYLIT + k], f4(0.35) + gap * f4(1.3))
 
 
-@plain
+@inlined()
 def _side_of(shadow, at):  # type: ignore[no-untyped-def]
     """Numbers of one side as float32 scalars."""
     return f4(shadow[at]), f4(shadow[at + 1]), f4(shadow[at + 2]), f4(shadow[at + 3]), f4(shadow[at + 4])
 
 
-@plain
+@inlined()
 def shade_row(shadow, s, first, count):  # type: ignore[no-untyped-def]
     """Shade a stretch of ground: X and Y of the scratch are read, SUNLIT and SKYLIT lowered."""
     box = (f4(shadow[BOX_COS]), f4(shadow[BOX_SIN]), f4(shadow[BOX_X]), f4(shadow[BOX_Y]), f4(shadow[HALF_X]), f4(shadow[HALF_Y]))

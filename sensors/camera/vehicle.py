@@ -77,7 +77,8 @@ from sensors.camera.light import (
     SUN_Z,
 )
 from sensors.camera.panels import draw_panel
-from sensors.ground import clamp01, eights, fast, plain, whole
+from sensors.ground import clamp01, eights, fast, whole
+from sensors.jit import inlined
 from sensors.noise import exp_fast
 
 f4, i4, u8 = np.float32, np.int32, np.uint64
@@ -88,7 +89,7 @@ FULL = f4(0.004)
 """Below this share a pixel counts as full: a grey level in 256."""
 
 
-@plain
+@inlined()
 def _rays(body, u, v):  # type: ignore[no-untyped-def]
     """Ray through a place of the image and its change with each pixel to the right, in the actor's frame, float32."""
     x = f4(body[RAY] + body[RAY_RIGHT] * u + body[RAY_DOWN] * v)
@@ -187,7 +188,7 @@ def _light(light, sky, rays, normal, sun, body, height, s, first, count):  # typ
         s[SEEN_B + k] += gain * (air_b + (b - air_b) * through)
 
 
-@plain
+@inlined()
 def draw_face(face, body, v, px_size, light, sky, ego, edges, s, first, count):  # type: ignore[no-untyped-def]
     """Draw a stretch of one face into row ``v``.
 

@@ -103,6 +103,43 @@ def test_a_turn_lamp_is_amber_and_on_its_side(make_scene, name, side):
         assert red > 200 and 0.35 * red < green < 0.75 * red and blue < 0.7 * green
 
 
+def test_a_crashed_car_warns_with_both_turn_lamps(make_scene):
+    scene = make_scene([[(0, 0), (12, 0)]])
+    crashed = replace(scene, crashed=torch.tensor([[False, True]]))
+    off, on = (look(state, PRESETS["noon"]).rgb[0, 0].double() for state in (scene, crashed))
+    change = (on - off).sum(0)
+    for half in (change[:, :100], change[:, 100:]):
+        row, column = divmod(int(half.argmax()), 100)
+        red, green, blue = on[:, row, column + (0 if half is change[:, :100] else 100)].tolist()
+        assert half.max() > 60
+    sides = [on[:, :, :100] - off[:, :, :100], (on[:, :, 100:] - off[:, :, 100:]).flip(2)]
+    assert all((side[0] > 60).sum() >= 4 for side in sides)
+
+
+def lamps_of_a_car_ahead(make_scene, name, lights=0):
+    """Colours at the middles of the left and right head lamp (as its driver has them) and of the grille of a car that faces the camera."""
+    scene = make_scene([[(0, 0), (12, 0)]], heading=[[0.0, np.pi]])
+    shown = look(replace(scene, lights=torch.tensor([[0, lights]])), PRESETS[name])
+    cos, sin = np.cos(CAMERA.mount.pitch_rad), np.sin(CAMERA.mount.pitch_rad)
+    ahead, below = 12.0 - 2.5 - CAMERA.mount.x_m, CAMERA.mount.z_m - 0.74 * 0.56 * 1.5
+    scale = CAMERA.focal_px / (ahead * cos + below * sin)
+    row, colours = int((below * cos - ahead * sin) * scale + 60), []
+    for left in (0.86, -0.86, 0.0):
+        colours.append(shown.rgb[0, 0, :, row, int(left * scale + 100)].double())
+    return colours
+
+
+def test_head_lamps_are_pale_beside_a_dark_grille_by_day(make_scene):
+    left, right, grille = lamps_of_a_car_ahead(make_scene, "noon")
+    assert left.mean() > 1.8 * grille.mean() and right.mean() > 1.8 * grille.mean()
+
+
+@pytest.mark.parametrize("name", ["noon", "dusk", "night", "rain"])
+def test_a_turn_lamp_is_seen_beside_a_head_lamp(make_scene, name):
+    left, right, _ = lamps_of_a_car_ahead(make_scene, name, int(Light.LEFT))
+    assert left[0] > left[2] + 60 and right[0] < right[2] + 40
+
+
 def test_other_cars_head_lamps_shine_at_who_is_before_them_only(make_scene):
     heading = np.asarray([[0.0, np.pi], [0.0, 0.0]])
     scene = make_scene([[(0, 0), (20, 3)], [(0, 0), (20, 3)]], heading=heading)
