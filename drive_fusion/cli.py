@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("drive_fusion.episode:RunConfig", "drive_fusion.episode:run_episodes", "drive episodes; record them; make a video"),
     "train": Command("drive_fusion.training:TrainConfig", "drive_fusion.training:train", "train a fused driver with PPO"),
     "review": Command("feedback.server.config:ReviewConfig", "feedback.server:serve", "serve the review room to people's browsers"),
+    "audit": Command("feedback.audit_command:AuditConfig", "feedback.audit_command:run_audit", "check a study's audit log"),
     "evaluate": Command(
         "drive_fusion.scoreboard:EvaluateConfig", "drive_fusion.scoreboard:run_evaluation", "score drivers on held-out seeds"
     ),
