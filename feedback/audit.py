@@ -78,7 +78,7 @@ def note(connection: Connection, event: str, subject: str, subject_id: int, revi
 
 def adopt(connection: Connection) -> None:
     """Note every opinion of a study that is older than the log."""
-    for table, (query, number) in OPINIONS.items():
+    for table, (_, number) in OPINIONS.items():
         owners = {"label": label, "takeover": takeover, "ride": ride, "rating": rating}[table]
         for row_id, owner in connection.execute(select(number, owners.c.reviewer_id).order_by(number)).all():
             note(connection, "adopted", table, row_id, owner)

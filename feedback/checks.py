@@ -138,10 +138,10 @@ def require_reviewer(connection: Connection, reviewer_id: int) -> None:
         raise LabelRejected(f"unknown reviewer {reviewer_id}; add_reviewer first")
 
 
-def require_normal_pair(connection: Connection, pair_id: int) -> None:
-    """Refuse a pair that is for practice only."""
+def require_normal_pair(connection: Connection, reviewer_id: int, pair_id: int) -> None:
+    """Refuse a pair that is for practice only, or that this reviewer has practised on."""
     reason = connection.execute(select(pair.c.reason).where(pair.c.id == pair_id)).scalar()
-    if reason == queries.PRACTICE:
+    if reason == queries.PRACTICE or pair_id in connection.execute(queries.TRIED, {"reviewer_id": reviewer_id}).scalars().all():
         raise LabelRejected(f"pair {pair_id} is for practice; labels are never about it")
 
 

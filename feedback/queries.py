@@ -78,6 +78,12 @@ ASSIGNED = (
 ASSIGNED_PAIR = ASSIGNED.where(assignment.c.pair_id == _pair_id)
 ASSIGNED_CLIP = ASSIGNED.where(or_(pair.c.clip_a == bindparam("clip_id"), pair.c.clip_b == bindparam("clip_id"))).limit(1)
 
+RIDDEN_CLIP = select(takeover.c.id).where(
+    takeover.c.reviewer_id == _reviewer_id,
+    takeover.c.ride_id.is_not(None),
+    or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
+)
+
 _mine = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
 _WAITING = {with_video: ASSIGNED.where(_open_pair(with_video)).limit(bindparam("count")) for with_video in (False, True)}
 _FRESH = {
@@ -111,8 +117,13 @@ SAID_LABEL = select(label.c.pair_id, label.c.mirrored).where(
 )
 
 TRIED = select(practice.c.pair_id, practice.c.choice).where(practice.c.reviewer_id == _reviewer_id)
-LESSONS = select(pair.c.id).where(pair.c.reason == PRACTICE, pair.c.answer.is_not(None)).order_by(pair.c.id)
-"""Practice pairs."""
+_labelled = exists().where(label.c.pair_id == pair.c.id, label.c.reviewer_id == _reviewer_id).correlate(pair)
+LESSONS = (
+    select(pair.c.id)
+    .where(pair.c.reason.in_((PRACTICE, "gold")), pair.c.answer.is_not(None), ~_labelled)
+    .order_by(pair.c.reason == "gold", pair.c.id)
+)
+"""Pairs that a reviewer can practise on: those made for it, then gold ones, which they are then never asked about."""
 
 MEDIAN_LATENCIES = (
     select(label.c.latency_s).where(label.c.reviewer_id == _reviewer_id, label.c.choice != "undo").order_by(label.c.id.desc()).limit(25)

@@ -136,6 +136,12 @@ class Store:
             rows = connection.execute(select(pair.c.id, pair.c.clip_a, pair.c.clip_b, pair.c.reason).order_by(pair.c.id))
             return [(row.id, row.clip_a, row.clip_b, row.reason) for row in rows]
 
+    def known_answers(self) -> dict[int, str]:
+        """Answers that everybody should give, by pair, where they are known."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(pair.c.id, pair.c.answer).where(pair.c.answer.is_not(None)))
+            return {row.id: row.answer for row in rows}
+
     # Reviewers
 
     def add_reviewer(self, pseudonym: str, role: str = "reviewer", scripted: bool = False) -> tuple[int, str]:
@@ -199,9 +205,12 @@ class Store:
             return queries.with_clips(connection, rows)[0] if rows else None
 
     def was_shown(self, reviewer_id: int, clip_id: str) -> bool:
-        """Tell whether a clip is in any pair that a reviewer was asked about."""
+        """Tell whether a clip is in any pair that a reviewer was asked about, or of a live ride of theirs."""
         with reading(self.engine) as connection:
-            return connection.execute(queries.ASSIGNED_CLIP, {"reviewer_id": reviewer_id, "clip_id": clip_id}).first() is not None
+            who_and_what = {"reviewer_id": reviewer_id, "clip_id": clip_id}
+            return any(
+                connection.execute(query, who_and_what).first() is not None for query in (queries.ASSIGNED_CLIP, queries.RIDDEN_CLIP)
+            )
 
     def add_label(
         self,
@@ -249,7 +258,7 @@ class Store:
         if sent is not None:
             return sent
         checks.require_open_pair(connection, reviewer_id, pair_id)
-        checks.require_normal_pair(connection, pair_id)
+        checks.require_normal_pair(connection, reviewer_id, pair_id)
         mirrored = queries.assign(connection, reviewer_id, pair_id)
         return queries.add_label_row(connection, {**values, "mirrored": mirrored}, reasons, comment)
 
@@ -298,6 +307,12 @@ class Store:
         """Find one of a reviewer's standing answers."""
         found = self.said(reviewer_id, 1, label_id + 1)
         return found[0] if found and found[0].label_id == label_id else None
+
+    def answer_of_key(self, reviewer_id: int, client_key: str) -> Assignment | None:
+        """Find the pair, as it was shown, of an answer that was sent under a client key."""
+        with reading(self.engine) as connection:
+            sent = queries.sent_before(connection, reviewer_id, client_key)
+        return None if sent is None else self.assignment(reviewer_id, sent.pair_id)
 
     def pace_s(self, reviewer_id: int) -> float | None:
         """How long a reviewer usually takes for an answer [s]: the median of their last 25; None before the fifth."""
@@ -364,12 +379,13 @@ class Store:
         """Give the practice pairs that a reviewer has yet to try, and how many they have tried; at most ``count`` together."""
         with writing(self.engine) as connection:
             checks.require_reviewer(connection, reviewer_id)
-            tried = set(connection.execute(queries.TRIED, {"reviewer_id": reviewer_id}).scalars())
-            lessons = [number for number in connection.execute(queries.LESSONS).scalars() if number not in tried]
+            who = {"reviewer_id": reviewer_id}
+            tried = set(connection.execute(queries.TRIED, who).scalars())
+            lessons = [number for number in connection.execute(queries.LESSONS, who).scalars() if number not in tried]
             wanted = lessons[: max(count - len(tried), 0)]
             for pair_id in wanted:
                 queries.assign(connection, reviewer_id, pair_id)
-            rows = [connection.execute(queries.ASSIGNED_PAIR, {"reviewer_id": reviewer_id, "pair_id": number}).one() for number in wanted]
+            rows = [connection.execute(queries.ASSIGNED_PAIR, {**who, "pair_id": number}).one() for number in wanted]
             return queries.with_clips(connection, rows), len(tried)
 
     def add_practice(self, reviewer_id: int, pair_id: int, choice: Choice) -> Assignment:
@@ -385,7 +401,7 @@ class Store:
         who = {"reviewer_id": reviewer_id, "pair_id": pair_id}
         with writing(self.engine) as connection:
             rows = connection.execute(queries.ASSIGNED_PAIR, who).all()
-            if not rows or rows[0].reason != queries.PRACTICE:
+            if not rows or rows[0].answer is None or pair_id not in connection.execute(queries.LESSONS, who).scalars().all():
                 raise LabelRejected(f"pair {pair_id} is not one of your practice pairs; reload the page")
             if pair_id not in set(connection.execute(queries.TRIED, who).scalars()):
                 connection.execute(insert(practice).values(**who, choice=choice, created_unix_s=time.time()))

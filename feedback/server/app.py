@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from feedback.accounts import Accounts
-from feedback.server import api, pages
+from feedback.server import api, lead_pages, pages
 from feedback.server.doors import Doors, LoggedOut
 from feedback.server.guard import Guard
 from feedback.store import LabelRejected, Store, StoreError
@@ -33,9 +33,11 @@ def create_app(store: Store, accounts: Accounts | None = None, url: str = "http:
     """
     app = FastAPI(title="Drive Fusion review room", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.store = store
+    app.state.url = url.rstrip("/")
     app.state.doors = Doors(accounts or Accounts(store), secure=url.startswith("https://"))
     app.add_middleware(Guard, url=url)
     app.include_router(pages.router)
+    app.include_router(lead_pages.router)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.exception_handler(LoggedOut)(_to_log_in)

@@ -32,8 +32,12 @@ def serve(config: ReviewConfig) -> int:
         )
     with Store(database) as store:
         accounts = Accounts(store, config.idle_timeout_min * 60, config.absolute_timeout_h * 3600)
-        if config.add_reviewer is not None:
-            reviewer, token = accounts.add_person(config.add_reviewer)
+        if config.invite is not None:
+            _invite(config, store, accounts)
+        elif config.set_role is not None:
+            print(f"{config.set_role} ({accounts.set_role(config.set_role, config.role).pseudonym}) is {config.role} from now on")
+        elif config.add_reviewer is not None:
+            reviewer, token = accounts.add_person(config.add_reviewer, config.role)
             _print_token(f"{config.add_reviewer} is {reviewer.pseudonym} in labels and exports", token, config.study)
         elif config.renew_token is not None:
             _print_token(f"{config.renew_token}: the old token no longer works", accounts.renew_token(config.renew_token), config.study)
@@ -42,6 +46,18 @@ def serve(config: ReviewConfig) -> int:
         else:
             _serve_room(config, store, accounts)
     return 0
+
+
+def _invite(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
+    from feedback.practice import choose_practice
+
+    reviewer, secret = accounts.invite(config.invite or "", config.role, config.invitation_h * 3600)
+    practice = choose_practice(store)
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    url = (config.public_url or f"{config.scheme}://{host}:{config.port}").rstrip("/")
+    print(f"{config.invite} is {reviewer.pseudonym} in labels and exports, {config.role} here; the study has {practice} practice pairs")
+    print(f"invitation, works once, within {config.invitation_h:g} h: {url}/invite/{secret}")
+    print(f"it is answered by: drive-fusion review {config.study}")
 
 
 def _print_token(news: str, token: str, study: Path) -> None:
