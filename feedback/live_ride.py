@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,16 +22,11 @@ from envs.outcome import Outcome
 from envs.override import Override
 from envs.recording import Recording, assemble, with_room
 from feedback.clips import DEAD_DECISIONS
+from feedback.rows import TAKEOVER_CAUSES
 from sensors.scene import Scene
 
 if TYPE_CHECKING:
     from envs.world import World
-
-CAUSES = ("about to crash", "too close", "too fast", "too slow", "needless lane change", "unfair to others", "just to try")
-"""Why somebody took the wheel, to choose from."""
-
-RATES = (1.0, 0.5, 0.25)
-"""How fast a ride can go, as a share of real time."""
 
 FULL_THROTTLE_MPS2, FULL_BRAKE_MPS2 = 4.0, 8.0
 MOST_LATERAL_MPS2, MOST_SLIP_RAD = 4.0, 0.33
@@ -54,7 +50,7 @@ class Wish:
     """From -1, to the right, to 1, to the left."""
     paused: bool = False
     rate: float = 1.0
-    """One of ``RATES``."""
+    """How fast the ride goes, as a share of real time: one of ``rows.RIDE_RATES``."""
 
 
 @dataclass
@@ -68,7 +64,7 @@ class LiveTakeover:
     release_s: float | None = None
     """When the driver had it again."""
     cause: str = ""
-    """Why, one of ``CAUSES``."""
+    """Why, one of ``rows.TAKEOVER_CAUSES``."""
     driver_actions: list[Any] = field(default_factory=list)
     """What the driver wanted at each decision meanwhile."""
     person_actions: list[tuple[float, float]] = field(default_factory=list)
@@ -144,6 +140,8 @@ class LiveRide:
         show: Given every scene that is to be seen, in the ride's thread.
         clock: Real time [s].
         sleep: Waits for so long [s].
+        idle_s: The ride ends when nothing was heard of the person for so long [s].
+        limit_s: The ride ends after so much real time [s].
     """
 
     def __init__(
@@ -154,6 +152,8 @@ class LiveRide:
         show: Callable[[LiveRide, Scene], None],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] | None = None,
+        idle_s: float = math.inf,
+        limit_s: float = math.inf,
     ) -> None:
         self.world, self.driver, self.seed = world, driver, seed
         self.takeovers: list[LiveTakeover] = []
@@ -163,6 +163,7 @@ class LiveRide:
         self._sleep = sleep or self._wait
         self._wish, self._heard = Wish(), clock()
         self._asked_s: float | None = None
+        self._idle_s, self._limit_s, self._begun = idle_s, limit_s, clock()
         self._stop = False
         self._now_s, self._due = 0.0, 0.0
         self._decision, self._substep = 0, 0
@@ -183,7 +184,7 @@ class LiveRide:
     def say_cause(self, number: int, cause: str) -> bool:
         """Note why the person took the wheel the ``number``-th time, from 0; tells whether there was such a time."""
         with self._changed:
-            if not 0 <= number < len(self.takeovers) or cause not in CAUSES:
+            if not 0 <= number < len(self.takeovers) or cause not in TAKEOVER_CAUSES:
                 return False
             self.takeovers[number].cause = cause
             return True
@@ -240,9 +241,8 @@ class LiveRide:
                 self._substep = 0
                 before = scene
                 piloted = torch.tensor([self.driver.autopilot])
-                scene, outcome = world.step(
-                    action, autopilot=piloted, override=lambda now: self._drive(now, start_s, paced=not dead), substeps=True
-                )
+                person = partial(self._drive, start_s=start_s, paced=not dead)
+                scene, outcome = world.step(action, autopilot=piloted, override=person, substeps=True)
                 self._keep(action, outcome)
                 history.add(before, outcome.substeps, scene)
                 instants += outcome.substeps
@@ -314,7 +314,7 @@ class LiveRide:
     def _await_due(self) -> None:
         while True:
             with self._changed:
-                if self._stop:
+                if self._stop or self.quiet_s > self._idle_s or self._clock() - self._begun > self._limit_s:
                     raise Stopped
                 waits = self._wish.paused or self.lost
                 if waits:

@@ -13,6 +13,22 @@ Reason = Literal["safety", "comfort", "progress", "rules", "courtesy"]
 REASONS: tuple[Reason, ...] = ("safety", "comfort", "progress", "rules", "courtesy")
 """Why a ride was preferred, where the reviewer says."""
 
+Cause = Literal["about to crash", "too close", "too fast", "too slow", "needless lane change", "unfair to others", "just to try"]
+
+TAKEOVER_CAUSES: tuple[Cause, ...] = (
+    "about to crash",
+    "too close",
+    "too fast",
+    "too slow",
+    "needless lane change",
+    "unfair to others",
+    "just to try",
+)
+"""Why somebody took the wheel of a live ride, to choose from."""
+
+RIDE_RATES = (1.0, 0.5, 0.25)
+"""How fast a live ride can go, as a share of real time."""
+
 CHOICES: tuple[Choice, ...] = ("A", "B", "tie", "cannot", "skip")
 """What a label can say of a pair's clips, in the pair's own order. 'cannot' (compare) and 'skip' are no ties: learning leaves them out."""
 

@@ -6,17 +6,25 @@ import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feedback.accounts import Accounts
 from feedback.server.config import LOOPBACK, ReviewConfig
 from feedback.store import Store
 from sensors.errors import ConfigError
 
+if TYPE_CHECKING:
+    from feedback.server.ride_desk import RideOffer
+
 MAX_CONNECTIONS = 256
 
 
-def serve(config: ReviewConfig) -> int:
+def serve(config: ReviewConfig, offer: RideOffer | None = None) -> int:
     """Run ``drive-fusion review`` until it is interrupted.
+
+    Args:
+        config: The options.
+        offer: What people can ride along with: whoever knows policies hands it in.
 
     Returns:
         The exit status.
@@ -44,7 +52,7 @@ def serve(config: ReviewConfig) -> int:
         elif config.erase_reviewer is not None:
             print(f"forgotten; the labels stay, as {accounts.erase(config.erase_reviewer)}'s")
         else:
-            _serve_room(config, store, accounts)
+            _serve_room(config, store, accounts, offer)
     return 0
 
 
@@ -64,7 +72,7 @@ def _print_token(news: str, token: str, study: Path) -> None:
     print(f"{news}\ntoken, shown this once: {token}\nit is typed at the log in of: drive-fusion review {study}")
 
 
-def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
+def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts, offer: RideOffer | None) -> None:
     import uvicorn
 
     from feedback.server.app import create_app
@@ -76,8 +84,11 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
     local_url = f"{config.scheme}://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
     url = (config.public_url or local_url).rstrip("/")
     _say_hello(config, url, accounts)
+    app = create_app(store, accounts, url, offer, config.max_rides)
+    if app.state.rides is not None:
+        app.state.rides.warm()
     options = uvicorn.Config(
-        create_app(store, accounts, url),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,

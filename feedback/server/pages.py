@@ -37,8 +37,7 @@ Secret = Annotated[str, UrlPath(pattern="^[0-9a-zA-Z_-]{8,64}$")]
 
 def page(request: Request, name: str, session: Session | None = None, status: int = 200, **values: Any) -> Response:
     """Render a template."""
-    rides = getattr(request.app.state, "rides", None) is not None
-    values = {"session": session, "question": QUESTION, "rides": rides, "here": request.url.path, **values}
+    values = {"session": session, "question": QUESTION, "rides": request.app.state.rides is not None, "here": request.url.path, **values}
     return _templates.TemplateResponse(request, f"{name}.html", values, status_code=status)
 
 
@@ -134,6 +133,8 @@ def accept(request: Request, doors: DoorsOfApp, secret: Annotated[str, Form(max_
 def log_out(request: Request, doors: DoorsOfApp, session: SessionOfForm) -> Response:
     """End the session, on the server too."""
     doors.accounts.log_out(doors.secret(request) or "")
+    if request.app.state.rides is not None:
+        request.app.state.rides.stop(session.reviewer.id)
     response = RedirectResponse("/login", 303)
     doors.close(response)
     return response

@@ -126,6 +126,17 @@ def test_whoever_holds_the_wheel_and_falls_silent_stops_the_world() -> None:
     assert shown[-1][1] > 5.0
 
 
+@pytest.mark.parametrize("limits", [{"idle_s": 3.0}, {"limit_s": 4.0}])
+def test_a_ride_that_nobody_watches_or_that_goes_on_for_ever_ends(limits: dict[str, float]) -> None:
+    clock = Clock()
+    world = World("highway-fast-v0", 1, num_threads=1, config={"duration": 20})
+    live = LiveRide(world, driver_named("idle", 5), 1, lambda *_: None, clock, clock.sleep, **limits)
+    live.wish(Wish(paused="limit_s" in limits))
+    result = live.run()
+    assert (result is None) == ("limit_s" in limits)
+    assert 2.5 < clock.now_s - 100.0 < 5.0
+
+
 def test_the_wheel_is_taken_at_a_substep_and_given_back_at_a_decision(taken: Any) -> None:
     _, result, seen = taken
     (takeover,) = result.takeovers
