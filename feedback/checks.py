@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from feedback import queries
 from feedback.database import StoreError
-from feedback.rows import CHOICES, ClipRow
+from feedback.rows import CHOICES, REASONS, ClipRow
 from feedback.tables import clip, pair, reviewer
 from sensors.errors import did_you_mean
 
@@ -78,6 +78,23 @@ def check_answer(choice: str, latency_s: float, replays: int) -> None:
         raise LabelRejected(f"replays is {replays}, expected a whole number from 0 to {MAX_REPLAYS}")
 
 
+def check_remark(reasons: Sequence[str], comment: str) -> None:
+    """Refuse reasons that nobody offers, or a comment that is too long."""
+    for reason in reasons:
+        if reason not in REASONS:
+            raise LabelRejected(f"unknown reason {reason!r}; {did_you_mean(str(reason), REASONS)}")
+    if len(set(reasons)) != len(reasons):
+        raise LabelRejected(f"reasons are {', '.join(reasons)}, expected each once")
+    if len(comment) > MAX_TEXT_LENGTH:
+        raise LabelRejected(f"comment has {len(comment)} characters, expected at most {MAX_TEXT_LENGTH}")
+
+
+def check_stars(stars: int) -> None:
+    """Refuse a rating that is not 1 to 5."""
+    if stars not in range(1, 6):
+        raise LabelRejected(f"stars is {stars}, expected 1 to 5")
+
+
 def check_takeover(clip_id: str | None, recording: str, onset_s: float | None, release_s: float, cause: str) -> None:
     """Refuse a takeover with impossible times, or that names no ride."""
     if clip_id is None and not recording:
@@ -119,6 +136,13 @@ def require_reviewer(connection: Connection, reviewer_id: int) -> None:
     """Refuse a reviewer that the study does not have."""
     if connection.execute(select(reviewer.c.id).where(reviewer.c.id == reviewer_id)).first() is None:
         raise LabelRejected(f"unknown reviewer {reviewer_id}; add_reviewer first")
+
+
+def require_normal_pair(connection: Connection, reviewer_id: int, pair_id: int) -> None:
+    """Refuse a pair that is for practice only, or that this reviewer has practised on."""
+    reason = connection.execute(select(pair.c.reason).where(pair.c.id == pair_id)).scalar()
+    if reason == queries.PRACTICE or pair_id in connection.execute(queries.TRIED, {"reviewer_id": reviewer_id}).scalars().all():
+        raise LabelRejected(f"pair {pair_id} is for practice; labels are never about it")
 
 
 def require_open_pair(connection: Connection, reviewer_id: int, pair_id: int) -> None:

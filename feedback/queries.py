@@ -13,8 +13,12 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Row, RowMapping, Select, and_, bindparam, exists, func, insert, or_, select
 
-from feedback.rows import Assignment, ClipRow, LabelRow, Reviewer, TakeoverRow
-from feedback.tables import assignment, clip, label, pair, reviewer, takeover, video
+from feedback import audit
+from feedback.rows import Assignment, ClipRow, LabelRow, Reviewer, RideRow, Said, TakeoverRow
+from feedback.tables import assignment, clip, label, pair, practice, rating, remark, reviewer, ride, takeover, video
+
+PRACTICE = "practice"
+"""Reason of pairs that newcomers try themselves on; nobody's label is ever about one."""
 
 _undo = label.alias("undo")
 _newer = video.alias("newer")
@@ -56,14 +60,15 @@ def _open_pair(with_video: bool) -> ColumnElement[bool]:
     """Of pairs: those that a reviewer can still answer."""
     mine = exists().where(label.c.pair_id == pair.c.id, label.c.reviewer_id == _reviewer_id, _STANDING).correlate(pair)
     answers = select(func.count()).select_from(label).where(label.c.pair_id == pair.c.id, _STANDING).correlate(pair).scalar_subquery()
-    conditions = [~mine, or_(pair.c.labels_wanted.is_(None), answers < pair.c.labels_wanted)]
+    tried = exists().where(practice.c.pair_id == pair.c.id, practice.c.reviewer_id == _reviewer_id).correlate(pair)
+    conditions = [pair.c.reason != PRACTICE, ~tried, ~mine, or_(pair.c.labels_wanted.is_(None), answers < pair.c.labels_wanted)]
     if with_video:
         conditions += [exists().where(video.c.clip_id == side).correlate(pair) for side in (pair.c.clip_a, pair.c.clip_b)]
     return and_(*conditions)
 
 
 ASSIGNED = (
-    select(assignment.c.pair_id, assignment.c.mirrored, pair.c.clip_a, pair.c.clip_b, pair.c.reason)
+    select(assignment.c.pair_id, assignment.c.mirrored, pair.c.clip_a, pair.c.clip_b, pair.c.reason, pair.c.answer, pair.c.lesson)
     .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
     .where(assignment.c.reviewer_id == _reviewer_id)
     .order_by(assignment.c.id)
@@ -72,6 +77,12 @@ ASSIGNED = (
 
 ASSIGNED_PAIR = ASSIGNED.where(assignment.c.pair_id == _pair_id)
 ASSIGNED_CLIP = ASSIGNED.where(or_(pair.c.clip_a == bindparam("clip_id"), pair.c.clip_b == bindparam("clip_id"))).limit(1)
+
+RIDDEN_CLIP = select(takeover.c.id).where(
+    takeover.c.reviewer_id == _reviewer_id,
+    takeover.c.ride_id.is_not(None),
+    or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
+)
 
 _mine = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
 _WAITING = {with_video: ASSIGNED.where(_open_pair(with_video)).limit(bindparam("count")) for with_video in (False, True)}
@@ -82,11 +93,48 @@ _FRESH = {
 REMAINING = {with_video: select(func.count()).select_from(pair).where(_open_pair(with_video)) for with_video in (False, True)}
 """How many pairs a reviewer can still answer."""
 
+SAID = (
+    select(
+        label.c.id.label("label_id"),
+        label.c.choice,
+        label.c.created_unix_s,
+        label.c.pair_id,
+        label.c.mirrored,
+        pair.c.clip_a,
+        pair.c.clip_b,
+        pair.c.reason,
+        pair.c.answer,
+        pair.c.lesson,
+    )
+    .select_from(label.join(pair, pair.c.id == label.c.pair_id))
+    .where(label.c.reviewer_id == _reviewer_id, _STANDING)
+    .order_by(label.c.id.desc())
+)
+"""A reviewer's standing answers, newest first."""
+
+SAID_LABEL = select(label.c.pair_id, label.c.mirrored).where(
+    label.c.id == bindparam("label_id"), label.c.reviewer_id == _reviewer_id, _STANDING
+)
+
+TRIED = select(practice.c.pair_id, practice.c.choice).where(practice.c.reviewer_id == _reviewer_id)
+_labelled = exists().where(label.c.pair_id == pair.c.id, label.c.reviewer_id == _reviewer_id).correlate(pair)
+LESSONS = (
+    select(pair.c.id)
+    .where(pair.c.reason.in_((PRACTICE, "gold")), pair.c.answer.is_not(None), ~_labelled)
+    .order_by(pair.c.reason == "gold", pair.c.id)
+)
+"""Pairs that a reviewer can practise on: those made for it, then gold ones, which they are then never asked about."""
+
+MEDIAN_LATENCIES = (
+    select(label.c.latency_s).where(label.c.reviewer_id == _reviewer_id, label.c.choice != "undo").order_by(label.c.id.desc()).limit(25)
+)
+
 _mirrored_of = select(assignment.c.mirrored).where(assignment.c.reviewer_id == _reviewer_id, assignment.c.pair_id == _pair_id)
 _pseudonym_of = select(reviewer.c.pseudonym).where(reviewer.c.id == _reviewer_id)
 _question_of = select(pair.c.clip_a, pair.c.clip_b, pair.c.reason).where(pair.c.id == _pair_id)
 _attempts = select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id)
 _new_assignment, _new_label, _new_pair, _new_video = insert(assignment), insert(label), insert(pair), insert(video)
+_new_remark = insert(remark)
 
 _same_pair = select(pair.c.id).where(
     pair.c.clip_a == bindparam("clip_a"), pair.c.clip_b == bindparam("clip_b"), pair.c.reason == bindparam("reason")
@@ -108,6 +156,19 @@ TAKEOVERS: Select[Any] = (
     .order_by(takeover.c.id)
 )
 """Every takeover with its reviewer, oldest first."""
+
+
+_later = rating.alias("later")
+RIDES = (
+    select(ride, reviewer.c.pseudonym, rating.c.stars)
+    .select_from(
+        ride.join(reviewer, reviewer.c.id == ride.c.reviewer_id).outerjoin(
+            rating, and_(rating.c.ride_id == ride.c.id, ~exists().where(_later.c.ride_id == rating.c.ride_id, _later.c.id > rating.c.id))
+        )
+    )
+    .order_by(ride.c.id)
+)
+"""Every live ride with its reviewer and its latest rating, oldest first."""
 
 
 def clip_row(row: RowMapping) -> ClipRow:
@@ -147,7 +208,18 @@ def with_clips(connection: Connection, rows: Sequence[Any]) -> list[Assignment]:
     """Make assignments of rows of ``ASSIGNED``."""
     ids = sorted({clip_id for row in rows for clip_id in (row.clip_a, row.clip_b)})
     clips = {row["id"]: clip_row(row) for row in connection.execute(_CLIPS_OF_IDS, {"clip_ids": ids}).mappings()}
-    return [Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, bool(row.mirrored)) for row in rows]
+    return [
+        Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, bool(row.mirrored), row.answer, row.lesson)
+        for row in rows
+    ]
+
+
+def said(connection: Connection, reviewer_id: int, count: int, before: int | None = None) -> list[Said]:
+    """A reviewer's standing answers, newest first; those before a label's number, if one is given."""
+    query = SAID.limit(count) if before is None else SAID.where(label.c.id < before).limit(count)
+    rows = connection.execute(query, {"reviewer_id": reviewer_id}).all()
+    shown = with_clips(connection, rows)
+    return [Said(row.label_id, pair_shown, row.choice, row.created_unix_s) for row, pair_shown in zip(rows, shown, strict=True)]
 
 
 def assign(connection: Connection, reviewer_id: int, pair_id: int, mirrored: bool | None = None) -> bool:
@@ -167,13 +239,17 @@ def assign(connection: Connection, reviewer_id: int, pair_id: int, mirrored: boo
     return mirrored
 
 
-def pair_of(connection: Connection, clip_a: str, clip_b: str, reason: str, labels_wanted: int | None = None) -> int:
-    """Find or make the pair of two clips, in this order and for this reason; gives its id."""
+def pair_of(connection: Connection, clip_a: str, clip_b: str, reason: str, labels_wanted: int | None = None, **known: Any) -> int:
+    """Find or make the pair of two clips, in this order and for this reason; gives its id.
+
+    What is known of a new one may be told: ``answer`` and ``lesson``.
+    """
     question = {"clip_a": clip_a, "clip_b": clip_b, "reason": reason}
-    known = connection.execute(_same_pair, question).scalar()
-    if known is not None:
-        return int(known)
-    return new_id(connection.execute(_new_pair, {**question, "labels_wanted": labels_wanted, "created_unix_s": time.time()}))
+    same = connection.execute(_same_pair, question).scalar()
+    if same is not None:
+        return int(same)
+    values = {"answer": None, "lesson": "", **known, **question, "labels_wanted": labels_wanted, "created_unix_s": time.time()}
+    return new_id(connection.execute(_new_pair, values))
 
 
 def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Row[Any] | None:
@@ -181,11 +257,15 @@ def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Ro
     return connection.execute(LABEL_OF_KEY, {"reviewer_id": reviewer_id, "client_key": client_key}).one_or_none()
 
 
-def add_label_row(connection: Connection, values: Mapping[str, Any]) -> int:
-    """Write a label or an undo, now unless it says when; gives its id."""
+def add_label_row(connection: Connection, values: Mapping[str, Any], reasons: Sequence[str] = (), comment: str = "") -> int:
+    """Write a label or an undo, now unless it says when, with its remark and its entry in the audit log; gives its id."""
     attempt = connection.execute(_attempts, {"reviewer_id": values["reviewer_id"], "pair_id": values["pair_id"]}).scalar_one()
     row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, **values, "attempt": attempt}
-    return new_id(connection.execute(_new_label, row))
+    label_id = new_id(connection.execute(_new_label, row))
+    if reasons or comment:
+        connection.execute(_new_remark, {"label_id": label_id, "reasons": ",".join(reasons), "comment": comment})
+    audit.note(connection, "undid" if row["choice"] == "undo" else "answered", "label", label_id, row["reviewer_id"])
+    return label_id
 
 
 def label_row(row: RowMapping) -> LabelRow:
@@ -202,6 +282,12 @@ def takeover_row(row: RowMapping) -> TakeoverRow:
     for name in ("driver_actions", "person_actions"):
         values[name] = tuple(tuple(step) if isinstance(step, list) else step for step in json.loads(row[name]))
     return TakeoverRow(**values)
+
+
+def ride_row(row: RowMapping) -> RideRow:
+    """Make a RideRow of a row of ``RIDES``."""
+    values = {name: row[name] for name in RideRow.__dataclass_fields__ if name != "reviewer"}
+    return RideRow(**values, reviewer=row["pseudonym"])
 
 
 def new_id(result: Any) -> int:

@@ -8,6 +8,27 @@ from typing import Literal, NamedTuple
 Choice = Literal["A", "B", "tie", "cannot", "skip"]
 Side = Literal["left", "right"]
 
+Reason = Literal["safety", "comfort", "progress", "rules", "courtesy"]
+
+REASONS: tuple[Reason, ...] = ("safety", "comfort", "progress", "rules", "courtesy")
+"""Why a ride was preferred, where the reviewer says."""
+
+Cause = Literal["about to crash", "too close", "too fast", "too slow", "needless lane change", "unfair to others", "just to try"]
+
+TAKEOVER_CAUSES: tuple[Cause, ...] = (
+    "about to crash",
+    "too close",
+    "too fast",
+    "too slow",
+    "needless lane change",
+    "unfair to others",
+    "just to try",
+)
+"""Why somebody took the wheel of a live ride, to choose from."""
+
+RIDE_RATES = (1.0, 0.5, 0.25)
+"""How fast a live ride can go, as a share of real time."""
+
 CHOICES: tuple[Choice, ...] = ("A", "B", "tie", "cannot", "skip")
 """What a label can say of a pair's clips, in the pair's own order. 'cannot' (compare) and 'skip' are no ties: learning leaves them out."""
 
@@ -53,7 +74,7 @@ class Reviewer:
     pseudonym: str
     """Name in labels and exports."""
     role: str
-    """What they may do: 'reviewer'."""
+    """What they may do: one of ``roles.ROLES``."""
     scripted: bool
     """True for a program."""
 
@@ -72,6 +93,10 @@ class Assignment:
     """Why the pair was made: 'uniform', 'fork', 'gold', ..."""
     mirrored: bool
     """True: clip_b is shown on the left."""
+    answer: str | None = None
+    """What everybody should say, where it is known."""
+    lesson: str = ""
+    """Why, for newcomers."""
 
     @property
     def left(self) -> ClipRow:
@@ -86,6 +111,12 @@ class Assignment:
     def choice(self, side: Side) -> Choice:
         """Turn 'the left one' or 'the right one' into the pair's own order."""
         return "A" if (side == "left") != self.mirrored else "B"
+
+    def side(self, choice: str) -> str:
+        """Turn a choice in the pair's own order into what was seen: 'left', 'right', or the choice itself."""
+        if choice not in ("A", "B"):
+            return choice
+        return "left" if (choice == "A") != self.mirrored else "right"
 
 
 @dataclass(frozen=True)
@@ -152,6 +183,60 @@ class TakeoverRow:
     """What they did at each step."""
     client_key: str
     """Key given by the sender: sending it again writes nothing."""
+    created_unix_s: float
+    """When it was stored [s since 1970]."""
+    request_s: float | None = None
+    """When they asked for the wheel, of live rides, on the clock of onset_s."""
+    after_clip_id: str | None = None
+    """A clip of what they did with the wheel, and of what came after."""
+    ride_id: int | None = None
+    """The live ride that it is a part of."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """One of a reviewer's own standing answers, as they saw the pair."""
+
+    label_id: int
+    """The answer's number."""
+    shown: Assignment
+    """The pair, and on which side each clip was."""
+    choice: str
+    """What they said, in the pair's own order."""
+    created_unix_s: float
+    """When [s since 1970]."""
+
+
+@dataclass(frozen=True)
+class RideRow:
+    """One live ride."""
+
+    id: int
+    """Number in this study's database."""
+    reviewer_id: int
+    """Who rode."""
+    reviewer: str
+    """Their pseudonym."""
+    env_id: str
+    """The world's id."""
+    seed: int
+    """Episode seed."""
+    driver: str
+    """Who drove when they did not."""
+    recording: str
+    """Parquet file with the scenes, relative to the study; the controls by hand lie beside it."""
+    recording_sha256: str
+    """SHA-256 of that file, hexadecimal."""
+    duration_s: float
+    """How long it was, by the world's clock."""
+    by_hand_s: float
+    """How long of that the person drove."""
+    distance_m: float
+    """How far the ego came."""
+    outcome: str
+    """How it ended, e.g. 'crashed at 12.4 s'."""
+    stars: int | None
+    """The latest rating, 1 to 5; None: not rated."""
     created_unix_s: float
     """When it was stored [s since 1970]."""
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
-from feedback import checks, queries
+from feedback import audit, checks, queries
 from feedback.checks import LabelRejected
 from feedback.database import StoreError, open_database, reading, writing
-from feedback.rows import CHOICES, Assignment, Choice, ClipRow, LabelRow, Progress, Reviewer, TakeoverRow
-from feedback.tables import clip, pair, reviewer, takeover
+from feedback.rows import CHOICES, Assignment, Choice, ClipRow, LabelRow, Progress, Reviewer, RideRow, Said, TakeoverRow
+from feedback.tables import clip, pair, practice, rating, reviewer, ride, takeover
 from feedback.tokens import new_token, token_hash
 
 __all__ = ["CHOICES", "Assignment", "ClipRow", "LabelRejected", "LabelRow", "Progress", "Reviewer", "Store", "StoreError", "TakeoverRow"]
@@ -96,32 +96,51 @@ class Store:
             row = connection.execute(queries.CLIP_OF_ID, {"clip_id": clip_id}).mappings().one_or_none()
         return None if row is None else queries.clip_row(row)
 
-    def add_pair(self, clip_a: str, clip_b: str, reason: str = "uniform", labels_wanted: int | None = None) -> int:
+    def add_pair(
+        self,
+        clip_a: str,
+        clip_b: str,
+        reason: str = "uniform",
+        labels_wanted: int | None = None,
+        *,
+        answer: Choice | None = None,
+        lesson: str = "",
+    ) -> int:
         """Add a question; the same clips in the same order for the same reason are the same pair.
 
         Args:
             clip_a: First clip's id.
             clip_b: Second clip's id.
-            reason: Why this pair: 'uniform', 'fork', 'gold', 'repeat', 'mirror', ...
+            reason: Why this pair: 'uniform', 'fork', 'gold', 'repeat', 'mirror', ...; 'practice' is for newcomers to try, not for labels.
             labels_wanted: The pair closes when that many reviewers have answered; None: every reviewer is asked.
+            answer: What everybody should say, where it is known: 'A', 'B' or 'tie'.
+            lesson: Why, in a line for newcomers.
 
         Returns:
             The pair's id.
 
         Raises:
-            StoreError: If a clip is unknown, both are the same, or labels_wanted is not positive.
+            StoreError: If a clip is unknown, both are the same, labels_wanted is not positive, or a practice pair has no answer.
         """
+        if answer not in (None, "A", "B", "tie") or (reason == queries.PRACTICE and answer is None):
+            raise StoreError(f"pair of {clip_a} and {clip_b}: its known answer is {answer!r}, expected 'A', 'B' or 'tie'")
         if labels_wanted is not None and labels_wanted < 1:
             raise StoreError(f"pair of {clip_a} and {clip_b}: labels_wanted is {labels_wanted}, expected at least 1 or None")
         with writing(self.engine) as connection:
             checks.check_pair(connection, clip_a, clip_b)
-            return queries.pair_of(connection, clip_a, clip_b, reason, labels_wanted)
+            return queries.pair_of(connection, clip_a, clip_b, reason, labels_wanted, answer=answer, lesson=lesson)
 
     def pairs(self) -> list[tuple[int, str, str, str]]:
         """List all pairs, oldest first, as (pair id, first clip's id, second clip's id, reason)."""
         with reading(self.engine) as connection:
             rows = connection.execute(select(pair.c.id, pair.c.clip_a, pair.c.clip_b, pair.c.reason).order_by(pair.c.id))
             return [(row.id, row.clip_a, row.clip_b, row.reason) for row in rows]
+
+    def known_answers(self) -> dict[int, str]:
+        """Answers that everybody should give, by pair, where they are known."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(pair.c.id, pair.c.answer).where(pair.c.answer.is_not(None)))
+            return {row.id: row.answer for row in rows}
 
     # Reviewers
 
@@ -186,9 +205,12 @@ class Store:
             return queries.with_clips(connection, rows)[0] if rows else None
 
     def was_shown(self, reviewer_id: int, clip_id: str) -> bool:
-        """Tell whether a clip is in any pair that a reviewer was asked about."""
+        """Tell whether a clip is in any pair that a reviewer was asked about, or of a live ride of theirs."""
         with reading(self.engine) as connection:
-            return connection.execute(queries.ASSIGNED_CLIP, {"reviewer_id": reviewer_id, "clip_id": clip_id}).first() is not None
+            who_and_what = {"reviewer_id": reviewer_id, "clip_id": clip_id}
+            return any(
+                connection.execute(query, who_and_what).first() is not None for query in (queries.ASSIGNED_CLIP, queries.RIDDEN_CLIP)
+            )
 
     def add_label(
         self,
@@ -198,6 +220,9 @@ class Store:
         latency_s: float,
         replays: int = 0,
         client_key: str | None = None,
+        *,
+        reasons: Sequence[str] = (),
+        comment: str = "",
     ) -> int:
         """Store an answer.
 
@@ -208,6 +233,8 @@ class Store:
             latency_s: Time from first sight to answer [s].
             replays: How often the pair was watched again.
             client_key: Name of this very answer: sending it again returns the same id and writes nothing. None makes one.
+            reasons: Why, in words of ``rows.REASONS``.
+            comment: Why, in their own words.
 
         Returns:
             The label's id.
@@ -217,16 +244,81 @@ class Store:
             StoreError: If the database cannot be written. Nothing is written.
         """
         checks.check_answer(choice, latency_s, replays)
+        checks.check_remark(reasons, comment)
         key = checks.checked_key(client_key)
+        values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key}
+        values |= {"latency_s": float(latency_s), "replays": int(replays)}
+        with writing(self.engine) as connection:
+            return self._answer(connection, values, reasons, comment)
+
+    def _answer(self, connection: Connection, values: dict[str, Any], reasons: Sequence[str], comment: str) -> int:
+        reviewer_id, pair_id = values["reviewer_id"], values["pair_id"]
+        checks.require_reviewer(connection, reviewer_id)
+        sent = checks.sent_label(connection, reviewer_id, values["client_key"], pair_id, values["choice"])
+        if sent is not None:
+            return sent
+        checks.require_open_pair(connection, reviewer_id, pair_id)
+        checks.require_normal_pair(connection, reviewer_id, pair_id)
+        mirrored = queries.assign(connection, reviewer_id, pair_id)
+        return queries.add_label_row(connection, {**values, "mirrored": mirrored}, reasons, comment)
+
+    def revise(
+        self, reviewer_id: int, label_id: int, choice: Choice, latency_s: float, replays: int = 0, client_key: str | None = None
+    ) -> int:
+        """Change one's mind about an earlier answer: the old row stays, an undo and a new answer are added, together or not at all.
+
+        Args:
+            reviewer_id: Whose answer.
+            label_id: Which one; it must stand.
+            choice: The new answer, as for ``add_label``.
+            latency_s: As for ``add_label``.
+            replays: As for ``add_label``.
+            client_key: Name of this very revision: sending it again writes nothing. None makes one.
+
+        Returns:
+            The new label's id.
+
+        Raises:
+            LabelRejected: If it is not their standing answer, or a value is impossible. Nothing is written.
+        """
+        checks.check_answer(choice, latency_s, replays)
+        key = checks.checked_key(client_key)
+        undo_key = hashlib.sha256(f"undo for {key}".encode()).hexdigest()[:32]
         with writing(self.engine) as connection:
             checks.require_reviewer(connection, reviewer_id)
-            sent = checks.sent_label(connection, reviewer_id, key, pair_id, choice)
-            if sent is not None:
-                return sent
-            checks.require_open_pair(connection, reviewer_id, pair_id)
-            mirrored = queries.assign(connection, reviewer_id, pair_id)
-            values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key, "mirrored": mirrored}
-            return queries.add_label_row(connection, {**values, "latency_s": float(latency_s), "replays": int(replays)})
+            sent = queries.sent_before(connection, reviewer_id, key)
+            old = connection.execute(queries.SAID_LABEL, {"reviewer_id": reviewer_id, "label_id": label_id}).one_or_none()
+            if old is None and sent is None:
+                raise LabelRejected(f"answer {label_id} is not yours, or was changed already; reload the history")
+            pair_id = old.pair_id if sent is None else sent.pair_id
+            values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "client_key": key}
+            if sent is None:
+                undo = {**values, "choice": "undo", "undoes": label_id, "client_key": undo_key, "mirrored": old.mirrored}
+                queries.add_label_row(connection, undo)
+            values |= {"choice": choice, "latency_s": float(latency_s), "replays": int(replays)}
+            return self._answer(connection, values, (), "")
+
+    def said(self, reviewer_id: int, count: int, before: int | None = None) -> list[Said]:
+        """List a reviewer's standing answers as they saw the pairs, newest first; those before a label's number, if one is given."""
+        with reading(self.engine) as connection:
+            return queries.said(connection, reviewer_id, count, before)
+
+    def said_of(self, reviewer_id: int, label_id: int) -> Said | None:
+        """Find one of a reviewer's standing answers."""
+        found = self.said(reviewer_id, 1, label_id + 1)
+        return found[0] if found and found[0].label_id == label_id else None
+
+    def answer_of_key(self, reviewer_id: int, client_key: str) -> Assignment | None:
+        """Find the pair, as it was shown, of an answer that was sent under a client key."""
+        with reading(self.engine) as connection:
+            sent = queries.sent_before(connection, reviewer_id, client_key)
+        return None if sent is None else self.assignment(reviewer_id, sent.pair_id)
+
+    def pace_s(self, reviewer_id: int) -> float | None:
+        """How long a reviewer usually takes for an answer [s]: the median of their last 25; None before the fifth."""
+        with reading(self.engine) as connection:
+            times = sorted(connection.execute(queries.MEDIAN_LATENCIES, {"reviewer_id": reviewer_id}).scalars())
+        return float(times[len(times) // 2]) if len(times) >= 5 else None
 
     def undo(self, reviewer_id: int, client_key: str | None = None) -> int | None:
         """Take back a reviewer's latest standing answer, which opens its pair again.
@@ -281,7 +373,41 @@ class Store:
             done = connection.execute(queries.DONE, who).scalar_one()
             return Progress(done, connection.execute(queries.REMAINING[with_video], who).scalar_one())
 
-    # Takeovers
+    # Practice
+
+    def practice(self, reviewer_id: int, count: int) -> tuple[list[Assignment], int]:
+        """Give the practice pairs that a reviewer has yet to try, and how many they have tried; at most ``count`` together."""
+        with writing(self.engine) as connection:
+            checks.require_reviewer(connection, reviewer_id)
+            who = {"reviewer_id": reviewer_id}
+            tried = set(connection.execute(queries.TRIED, who).scalars())
+            lessons = [number for number in connection.execute(queries.LESSONS, who).scalars() if number not in tried]
+            wanted = lessons[: max(count - len(tried), 0)]
+            for pair_id in wanted:
+                queries.assign(connection, reviewer_id, pair_id)
+            rows = [connection.execute(queries.ASSIGNED_PAIR, {**who, "pair_id": number}).one() for number in wanted]
+            return queries.with_clips(connection, rows), len(tried)
+
+    def add_practice(self, reviewer_id: int, pair_id: int, choice: Choice) -> Assignment:
+        """Store what a newcomer said to a practice pair, which is no label; a second try of the same pair changes nothing.
+
+        Returns:
+            The pair as they saw it, with its known answer and its lesson.
+
+        Raises:
+            LabelRejected: If the pair is none for practice, or was not shown to them.
+        """
+        checks.check_answer(choice, 0.0, 0)
+        who = {"reviewer_id": reviewer_id, "pair_id": pair_id}
+        with writing(self.engine) as connection:
+            rows = connection.execute(queries.ASSIGNED_PAIR, who).all()
+            if not rows or rows[0].answer is None or pair_id not in connection.execute(queries.LESSONS, who).scalars().all():
+                raise LabelRejected(f"pair {pair_id} is not one of your practice pairs; reload the page")
+            if pair_id not in set(connection.execute(queries.TRIED, who).scalars()):
+                connection.execute(insert(practice).values(**who, choice=choice, created_unix_s=time.time()))
+            return queries.with_clips(connection, rows)[0]
+
+    # Takeovers and live rides
 
     def add_takeover(
         self,
@@ -295,6 +421,9 @@ class Store:
         driver_actions: Sequence[Any] = (),
         person_actions: Sequence[Any] = (),
         client_key: str | None = None,
+        request_s: float | None = None,
+        after_clip_id: str | None = None,
+        ride_id: int | None = None,
     ) -> int:
         """Store a ride with a hand at the wheel, whether it was taken over or not.
 
@@ -308,6 +437,9 @@ class Store:
             driver_actions: What the driver wanted at each step of the takeover, shape (T,) or (T, C).
             person_actions: What the person did at each step, shape (T,) or (T, C).
             client_key: Name of this very ride: sending it again returns the same id and writes nothing. None makes one.
+            request_s: When they asked for the wheel, of live rides [s].
+            after_clip_id: A clip of what they did with the wheel, and of what came after.
+            ride_id: The live ride that this is a part of.
 
         Returns:
             The takeover's id.
@@ -327,6 +459,9 @@ class Store:
             "driver_actions": checks.actions_text("driver_actions", driver_actions),
             "person_actions": checks.actions_text("person_actions", person_actions),
             "client_key": key,
+            "request_s": None if request_s is None else float(request_s),
+            "after_clip_id": after_clip_id,
+            "ride_id": ride_id,
         }
         with writing(self.engine) as connection:
             checks.require_reviewer(connection, reviewer_id)
@@ -335,11 +470,62 @@ class Store:
                 if any(old[name] != value for name, value in values.items()):
                     raise LabelRejected(f"client key {key!r} already names another takeover; make a new key for each ride")
                 return int(old["id"])
-            if clip_id is not None:
-                checks.require_clip(connection, "takeover", clip_id)
-            return queries.new_id(connection.execute(insert(takeover).values(**values, created_unix_s=time.time())))
+            for each in (clip_id, after_clip_id):
+                if each is not None:
+                    checks.require_clip(connection, "takeover", each)
+            number = queries.new_id(connection.execute(insert(takeover).values(**values, created_unix_s=time.time())))
+            audit.note(connection, "watched" if onset_s is None else "took over", "takeover", number, reviewer_id)
+            return number
 
     def takeovers(self) -> list[TakeoverRow]:
         """List all rides with a hand at the wheel, oldest first."""
         with reading(self.engine) as connection:
             return [queries.takeover_row(row) for row in connection.execute(queries.TAKEOVERS).mappings()]
+
+    def add_ride(self, row: RideRow, client_key: str) -> int:
+        """Store a live ride; its number, pseudonym, rating and time of storing are the store's. Sent again it writes nothing.
+
+        Raises:
+            LabelRejected: If there is no such reviewer, or a path leaves the study.
+        """
+        checks.check_path("ride", row.recording)
+        key = checks.checked_key(client_key)
+        names = [name for name in ride.c.keys() if name not in ("id", "client_key", "created_unix_s")]
+        values = {name: getattr(row, name) for name in names}
+        with writing(self.engine) as connection:
+            checks.require_reviewer(connection, row.reviewer_id)
+            mine = select(ride.c.id).where(ride.c.reviewer_id == row.reviewer_id, ride.c.client_key == key)
+            known = connection.execute(mine).scalar()
+            if known is not None:
+                return int(known)
+            number = queries.new_id(connection.execute(insert(ride).values(**values, client_key=key, created_unix_s=time.time())))
+            audit.note(connection, "rode", "ride", number, row.reviewer_id)
+            return number
+
+    def rate_ride(self, reviewer_id: int, ride_id: int, stars: int, comment: str = "", client_key: str | None = None) -> int:
+        """Store how a reviewer liked a ride of theirs; a later rating counts instead, the earlier one stays.
+
+        Raises:
+            LabelRejected: If the ride is not theirs, or a value is impossible.
+        """
+        checks.check_stars(stars)
+        checks.check_remark((), comment)
+        key = checks.checked_key(client_key)
+        values = {"reviewer_id": reviewer_id, "ride_id": ride_id, "stars": stars, "comment": comment}
+        with writing(self.engine) as connection:
+            if connection.execute(select(ride.c.reviewer_id).where(ride.c.id == ride_id)).scalar() != reviewer_id:
+                raise LabelRejected(f"ride {ride_id} is not one of yours; reload the page")
+            sent = connection.execute(select(rating).where(rating.c.reviewer_id == reviewer_id, rating.c.client_key == key)).first()
+            if sent is not None:
+                if any(getattr(sent, name) != value for name, value in values.items()):
+                    raise LabelRejected(f"client key {key!r} already names another rating; make a new key for each")
+                return int(sent.id)
+            number = queries.new_id(connection.execute(insert(rating).values(**values, client_key=key, created_unix_s=time.time())))
+            audit.note(connection, "rated", "rating", number, reviewer_id)
+            return number
+
+    def rides(self, reviewer_id: int | None = None) -> list[RideRow]:
+        """List live rides with their latest ratings, oldest first; one reviewer's, or everybody's."""
+        query = queries.RIDES if reviewer_id is None else queries.RIDES.where(ride.c.reviewer_id == reviewer_id)
+        with reading(self.engine) as connection:
+            return [queries.ride_row(row) for row in connection.execute(query).mappings()]

@@ -1,18 +1,19 @@
 """The tables of a study's database, and the schema versions this program knows.
 
-Opinions are evidence: ``clip``, ``video``, ``pair``, ``label`` and ``takeover`` are append-only, which triggers hold. Taking a label
-back is another row that names it. Who a reviewer is lives in ``identity`` alone, so that it can be erased without touching a label.
+Opinions are evidence: clips, pairs, labels, takeovers, rides, ratings and the audit log are append-only, which triggers hold. Taking a
+label back is another row that names it. Who a reviewer is lives in ``identity`` alone, so that it can be erased without touching a label.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
 
-SCHEMA_REVISIONS = ("0001",)
+SCHEMA_REVISIONS = ("0001", "0002")
 """Every schema version there has been, oldest first; the last is the one that this program reads and writes."""
 
-APPEND_ONLY = ("clip", "video", "pair", "label", "takeover")
-"""Tables whose rows can be neither changed nor deleted."""
+APPEND_ONLY = ("clip", "video", "pair", "label", "takeover", "audit")
+ALSO_APPEND_ONLY = ("remark", "practice", "ride", "rating")
+"""Tables whose rows can be neither changed nor deleted; the second ones came with schema 0002 and may be empty."""
 
 metadata = MetaData()
 
@@ -52,6 +53,8 @@ pair = Table(
     Column("reason", Text, nullable=False),
     Column("labels_wanted", Integer, CheckConstraint("labels_wanted > 0")),
     Column("created_unix_s", Float, nullable=False),
+    Column("answer", Text),  # where it is known: 'A', 'B' or 'tie'
+    Column("lesson", Text, nullable=False, server_default=""),  # why, in a line for newcomers
     UniqueConstraint("clip_a", "clip_b", "reason"),
     CheckConstraint("clip_a <> clip_b", name="two_clips"),
 )
@@ -130,5 +133,81 @@ takeover = Table(
     Column("person_actions", Text, nullable=False),
     Column("client_key", Text, nullable=False),
     Column("created_unix_s", Float, nullable=False),
+    Column("request_s", Float),  # when they asked for the wheel, of live rides
+    Column("after_clip_id", Text, ForeignKey("clip.id")),  # what they did with it, and what came after
+    Column("ride_id", Integer, ForeignKey("ride.id"), index=True),
     UniqueConstraint("reviewer_id", "client_key"),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    Column("token_sha256", LargeBinary, primary_key=True),
+    Column("reviewer_id", Integer, ForeignKey("reviewer.id"), nullable=False, index=True),
+    Column("expires_unix_s", Float, nullable=False),
+)
+
+remark = Table(
+    "remark",
+    metadata,
+    Column("label_id", Integer, ForeignKey("label.id"), primary_key=True),
+    Column("reasons", Text, nullable=False),  # words of ``rows.REASONS``, with commas between
+    Column("comment", Text, nullable=False),
+)
+
+practice = Table(
+    "practice",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("reviewer_id", Integer, ForeignKey("reviewer.id"), nullable=False),
+    Column("pair_id", Integer, ForeignKey("pair.id"), nullable=False),
+    Column("choice", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    UniqueConstraint("reviewer_id", "pair_id"),
+)
+
+ride = Table(
+    "ride",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("reviewer_id", Integer, ForeignKey("reviewer.id"), nullable=False),
+    Column("env_id", Text, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("driver", Text, nullable=False),
+    Column("recording", Text, nullable=False),
+    Column("recording_sha256", Text, nullable=False),
+    Column("duration_s", Float, CheckConstraint("duration_s >= 0"), nullable=False),
+    Column("by_hand_s", Float, CheckConstraint("by_hand_s >= 0"), nullable=False),
+    Column("distance_m", Float, CheckConstraint("distance_m >= 0"), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("client_key", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    UniqueConstraint("reviewer_id", "client_key"),
+)
+
+rating = Table(
+    "rating",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("reviewer_id", Integer, ForeignKey("reviewer.id"), nullable=False),
+    Column("ride_id", Integer, ForeignKey("ride.id"), nullable=False, index=True),
+    Column("stars", Integer, CheckConstraint("stars BETWEEN 1 AND 5"), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("client_key", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    UniqueConstraint("reviewer_id", "client_key"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # a table's name
+    Column("subject_id", Integer, nullable=False),
+    Column("actor", Text, nullable=False),  # a pseudonym, or 'console'
+    Column("detail", Text, nullable=False),
+    Column("created_unix_s", Float, nullable=False),
+    Column("previous_sha256", Text, nullable=False),
+    Column("sha256", Text, nullable=False, unique=True),
 )

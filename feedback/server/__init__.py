@@ -2,4 +2,7 @@
 
 from sensors.lazy import exports
 
-__getattr__, __all__ = exports(__name__, {"app": ("create_app",), "config": ("ReviewConfig",), "command": ("serve",)})
+__getattr__, __all__ = exports(
+    __name__,
+    {"app": ("create_app",), "config": ("ReviewConfig",), "command": ("serve",), "ride_desk": ("RideOffer",)},
+)

@@ -1,4 +1,4 @@
-"""What the compare page's script asks and tells."""
+"""What the scripts of the compare, practice and history pages ask and tell."""
 
 from __future__ import annotations
 
@@ -12,26 +12,40 @@ from fastapi import Path as UrlPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from feedback.rows import Assignment, ClipRow
-from feedback.server.doors import SessionOfPage, SessionOfScript, StoreOfApp
+from feedback.checks import MAX_TEXT_LENGTH
+from feedback.practice import PAIRS
+from feedback.rows import Assignment, Choice, ClipRow, Reason
+from feedback.server.doors import Labeller, LabellerOfScript, Rider, StoreOfApp
 from feedback.store import Store
 
 router = APIRouter(prefix="/api")
 
 ClientKey = Annotated[str, Field(pattern="^[0-9a-zA-Z-]{8,64}$")]
+LabelId = Annotated[int, UrlPath(gt=0, lt=2**63)]
 ClipId = Annotated[str, UrlPath(pattern="^[0-9a-zA-Z]{1,64}$")]
 
 
-class Answer(BaseModel):
-    """One answer. Who gives it comes from the session, and which clip was on the left from the store."""
+class Opinion(BaseModel):
+    """What is said of a pair. Who says it comes from the session, and which clip was on the left from the store."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    pair_id: int = Field(gt=0, lt=2**63)
     choice: Literal["left", "right", "tie", "cannot", "skip"]
     latency_s: float = Field(ge=0, le=1e6, allow_inf_nan=False)
     replays: int = Field(ge=0, le=1_000_000)
     client_key: ClientKey
+
+    def in_pair_order(self, shown: Assignment) -> Choice:
+        """The choice by the pair's own order, whatever side the clips were on."""
+        return shown.choice(self.choice) if self.choice == "left" or self.choice == "right" else self.choice
+
+
+class Answer(Opinion):
+    """One answer to an open pair."""
+
+    pair_id: int = Field(gt=0, lt=2**63)
+    reasons: list[Reason] = Field(default=[], max_length=5)
+    comment: str = Field(default="", max_length=MAX_TEXT_LENGTH)
 
 
 class Undo(BaseModel):
@@ -43,34 +57,87 @@ class Undo(BaseModel):
 
 
 @router.get("/state")
-def state(session: SessionOfPage, store: StoreOfApp) -> dict[str, Any]:
+def state(session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """The open pair, the one after it, and how much is done."""
     return _state(store, session.reviewer.id)
 
 
 @router.post("/labels")
-def add_label(answer: Answer, session: SessionOfScript, store: StoreOfApp) -> dict[str, Any]:
+def add_label(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Store an answer; when this returns it is on disk."""
     reviewer_id = session.reviewer.id
     assignment = store.assignment(reviewer_id, answer.pair_id)
     if assignment is None:
         raise HTTPException(404, f"pair {answer.pair_id} was not shown to you; reload the page")
-    side = answer.choice
-    choice = assignment.choice(side) if side == "left" or side == "right" else side
-    label_id = store.add_label(reviewer_id, answer.pair_id, choice, answer.latency_s, answer.replays, answer.client_key)
+    label_id = store.add_label(
+        reviewer_id,
+        answer.pair_id,
+        answer.in_pair_order(assignment),
+        answer.latency_s,
+        answer.replays,
+        answer.client_key,
+        reasons=answer.reasons,
+        comment=answer.comment,
+    )
     return {"label_id": label_id, **_state(store, reviewer_id)}
 
 
 @router.post("/undo")
-def undo(undo: Undo, session: SessionOfScript, store: StoreOfApp) -> dict[str, Any]:
+def undo(undo: Undo, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Take the latest answer back."""
     pair_id = store.undo(session.reviewer.id, undo.client_key)
     return {"undone": pair_id, **_state(store, session.reviewer.id)}
 
 
+@router.get("/practice")
+def practice(session: Labeller, store: StoreOfApp) -> dict[str, Any]:
+    """The practice pair that a newcomer is at, and the one after it."""
+    return _practice(store, session.reviewer.id)
+
+
+@router.post("/practice")
+def try_practice(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
+    """Say whether that was what everybody should say, and why. No label is made of it."""
+    reviewer_id = session.reviewer.id
+    assignment = store.assignment(reviewer_id, answer.pair_id)
+    if assignment is None:
+        raise HTTPException(404, f"pair {answer.pair_id} was not shown to you; reload the page")
+    choice = answer.in_pair_order(assignment)
+    shown = store.add_practice(reviewer_id, answer.pair_id, choice)
+    verdict = {"right": choice == shown.answer, "answer": shown.side(str(shown.answer)), "lesson": shown.lesson}
+    return {"verdict": verdict, **_practice(store, reviewer_id)}
+
+
+@router.get("/said/{label_id}")
+def said(label_id: LabelId, session: Labeller, store: StoreOfApp) -> dict[str, Any]:
+    """A pair that a reviewer has answered, and what they said."""
+    found = store.said_of(session.reviewer.id, label_id)
+    if found is None:
+        raise HTTPException(404, "this answer is not yours, or was changed already")
+    progress = store.progress(session.reviewer.id, with_video=True)._asdict()
+    return {"pair": _question(found.shown), "next": None, "said": found.shown.side(found.choice), "progress": progress}
+
+
+@router.post("/said/{label_id}")
+def revise(label_id: LabelId, opinion: Opinion, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
+    """Change one's mind: the earlier answer stays in the history, taken back, and the new one counts."""
+    reviewer_id = session.reviewer.id
+    found = store.said_of(reviewer_id, label_id)
+    choice: Choice
+    if found is not None:
+        choice = opinion.in_pair_order(found.shown)
+    else:  # sent again, after the first has arrived
+        sent = store.answer_of_key(reviewer_id, opinion.client_key)
+        if sent is None:
+            raise HTTPException(404, "this answer is not yours, or was changed already")
+        choice = opinion.in_pair_order(sent)
+    new_id = store.revise(reviewer_id, label_id, choice, opinion.latency_s, opinion.replays, opinion.client_key)
+    return {"label_id": new_id, "pair": None, "next": None, "progress": store.progress(reviewer_id, with_video=True)._asdict()}
+
+
 @router.get("/clips/{clip_id}/video")
-def video(clip_id: ClipId, session: SessionOfPage, store: StoreOfApp) -> FileResponse:
-    """A clip's video, to those who are asked about it; whole, or the range that the request names."""
+def video(clip_id: ClipId, session: Rider, store: StoreOfApp) -> FileResponse:
+    """A clip's video, to those who are asked about it or who drove in it; whole, or the range that the request names."""
     clip = store.clip(clip_id) if store.was_shown(session.reviewer.id, clip_id) else None
     if clip is None:
         raise HTTPException(404, "you were not asked about this clip")
@@ -80,7 +147,16 @@ def video(clip_id: ClipId, session: SessionOfPage, store: StoreOfApp) -> FileRes
 def _state(store: Store, reviewer_id: int) -> dict[str, Any]:
     ahead = [_question(assignment) for assignment in store.next_pairs(reviewer_id, 2, with_video=True)]
     current, following = [*ahead, None, None][:2]
-    return {"pair": current, "next": following, "progress": store.progress(reviewer_id, with_video=True)._asdict()}
+    progress = store.progress(reviewer_id, with_video=True)
+    pace_s = store.pace_s(reviewer_id)
+    minutes = None if pace_s is None else max(1, round(progress.remaining * pace_s / 60))
+    return {"pair": current, "next": following, "progress": progress._asdict(), "minutes_left": minutes}
+
+
+def _practice(store: Store, reviewer_id: int) -> dict[str, Any]:
+    waiting, tried = store.practice(reviewer_id, PAIRS)
+    current, following = [*map(_question, waiting), None, None][:2]
+    return {"pair": current, "next": following, "progress": {"done": tried, "remaining": len(waiting)}}
 
 
 def _question(assignment: Assignment) -> dict[str, Any]:

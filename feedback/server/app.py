@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -12,31 +14,52 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from feedback.accounts import Accounts
-from feedback.server import api, pages
+from feedback.server import api, lead_pages, pages, rides
 from feedback.server.doors import Doors, LoggedOut
 from feedback.server.guard import Guard
+from feedback.server.ride_desk import RideDesk, RideOffer
 from feedback.store import LabelRejected, Store, StoreError
 
 HERE = Path(__file__).parent
 
 
-def create_app(store: Store, accounts: Accounts | None = None, url: str = "http://127.0.0.1:8000") -> FastAPI:
+def create_app(
+    store: Store,
+    accounts: Accounts | None = None,
+    url: str = "http://127.0.0.1:8000",
+    offer: RideOffer | None = None,
+    max_rides: int = 4,
+) -> FastAPI:
     """Make the review room of a study.
 
     Args:
         store: The study's store; its folder holds the clips.
         accounts: Who may come in, and for how long; by default the store's people, with the default timeouts.
         url: Where people reach it. Requests for other hosts or from other sites are refused; https makes cookies secure.
+        offer: What people can ride along with, if anything.
+        max_rides: How many may ride at the same time.
 
     Returns:
         The application; its OpenAPI description is made by ``.openapi()`` and not served.
     """
-    app = FastAPI(title="Drive Fusion review room", openapi_url=None, docs_url=None, redoc_url=None)
+    desk = None if offer is None else RideDesk(store, offer, max_rides)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if desk is not None:
+            desk.close()
+
+    app = FastAPI(title="Drive Fusion review room", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.rides = desk
     app.state.store = store
+    app.state.url = url.rstrip("/")
     app.state.doors = Doors(accounts or Accounts(store), secure=url.startswith("https://"))
     app.add_middleware(Guard, url=url)
     app.include_router(pages.router)
+    app.include_router(lead_pages.router)
     app.include_router(api.router)
+    app.include_router(rides.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.exception_handler(LoggedOut)(_to_log_in)
     app.exception_handler(RequestValidationError)(_impossible)

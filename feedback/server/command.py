@@ -6,17 +6,25 @@ import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feedback.accounts import Accounts
 from feedback.server.config import LOOPBACK, ReviewConfig
 from feedback.store import Store
 from sensors.errors import ConfigError
 
+if TYPE_CHECKING:
+    from feedback.server.ride_desk import RideOffer
+
 MAX_CONNECTIONS = 256
 
 
-def serve(config: ReviewConfig) -> int:
+def serve(config: ReviewConfig, offer: RideOffer | None = None) -> int:
     """Run ``drive-fusion review`` until it is interrupted.
+
+    Args:
+        config: The options.
+        offer: What people can ride along with: whoever knows policies hands it in.
 
     Returns:
         The exit status.
@@ -32,23 +40,39 @@ def serve(config: ReviewConfig) -> int:
         )
     with Store(database) as store:
         accounts = Accounts(store, config.idle_timeout_min * 60, config.absolute_timeout_h * 3600)
-        if config.add_reviewer is not None:
-            reviewer, token = accounts.add_person(config.add_reviewer)
+        if config.invite is not None:
+            _invite(config, store, accounts)
+        elif config.set_role is not None:
+            print(f"{config.set_role} ({accounts.set_role(config.set_role, config.role).pseudonym}) is {config.role} from now on")
+        elif config.add_reviewer is not None:
+            reviewer, token = accounts.add_person(config.add_reviewer, config.role)
             _print_token(f"{config.add_reviewer} is {reviewer.pseudonym} in labels and exports", token, config.study)
         elif config.renew_token is not None:
             _print_token(f"{config.renew_token}: the old token no longer works", accounts.renew_token(config.renew_token), config.study)
         elif config.erase_reviewer is not None:
             print(f"forgotten; the labels stay, as {accounts.erase(config.erase_reviewer)}'s")
         else:
-            _serve_room(config, store, accounts)
+            _serve_room(config, store, accounts, offer)
     return 0
+
+
+def _invite(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
+    from feedback.practice import choose_practice
+
+    reviewer, secret = accounts.invite(config.invite or "", config.role, config.invitation_h * 3600)
+    practice = choose_practice(store)
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    url = (config.public_url or f"{config.scheme}://{host}:{config.port}").rstrip("/")
+    print(f"{config.invite} is {reviewer.pseudonym} in labels and exports, {config.role} here; the study has {practice} practice pairs")
+    print(f"invitation, works once, within {config.invitation_h:g} h: {url}/invite/{secret}")
+    print(f"it is answered by: drive-fusion review {config.study}")
 
 
 def _print_token(news: str, token: str, study: Path) -> None:
     print(f"{news}\ntoken, shown this once: {token}\nit is typed at the log in of: drive-fusion review {study}")
 
 
-def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
+def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts, offer: RideOffer | None) -> None:
     import uvicorn
 
     from feedback.server.app import create_app
@@ -60,8 +84,11 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts) -> None:
     local_url = f"{config.scheme}://{f'[{config.host}]' if ':' in config.host else config.host}:{port}"
     url = (config.public_url or local_url).rstrip("/")
     _say_hello(config, url, accounts)
+    app = create_app(store, accounts, url, offer, config.max_rides)
+    if app.state.rides is not None:
+        app.state.rides.warm()
     options = uvicorn.Config(
-        create_app(store, accounts, url),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import tyro
 
+from feedback.roles import Role
 from sensors.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -35,6 +36,21 @@ class ReviewConfig:
     """Log a reviewer out after so long without a request [min]."""
     absolute_timeout_h: float = 12.0
     """Log a reviewer out so long after their log in [h]."""
+    invite: str | None = None
+    """Instead of serving: make an account for this name and print a link that lets them in once, without a token."""
+    invitation_h: float = 72.0
+    """How long an invitation can be used [h]."""
+    role: Role = "reviewer"
+    """What whom --invite, --add-reviewer or --set-role names may do: reviewers label and ride along; leads also see everybody's progress by
+    pseudonym; auditors see that and the audit log, and change nothing; admins may all of it, and invite."""
+    set_role: str | None = None
+    """Instead of serving: give this name the role of --role."""
+    ride: str | None = None
+    """Offer ride-alongs with this driver: random, idle, slower, faster, lane_left, lane_right, idm, rule, or a checkpoint's folder."""
+    id: str = "highway-v0"
+    """World of the ride-alongs, by highway-env's name."""
+    max_rides: int = 4
+    """How many people may ride at the same time; each ride takes about a third of a core."""
     add_reviewer: str | None = None
     """Instead of serving: make an account for this name and print its token, once."""
     renew_token: str | None = None
@@ -45,7 +61,7 @@ class ReviewConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"--port is {self.port}, expected 0 to 65535")
-        for name in ("idle_timeout_min", "absolute_timeout_h"):
+        for name in ("idle_timeout_min", "absolute_timeout_h", "invitation_h"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"--{name.replace('_', '-')} is {value}, expected a positive number")
@@ -58,8 +74,10 @@ class ReviewConfig:
                 f"--host {self.host} would let other machines in; if that is meant, say what people will type there: "
                 "--public-url https://NAME (through a proxy, or with --tls-certificate and --tls-key)"
             )
-        if sum(name is not None for name in (self.add_reviewer, self.renew_token, self.erase_reviewer)) > 1:
-            raise ConfigError("give one of --add-reviewer, --renew-token and --erase-reviewer at a time")
+        if not 1 <= self.max_rides <= 64:
+            raise ConfigError(f"--max-rides is {self.max_rides}, expected 1 to 64")
+        if sum(name is not None for name in (self.invite, self.set_role, self.add_reviewer, self.renew_token, self.erase_reviewer)) > 1:
+            raise ConfigError("give one of --invite, --set-role, --add-reviewer, --renew-token and --erase-reviewer at a time")
 
     @property
     def scheme(self) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Form, Header, HTTPException, Request, Response
 
 from feedback.accounts import Accounts, Session
+from feedback.roles import Right, may
 from feedback.server.guard import RateLimit
 from feedback.store import Store
 
@@ -92,9 +94,30 @@ def _checked(session: Session, csrf_token: str | None) -> Session:
     return session
 
 
+def with_right(right: Right, who: Callable[..., Session] = session_of) -> Callable[..., Session]:
+    """Make a dependency: somebody who has a right; others are refused, whatever they send."""
+
+    def allowed(session: Session) -> Session:
+        if not may(session.reviewer.role, right):
+            raise HTTPException(403, f"your role, {session.reviewer.role}, does not include this")
+        return session
+
+    allowed.__annotations__["session"] = Annotated[Session, Depends(who)]  # FastAPI reads it; a string could not name `who`
+    return allowed
+
+
 StoreOfApp = Annotated[Store, Depends(store_of)]
 DoorsOfApp = Annotated[Doors, Depends(doors_of)]
 MaybeSession = Annotated[Session | None, Depends(maybe_session)]
 SessionOfPage = Annotated[Session, Depends(session_of)]
 SessionOfScript = Annotated[Session, Depends(session_by_header)]
 SessionOfForm = Annotated[Session, Depends(session_by_form)]
+Labeller = Annotated[Session, Depends(with_right("label"))]
+LabellerOfScript = Annotated[Session, Depends(with_right("label", session_by_header))]
+LabellerOfForm = Annotated[Session, Depends(with_right("label", session_by_form))]
+Rider = Annotated[Session, Depends(with_right("ride"))]
+RiderOfScript = Annotated[Session, Depends(with_right("ride", session_by_header))]
+Watcher = Annotated[Session, Depends(with_right("progress"))]
+Auditor = Annotated[Session, Depends(with_right("audit"))]
+Admin = Annotated[Session, Depends(with_right("people"))]
+AdminOfForm = Annotated[Session, Depends(with_right("people", session_by_form))]

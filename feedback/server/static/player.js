@@ -14,6 +14,7 @@ export class PairPlayer {
     this.onChange = onChange;
     this.playing = false;
     this.framesPerS = 15;
+    this.rate = 1;
     for (const video of videos) {
       video.addEventListener("seeked", () => onChange(this));
       video.addEventListener("ended", () => this.#settle());
@@ -63,7 +64,16 @@ export class PairPlayer {
     this.playing = false;
     for (const video of this.videos) {
       video.pause();
-      video.playbackRate = 1;
+    }
+    this.setRate(this.rate);
+  }
+
+  /** Play slower, or as fast as it was: 1, 0.5, 0.25. */
+  setRate(rate) {
+    this.rate = rate;
+    for (const video of this.videos) {
+      video.defaultPlaybackRate = rate;
+      video.playbackRate = rate;
     }
     this.onChange(this);
   }
@@ -96,7 +106,7 @@ export class PairPlayer {
       if (Math.abs(drift) > DRIFT_TO_JUMP_S) {
         right.currentTime = left.currentTime;
       }
-      right.playbackRate = Math.abs(drift) > DRIFT_TO_NUDGE_S ? 1 + Math.sign(drift) * NUDGE : 1;
+      right.playbackRate = this.rate * (Math.abs(drift) > DRIFT_TO_NUDGE_S ? 1 + Math.sign(drift) * NUDGE : 1);
     }
     this.onChange(this);
     requestAnimationFrame(() => this.#keepInStep());

@@ -1,4 +1,5 @@
-// The compare page: shows the open pair, fetches the next one meanwhile, and turns keys and buttons into answers.
+// The compare page: shows the open pair, fetches the next one meanwhile, and turns keys and buttons into answers. The same page lets
+// newcomers practise, and lets reviewers see an answered pair again and change their mind.
 
 import { Outbox, Refusal, ask } from "./outbox.js";
 import { PairPlayer } from "./player.js";
@@ -7,13 +8,22 @@ const SIDES = ["left", "right"];
 const SAID = { left: "left is better", right: "right is better", tie: "about the same", cannot: "cannot compare", skip: "skipped" };
 const CHOICE_OF_CODE = { Digit1: "left", Numpad1: "left", Digit2: "tie", Numpad2: "tie", Digit3: "right", Numpad3: "right" };
 const CHOICE_OF_KEY = { x: "cannot", s: "skip" };
-const ACT_OF_KEY = { " ": "play", arrowleft: "back", arrowright: "on", r: "restart", z: "undo" };
+const ACT_OF_KEY = {
+  " ": "play", arrowleft: "back", arrowright: "on", r: "restart", z: "undo", v: "slow", w: "why", q: "enlarge-left", e: "enlarge-right",
+  escape: "both",
+};
+const RATES = [1, 0.5, 0.25];
+const REST_AFTER_MIN = 25;
 
 const find = (selector) => document.querySelector(selector);
 const meta = (name) => find(`meta[name="${name}"]`).content;
 const room = find("#room");
+const { mode, label } = room.dataset;
+const ASK = { compare: "/api/state", practice: "/api/practice", revise: `/api/said/${label}` }[mode];
+const TELL = { compare: "/api/labels", practice: "/api/practice", revise: `/api/said/${label}` }[mode];
+const AFTER = { compare: "/done", practice: "/compare", revise: "/history" }[mode];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const outbox = new Outbox(meta("csrf-token"), meta("reviewer"), showProblem);
+const outbox = new Outbox(meta("csrf-token"), meta("reviewer") + (mode === "compare" ? "" : ` ${mode}`), showProblem);
 const player = new PairPlayer(SIDES.map((side) => find(`#${side} video`)), showPlayback);
 const stopwatch = makeStopwatch();
 
@@ -30,7 +40,7 @@ async function start() {
     if (left) {
       say("Saving the answer from before…");
     }
-    await show(left ? await outbox.send(left.path, left.body) : await persistently("/api/state"));
+    await show(left ? await outbox.send(left.path, left.body) : await persistently(ASK));
   } catch (refusal) {
     await recover(refusal);
   }
@@ -42,9 +52,10 @@ async function show(state) {
   find("#progress").max = done + remaining;
   find("#progress").value = done;
   find("#progress-text").textContent = `${done} done, ${remaining} to go`;
+  find("#time-left").textContent = state.minutes_left && remaining ? `about ${state.minutes_left} min` : "";
   document.title = `${done} of ${done + remaining} · Drive Fusion`;
   if (!state.pair) {
-    location.assign("/done");
+    location.assign(AFTER);
     return;
   }
   pair = state.pair;
@@ -62,6 +73,7 @@ async function show(state) {
     if (calm.matches || !(await player.play())) {
       say("Press Space to play.");
     }
+    suggestRest();
   } catch (refusal) {
     if (refusal.status === 401) {
       throw refusal;
@@ -84,8 +96,42 @@ function settle() {
 
 /** Store an answer to the open pair, then go on. */
 async function answer(choice) {
-  const body = { pair_id: pair.id, choice, latency_s: stopwatch.seconds(), replays, client_key: newKey() };
-  await tell("/api/labels", body, `Saved: ${SAID[choice]}.`);
+  const body = { choice, latency_s: stopwatch.seconds(), replays, client_key: newKey() };
+  if (mode !== "revise") {
+    body.pair_id = pair.id;
+  }
+  await tell(TELL, { ...body, ...takeRemark() }, mode === "practice" ? "" : `Saved: ${SAID[choice]}.`);
+}
+
+/** What the reviewer gave as reasons, once. */
+function takeRemark() {
+  const dialog = find("#why");
+  if (!dialog) {
+    return {};
+  }
+  const reasons = [...dialog.querySelectorAll(":checked")].map((box) => box.value);
+  const comment = find("#comment").value.trim();
+  dialog.querySelector("form").reset();
+  showRemark();
+  return { ...(reasons.length && { reasons }), ...(comment && { comment }) };
+}
+
+function showRemark() {
+  const dialog = find("#why");
+  const count = dialog.querySelectorAll(":checked").length + (find("#comment").value.trim() ? 1 : 0);
+  find('[data-act="why"]').classList.toggle("noted", count > 0);
+}
+
+/** Tell a newcomer what everybody should have said; resolves when they have read it. */
+function teach({ right, answer: better, lesson }) {
+  const dialog = find("#lesson");
+  find("#verdict").textContent = right ? "That is what we would say too" : "We would say something else";
+  const word = find(`#${better} .side`) && getComputedStyle(find(`#${better} .side`), "::before").content.replaceAll('"', "");
+  const said = better === "tie" ? "They are about the same." : `${word} is better.`;
+  find("#lesson-text").textContent = `${said} ${lesson} Practice does not count; go by what you feel from now on.`;
+  dialog.classList.toggle("fine", right);
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
 }
 
 async function tell(path, body, news) {
@@ -95,6 +141,9 @@ async function tell(path, body, news) {
   try {
     const state = await outbox.send(path, body);
     hideProblem();
+    if (state.verdict) {
+      await teach(state.verdict);
+    }
     say(state.undone === null ? "There is no answer to take back." : news);
     await show(state);
     room.focus({ preventScroll: true });
@@ -116,7 +165,11 @@ async function recover(refusal) {
     showProblem("This page is out of date; your answer is kept.", () => location.reload(), "Reload");
     return;
   }
-  await show(await persistently("/api/state"));
+  if (mode === "revise") {
+    showProblem(`Not saved: ${refusal.message}`, () => location.assign("/history"), "To the history");
+    return;
+  }
+  await show(await persistently(ASK));
   say(`Not saved: ${refusal.message}`);
 }
 
@@ -198,11 +251,60 @@ const acts = {
   },
   back: () => player.step(-1),
   on: () => player.step(1),
-  undo: () => tell("/api/undo", { client_key: newKey() }, "Taken back. Here is that pair again."),
+  undo() {
+    if (mode === "compare") {
+      tell("/api/undo", { client_key: newKey() }, "Taken back. Here is that pair again.");
+    }
+  },
+  slow() {
+    player.setRate(RATES[(RATES.indexOf(player.rate) + 1) % RATES.length]);
+    find("#speed").textContent = { 1: "1×", 0.5: "½×", 0.25: "¼×" }[player.rate];
+    find("#speed").setAttribute("aria-label", `Speed ${player.rate}`);
+  },
+  why() {
+    if (mode === "compare") {
+      player.pause();
+      find("#why").showModal();
+    }
+  },
+  "enlarge-left": () => enlarge("left"),
+  "enlarge-right": () => enlarge("right"),
+  both: () => enlarge(null),
 };
 
+/** Give one ride all the room, or both their half again. */
+function enlarge(side) {
+  const panes = find(".panes");
+  const large = panes.dataset.large === side ? null : side;
+  if (large) {
+    panes.dataset.large = large;
+  } else {
+    delete panes.dataset.large;
+  }
+  for (const each of SIDES) {
+    find(`[data-act="enlarge-${each}"]`).setAttribute("aria-pressed", String(each === large));
+  }
+}
+
+/** After a good while, say once that a break is in order. */
+function suggestRest() {
+  const place = "drive-fusion began";
+  try {
+    const began = Number(sessionStorage.getItem(place)) || Date.now();
+    sessionStorage.setItem(place, began);
+    if (Date.now() - began > REST_AFTER_MIN * 60_000) {
+      sessionStorage.setItem(place, Date.now());
+      say(`You have been at it for ${REST_AFTER_MIN} minutes. A break keeps your eye fresh; everything is saved.`);
+    }
+  } catch {
+    // Storage is off: no hint.
+  }
+}
+
+find("#why")?.addEventListener("close", showRemark);
+
 function run({ choice, act }) {
-  if (busy || !pair) {
+  if (busy || !pair || (choice && !find(`[data-choice="${choice}"]`))) {
     return;
   }
   if (choice) {
@@ -213,13 +315,13 @@ function run({ choice, act }) {
 }
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) {
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) {
     return;
   }
   const key = event.key.toLowerCase();
   const choice = CHOICE_OF_CODE[event.code] ?? CHOICE_OF_KEY[key];
   const act = ACT_OF_KEY[key];
-  const pressesFocusedButton = key === " " && event.target.matches("button:focus-visible, a");
+  const pressesFocusedButton = key === " " && event.target.matches?.("button:focus-visible, a");
   if ((!choice && !act) || pressesFocusedButton) {
     return;
   }
@@ -231,6 +333,9 @@ addEventListener("keydown", (event) => {
 
 addEventListener("click", (event) => {
   const button = event.target.closest("button[data-choice], button[data-act]");
+  if (event.target.closest("dialog")) {
+    return;
+  }
   if (button) {
     run(button.dataset);
   } else if (event.target.closest(".screen") && !busy) {
