@@ -40,7 +40,7 @@ class AttentionFusion(nn.Module):
         answers = tokens.transpose(1, 2).reshape(asking.shape)
         answers = nn.functional.interpolate(answers, scale_factor=2.0)[..., : mixed.shape[2], : mixed.shape[3]]
         if look is not None:
-            look["attention"] = look["attention"].unflatten(2, asking.shape[2:])
+            look["attention"] = torch.unflatten(look["attention"], 2, asking.shape[2:])
         result: Tensor = self.norm(mixed + answers)
         return result
 
@@ -81,12 +81,13 @@ class MapAttention(nn.Module):
         heads, kinds, samples = self.heads, self.modalities, self.samples
         asked = self.before(tokens)
         score = self.score(asked).view(worlds, queries, heads, -1)
-        masked = score[..., 1:].unflatten(3, (kinds, samples)).masked_fill(~present[:, None, None, :, None], -math.inf)
-        weight = torch.cat((score[..., :1], masked.flatten(3)), 3).softmax(3)[..., 1:].unflatten(3, (kinds, samples))
+        dead = ~present[:, None, None, :].repeat_interleave(samples, 3)
+        masked = torch.cat((score[..., :1], score[..., 1:].masked_fill(dead, -math.inf)), 3)
+        weight = masked.softmax(3)[..., 1:].reshape(worlds, queries, heads, kinds, samples)
         offset = self.offset(asked).view(worlds, queries, heads, kinds, samples, 2)
         place = self.reference[:, None, None, None] + offset * self.cell  # (B, Q, heads, M, P, 2)
         value = torch.stack([project(found) for project, found in zip(self.value, maps, strict=True)], 1)
-        value = value.unflatten(2, (heads, width // heads)).transpose(1, 2)  # (B, heads, M, W / heads, X, Y)
+        value = torch.unflatten(value, 2, (heads, width // heads)).transpose(1, 2)  # (B, heads, M, W / heads, X, Y)
         found = nn.functional.grid_sample(
             value.flatten(0, 2), place.permute(0, 2, 3, 1, 4, 5).flatten(0, 2), align_corners=False
         )  # (B heads M, W / heads, Q, P)
