@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from drive_fusion.bench.network import NetworkBench, bench_network
 from drive_fusion.cost import cost, parameters, some_observation
 from drive_fusion.extractor import FusedExtractor
 from drive_fusion.sizes import SIZES, ModelSize
@@ -74,3 +75,17 @@ def test_a_sizes_numbers_must_fit_together():
     with pytest.raises(ConfigError, match="width is 9, expected a multiple of heads 2"):
         ModelSize(width=9)
     assert all(max(size.feature_grid.cell_m[1], size.grid.cell_m[1]) <= 2.0 for size in SIZES.values())
+
+
+def test_the_network_bench_tells_every_figure_of_what_was_asked():
+    config = NetworkBench(spatial=("concat", "sum"), temporal=("none", "gru"), batch=4, unroll=2, repeats=1)
+    figures = bench_network(config)
+    names = {f"{spatial}.{temporal}" for spatial in ("concat", "sum") for temporal in ("none", "gru")}
+    metrics = ("parameters", "gflop", "forward_ms", "forward_and_backward_ms")
+    assert figures.keys() == {f"{name}.{metric}" for name in names for metric in metrics}
+    assert figures["concat.none.parameters"] == cost("micro").parameters
+    assert all(figures[f"{name}.forward_and_backward_ms"] > figures[f"{name}.forward_ms"] > 0.0 for name in names)
+    with pytest.raises(ConfigError, match="unroll is 3, expected a divisor of batch 4"):
+        NetworkBench(batch=4, unroll=3)
+    with pytest.raises(ConfigError, match="did you mean 'graph'"):
+        bench_network(NetworkBench(spatial=("grph",), batch=8))
