@@ -92,14 +92,16 @@ class CameraEncoder(nn.Module):
         """Encode images.
 
         Args:
-            rgb: (B, K, 3, H, W) in [0, 255].
+            rgb: (B, K, 3, H, W) in [0, 255], bytes or floats.
             alive: (B, K) bool.
 
         Returns:
             (B, W, X, Y).
         """
         worlds, cameras = alive.shape
-        image = rgb * (alive / 255.0)[:, :, None, None, None]
+        image = rgb * (1.0 / 255.0)
+        if not bool(alive.all()):
+            image = torch.where(alive[:, :, None, None, None], image, 0.0)  # not a product: a dead camera's NaN must not get through
         if any(self.pad):
             image = nn.functional.pad(image, self.pad)
         found = self.trunk(image.flatten(0, 1)).flatten(2)  # (B K, D + W, h w)

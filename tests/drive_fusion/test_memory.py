@@ -1,0 +1,176 @@
+"""Memory: an unrolled stretch equals its steps, episodes do not leak, chunks learn what the whole learns, dropout repeats itself."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from drive_fusion.dropout import ModalityDropout
+from drive_fusion.extractor import FusedExtractor
+from drive_fusion.memory import GruMemory, Temporal
+from sensors.errors import ConfigError
+
+KINDS: tuple[Temporal, ...] = ("none", "gru")
+REMEMBERING = KINDS[1:]
+STEPS, WORLDS = 5, 3
+
+
+@pytest.fixture
+def stretch(observe):
+    """T instants of B worlds; some sensors die; an episode begins in the middle."""
+    observations = {name: value.unflatten(0, (STEPS, WORLDS)) for name, value in observe(STEPS * WORLDS).items()}
+    observations["alive"][2:4, 1, 0:3] = 0.0
+    starts = torch.zeros(STEPS, WORLDS)
+    starts[0, 0] = starts[3, 2] = 1.0
+    return observations, starts
+
+
+def make(space, temporal, **arguments) -> FusedExtractor:
+    torch.manual_seed(0)
+    return FusedExtractor(space, "micro", temporal=temporal, **arguments)
+
+
+def some_state(extractor, worlds=WORLDS):
+    """What a network remembers after some random instants."""
+    return {name: torch.randn_like(value) for name, value in extractor.initial_state(worlds).items()}
+
+
+def stepwise(extractor, observations, state, starts):
+    found = []
+    for step in range(len(starts)):
+        features, state = extractor.advance({name: value[step] for name, value in observations.items()}, state, starts[step])
+        found.append(features)
+    return torch.stack(found), state
+
+
+@pytest.mark.parametrize("temporal", KINDS)
+def test_a_state_has_the_promised_shapes(micro_space, temporal):
+    extractor = make(micro_space, temporal)
+    state = extractor.initial_state(4)
+    assert {name: tuple(value.shape) for name, value in state.items()} == {n: (4, *s) for n, s in extractor.state_shapes.items()}
+    assert all(value.dtype == torch.float32 for value in state.values())
+    assert bool(state) == (temporal != "none")
+
+
+@pytest.mark.parametrize("temporal", KINDS)
+def test_an_unrolled_stretch_equals_its_steps(micro_space, stretch, temporal):
+    extractor = make(micro_space, temporal)
+    observations, starts = stretch
+    state = some_state(extractor)
+    features, after = extractor.unroll(observations, state, starts)
+    expected, expected_after = stepwise(extractor, observations, state, starts)
+    assert features.shape == (STEPS, WORLDS, extractor.features_dim)
+    assert torch.allclose(features, expected, atol=1e-5)
+    assert after.keys() == expected_after.keys() == extractor.state_shapes.keys()
+    assert all(torch.allclose(after[name], expected_after[name], atol=1e-5) for name in after)
+
+
+@pytest.mark.parametrize("temporal", KINDS)
+def test_bytes_and_floats_are_the_same_picture(micro_space, observe, temporal):
+    extractor = make(micro_space, temporal)
+    observation = observe(2)
+    assert torch.equal(extractor(observation), extractor({**observation, "camera": observation["camera"].to(torch.uint8)}))
+
+
+@pytest.mark.parametrize("temporal", REMEMBERING)
+def test_the_past_counts_within_an_episode_and_not_beyond(micro_space, stretch, temporal):
+    extractor = make(micro_space, temporal)
+    observations, starts = stretch
+    features, _ = extractor.unroll(observations, extractor.initial_state(WORLDS), starts)
+    changed = {name: value.clone() for name, value in observations.items()}
+    changed["ego"][0] = -changed["ego"][0]
+    changed["camera"][0] = 255.0 - changed["camera"][0]
+    other, _ = extractor.unroll(changed, extractor.initial_state(WORLDS), starts)
+    assert not torch.equal(features[1, :, 96:], other[1, :, 96:])
+    assert torch.equal(features[3:, 2], other[3:, 2])  # a new episode began at step 3 in world 2
+    assert not torch.equal(features[3, 0], other[3, 0])
+
+
+@pytest.mark.parametrize("temporal", KINDS)
+def test_one_instant_is_the_first_of_an_episode(micro_space, stretch, temporal):
+    extractor = make(micro_space, temporal).eval()
+    observation = {name: value[0] for name, value in stretch[0].items()}
+    features, _ = extractor.advance(observation, some_state(extractor), torch.ones(WORLDS))
+    assert torch.equal(features, extractor(observation))
+
+
+@pytest.mark.parametrize("temporal", REMEMBERING)
+def test_chunks_learn_what_the_whole_learns_where_the_state_joins_them(micro_space, stretch, temporal):
+    """Two chunks with gradients through the state give full back-propagation's gradient; detached, they give less."""
+    extractor = make(micro_space, temporal)
+    observations, starts = stretch
+
+    def gradients(cut: int | None, detach: bool = False):
+        extractor.zero_grad()
+        state, loss = extractor.initial_state(WORLDS), torch.zeros(())
+        for rows in [slice(None)] if cut is None else [slice(0, cut), slice(cut, None)]:
+            state = {name: value.detach() if detach else value for name, value in state.items()}
+            features, state = extractor.unroll({name: value[rows] for name, value in observations.items()}, state, starts[rows])
+            loss = loss + features.square().sum()
+        loss.backward()
+        return torch.cat([parameter.grad.flatten() for parameter in extractor.parameters() if parameter.grad is not None])
+
+    whole = gradients(None)
+    assert torch.allclose(gradients(2), whole, rtol=1e-3, atol=1e-3 * float(whole.abs().max()))
+    assert not torch.allclose(gradients(2, detach=True), whole, rtol=1e-3, atol=1e-3 * float(whole.abs().max()))
+
+
+def test_the_gru_is_torchs_own():
+    memory = GruMemory(6, 4)
+    reference = torch.nn.GRU(6, 4)
+    reference.load_state_dict({f"{name}_l0": value for name, value in memory.cell.state_dict().items()})
+    seen, hidden = torch.randn(7, 3, 6), torch.randn(3, 4)
+    found, after = memory(seen, {"hidden": hidden}, torch.zeros(7, 3, dtype=torch.bool))
+    expected, last = reference(seen, hidden[None])
+    assert torch.allclose(found[..., 6:], expected, atol=1e-6) and torch.equal(found[..., :6], seen)
+    assert torch.allclose(after["hidden"], last[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("temporal", KINDS)
+def test_dropout_draws_the_same_for_whoever_unrolls_again(micro_space, stretch, temporal):
+    extractor = make(micro_space, temporal, modality_dropout=0.6).train()
+    observations, starts = stretch
+    torch.manual_seed(1)
+    state = extractor.initial_state(WORLDS, drop=True)
+    features, after = extractor.unroll(observations, state, starts)
+    again, _ = stepwise(extractor, observations, state, starts)
+    assert torch.allclose(features, again, atol=1e-5)
+    torch.manual_seed(1)
+    assert torch.equal(extractor.initial_state(WORLDS, drop=True)["silence"], state["silence"])
+    torch.manual_seed(2)
+    assert not torch.equal(extractor.initial_state(WORLDS, drop=True)["silence"], state["silence"])
+    assert not torch.equal(features[0, 0], extractor.unroll(observations, extractor.initial_state(WORLDS), starts)[0][0, 0])
+
+
+def test_dropout_holds_through_a_segment_and_follows_its_rate():
+    dropout = ModalityDropout(3, 0.5)
+    starts = torch.zeros(60, 500, dtype=torch.bool)
+    starts[0] = starts[30] = True
+    heard, _ = dropout.unroll(dropout.initial(500, torch.device("cpu"), drop=True)["silence"], starts)
+    assert heard.any(-1).all()  # somebody is always heard
+    assert 0.40 < float((~heard).float().mean()) < 0.50  # a half, less the eighth of cases in which one of three is spared: 0.458
+    changed = (heard[1:] != heard[:-1]).any(-1).float()
+    assert 0.0 < float(changed[:29].mean()) < 0.05 < 0.5 < float(changed[29].mean())
+    quiet, _ = dropout.unroll(dropout.initial(500, torch.device("cpu"), drop=False)["silence"], starts)
+    assert quiet.all()
+
+
+def test_dropout_is_silence_exactly(micro_space, observe):
+    extractor = make(micro_space, "none", modality_dropout=1.0).train()
+    observation = observe(8)
+    state = extractor.initial_state(8, drop=True)
+    features, after = extractor.advance(observation, state, torch.ones(8))
+    silent = after["silence"][:, 2:] > 0.5
+    assert (silent.sum(1) == 2).all()
+    dead = {**observation, "alive": (~silent).repeat_interleave(torch.tensor([3, 1, 1]), 1).float()}
+    expected, _ = extractor.advance(dead, extractor.initial_state(8), torch.ones(8))
+    assert torch.equal(features, expected)
+
+
+def test_what_makes_no_sense_is_refused(micro_space):
+    with pytest.raises(ConfigError, match="did you mean 'gru'"):
+        FusedExtractor(micro_space, "micro", temporal="gruu")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="modality_dropout is 1.5"):
+        FusedExtractor(micro_space, "micro", modality_dropout=1.5)
+    with pytest.raises(ConfigError, match="decision_s is -1.0"):
+        FusedExtractor(micro_space, "micro", decision_s=-1.0)
