@@ -18,12 +18,12 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from torch import Tensor
 
 from drive_fusion.distributed import Group
+from drive_fusion.parallel import parts_of, shared_out
 from sensors.errors import ConfigError, SensorFault
 
 State = dict[str, Tensor]
 """What a policy remembers: named tensors, one row a world; empty for one without memory."""
 Observation = Tensor | dict[str, Tensor]
-NARROW = (torch.uint8, torch.float16)
 
 
 class Decision(NamedTuple):
@@ -152,8 +152,8 @@ def features_of(policy: ActorCriticPolicy, seen: Observation, state: State, star
     if not isinstance(policy, FusedPolicy):
         features: Tensor = policy.extract_features(seen)  # type: ignore[assignment]
         return features, {}
-    eyes: Any = policy.features_extractor
-    return eyes.advance(floats(seen), state, starts) if state else (eyes(floats(seen)), {})
+    features, state = unrolled(policy, {name: part[None] for name, part in floats(seen).items()}, state, starts[None])
+    return features, state
 
 
 def decide(policy: ActorCriticPolicy, seen: Observation, state: State, starts: Tensor, group: Group | None = None) -> Decision:
@@ -199,11 +199,18 @@ def unrolled(policy: ActorCriticPolicy, seen: Observation, state: State, starts:
     Returns:
         Features (T * B, F), and what is remembered after the last step.
     """
-    if state:
-        features, state = policy.features_extractor.unroll(floats(seen), state, starts)  # type: ignore[operator]
-        return features.flatten(0, 1), state
-    flat = {name: part.flatten(0, 1) for name, part in seen.items()} if isinstance(seen, dict) else seen.flatten(0, 1)
-    return features_of(policy, flat, {}, starts.flatten())
+    if not isinstance(policy, FusedPolicy):
+        flat = {name: part.flatten(0, 1) for name, part in seen.items()} if isinstance(seen, dict) else seen.flatten(0, 1)
+        return features_of(policy, flat, {}, starts.flatten())
+    eyes, shown = policy.features_extractor, floats(seen)
+
+    def features(part: slice) -> tuple[Tensor, State]:
+        own = {name: value[part] for name, value in state.items()}
+        return eyes.unroll({name: value[:, part] for name, value in shown.items()}, own, starts[:, part])  # type: ignore[operator,no-any-return]
+
+    parts = parts_of(starts.shape[1], starts.numel(), policy.device)
+    found, state_after = shared_out(features, parts, eyes) if len(parts) > 1 else features(slice(None))
+    return found.flatten(0, 1), state_after
 
 
 def judged(policy: ActorCriticPolicy, features: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -216,7 +223,7 @@ def judged(policy: ActorCriticPolicy, features: Tensor, actions: Tensor) -> tupl
 def floats(seen: Observation) -> dict[str, Tensor]:
     """An observation as the extractor takes it."""
     assert isinstance(seen, dict)
-    return {name: part.float() for name, part in seen.items()}
+    return {name: part if part.dtype == torch.uint8 else part.float() for name, part in seen.items()}
 
 
 def check_finite(seen: dict[str, Tensor], where: str = "") -> dict[str, Tensor]:
