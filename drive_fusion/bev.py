@@ -112,6 +112,11 @@ def splat_max(rows: Tensor, cell: Tensor, cells: int) -> Tensor:
     return table
 
 
+def batch_cells(cell: Tensor, cells: int) -> Tensor:
+    """Number the cells of B grids through: cell (B, N) of each world to rows of a (B * cells, C) table, (B * N,)."""
+    return (cell + cells * torch.arange(len(cell), device=cell.device)[:, None]).flatten()
+
+
 def as_map(rows: Tensor, num_worlds: int, grid: BevGrid) -> Tensor:
     """Lay cell rows (B * cells, C) out as maps (B, C, X, Y), in channels-last memory."""
     return rows.view(num_worlds, grid.x_cells, grid.y_cells, -1).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""One encoder a modality: from an observation to a bird's-eye map of W channels, (B, W, X, Y).
+"""One encoder a modality: from an observation to a bird's-eye map of C channels, (B, C, X, Y).
 
 Every encoder takes the observation as `envs` packs it and ``alive`` (B, K) of its sensors, and replaces a dead sensor's numbers before
 anything looks at them. Norms are GroupNorm and LayerNorm only: batch statistics differ between rollout and update.
@@ -11,21 +11,20 @@ import math
 import torch
 from torch import Tensor, nn
 
-from drive_fusion.bev import BevGrid, as_map, splat_max, splat_sum
+from drive_fusion.bev import BevGrid, as_map, batch_cells, splat_max, splat_sum
+from drive_fusion.fusion.seen import RADAR_POINT_FEATURES, RadarPoints
+from drive_fusion.layers import Block, conv
+from drive_fusion.sizes import ModelSize
 from envs.observation import EGO_SCALES, RADAR_SCALES
 from sensors.camera.config import Camera
 from sensors.frames import EGO_FEATURES, RADAR_FEATURES
 from sensors.lidar.config import Lidar
 from sensors.radar.config import Radar
 
-STRIDE_PX = 8
-CENTRE_PX = 2.0
-"""Where a feature cell's receptive field is centred within its 8 x 8 pixels: the 3 x 3 layer looks at patches 2 i - 1 to 2 i + 1."""
 GROUND_M = 0.25
 """Lidar returns below this height are the road. They are most of a sweep and say little of traffic, so they are not encoded: it makes the
 lidar branch several times cheaper."""
 LIDAR_FEATURES = 10
-RADAR_POINT_FEATURES = 12
 
 
 def depth_bins_m(bins: int, near_m: float = 3.0, far_m: float = 75.0) -> Tensor:
@@ -33,23 +32,34 @@ def depth_bins_m(bins: int, near_m: float = 3.0, far_m: float = 75.0) -> Tensor:
     return torch.logspace(math.log10(near_m), math.log10(far_m), bins)
 
 
-def lift_cells(cameras: tuple[Camera, ...], grid: BevGrid, bins: int) -> tuple[Tensor, Tensor]:
+def centre_px(first_stride: int) -> float:
+    """Where a feature cell's receptive field is centred, from the first of its pixels.
+
+    A layer of patches is centred on the middle of a patch, a strided 3 x 3 layer on the first of the pixels that it steps over; stages of
+    3 x 3 on top do not move that.
+    """
+    return first_stride / 2 if first_stride == 4 else 0.5
+
+
+def lift_cells(cameras: tuple[Camera, ...], grid: BevGrid, bins: int, stride_px: int = 8, first_stride: int = 4) -> tuple[Tensor, Tensor]:
     """Precompute where each feature cell of each camera lands at each depth.
 
     Args:
         cameras: K cameras of one resolution.
         grid: The bird's-eye grid.
         bins: D.
+        stride_px: Pixels from one feature cell to the next.
+        first_stride: Stride of the camera's first layer.
 
     Returns:
-        Cell number and whether it is inside, each (K, D, h * w), for feature maps of height / 8 by width / 8, rounded up.
+        Cell number and whether it is inside, each (K, D, h * w), for feature maps of height by width over the stride, rounded up.
     """
     depth_m = depth_bins_m(bins).double()
     cells, inside = [], []
     for camera in cameras:
-        rows, columns = math.ceil(camera.height_px / STRIDE_PX), math.ceil(camera.width_px / STRIDE_PX)
-        down = torch.arange(rows, dtype=torch.float64) * STRIDE_PX + CENTRE_PX - camera.height_px / 2
-        right = torch.arange(columns, dtype=torch.float64) * STRIDE_PX + CENTRE_PX - camera.width_px / 2
+        rows, columns = math.ceil(camera.height_px / stride_px), math.ceil(camera.width_px / stride_px)
+        down = torch.arange(rows, dtype=torch.float64) * stride_px + centre_px(first_stride) - camera.height_px / 2
+        right = torch.arange(columns, dtype=torch.float64) * stride_px + centre_px(first_stride) - camera.width_px / 2
         up, left = torch.meshgrid(-down / camera.focal_px, -right / camera.focal_px, indexing="ij")
         rays = torch.stack((torch.ones_like(up), left, up), -1).reshape(-1, 3)  # (h w, 3), planar depth 1
         ego_T_camera = torch.from_numpy(camera.mount.ego_T_sensor())
@@ -60,35 +70,28 @@ def lift_cells(cameras: tuple[Camera, ...], grid: BevGrid, bins: int) -> tuple[T
     return torch.stack(cells), torch.stack(inside)
 
 
-def batch_cells(cell: Tensor, cells: int) -> Tensor:
-    """Number the cells of B grids through: cell (B, N) of each world to rows of a (B * cells, C) table, (B * N,)."""
-    return (cell + cells * torch.arange(len(cell), device=cell.device)[:, None]).flatten()
-
-
 class CameraEncoder(nn.Module):
     """A small CNN, a softmax over depths, and a sum into the grid (Philion and Fidler 2020, Lift, Splat, Shoot)."""
 
     cell: Tensor
     inside: Tensor
 
-    def __init__(self, cameras: tuple[Camera, ...], grid: BevGrid, width: int, channels: tuple[int, int], bins: int):
+    def __init__(self, cameras: tuple[Camera, ...], size: ModelSize):
         super().__init__()
-        self.grid, self.bins, self.width = grid, bins, width
-        self.pad = (0, -cameras[0].width_px % STRIDE_PX, 0, -cameras[0].height_px % STRIDE_PX)
-        self.trunk = nn.Sequential(
-            nn.Conv2d(3, channels[0], 4, stride=4, bias=False),  # patches of 4 x 4 pixels: a third of the time of two stride-2 layers
-            nn.GroupNorm(4, channels[0]),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels[0], channels[1], 3, stride=2, padding=1, bias=False),
-            nn.GroupNorm(4, channels[1]),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels[1], bins + width, 1),
-        )
-        cell, inside = lift_cells(cameras, grid, bins)
+        self.grid, self.bins, self.width = size.grid, size.depth_bins, size.splat_channels
+        stride_px = size.camera_stride_px
+        self.pad = (0, -cameras[0].width_px % stride_px, 0, -cameras[0].height_px % stride_px)
+        layers: list[nn.Module] = []
+        before = 3
+        for channels, stride in zip(size.camera_channels, size.camera_strides, strict=True):
+            layers += [*conv(before, channels, stride), *(Block(channels) for _ in range(size.camera_blocks))]
+            before = channels
+        self.trunk = nn.Sequential(*layers, nn.Conv2d(before, self.bins + self.width, 1))
+        cell, inside = lift_cells(cameras, size.grid, self.bins, stride_px, size.camera_strides[0])
         self.register_buffer("cell", cell.flatten(), persistent=False)
         self.register_buffer("inside", inside.float(), persistent=False)
 
-    def forward(self, rgb: Tensor, alive: Tensor) -> Tensor:
+    def forward(self, rgb: Tensor, alive: Tensor) -> tuple[Tensor, Tensor]:
         """Encode images.
 
         Args:
@@ -96,7 +99,7 @@ class CameraEncoder(nn.Module):
             alive: (B, K) bool.
 
         Returns:
-            (B, W, X, Y).
+            The map, (B, C, X, Y), and how likely each depth is at each feature cell, (B, K, D, h * w).
         """
         worlds, cameras = alive.shape
         image = rgb * (1.0 / 255.0)
@@ -104,13 +107,14 @@ class CameraEncoder(nn.Module):
             image = torch.where(alive[:, :, None, None, None], image, 0.0)  # not a product: a dead camera's NaN must not get through
         if any(self.pad):
             image = nn.functional.pad(image, self.pad)
-        found = self.trunk(image.flatten(0, 1)).flatten(2)  # (B K, D + W, h w)
+        found = self.trunk(image.flatten(0, 1)).flatten(2)  # (B K, D + C, h w)
         found = found.view(worlds, cameras, self.bins + self.width, -1)
-        depth = found[:, :, : self.bins].softmax(2) * self.inside * alive[:, :, None, None]  # (B, K, D, h w)
-        context = found[:, :, self.bins :].transpose(2, 3).contiguous()  # (B, K, h w, W)
-        rows = depth.contiguous()[..., None] * context[:, :, None]  # (B, K, D, h w, W)
+        likely = found[:, :, : self.bins].softmax(2)
+        depth = likely * self.inside * alive[:, :, None, None]  # (B, K, D, h w)
+        context = found[:, :, self.bins :].transpose(2, 3).contiguous()  # (B, K, h w, C)
+        rows = depth.contiguous()[..., None] * context[:, :, None]  # (B, K, D, h w, C)
         cell = batch_cells(self.cell.expand(worlds, -1), self.grid.cells)
-        return as_map(splat_sum(rows.view(-1, self.width), cell, worlds * self.grid.cells), worlds, self.grid)
+        return as_map(splat_sum(rows.view(-1, self.width), cell, worlds * self.grid.cells), worlds, self.grid), likely
 
 
 class PillarNet(nn.Module):
@@ -218,24 +222,37 @@ class RadarEncoder(nn.Module):
             (B, W, X, Y).
         """
         world, radar, entry = ((detections[..., 0] > 0.5) & alive[..., None]).nonzero(as_tuple=True)
-        scaled = detections[world, radar, entry, 1:]  # (N, 6)
+        features, _, _, cell, inside = self._read(detections[world, radar, entry, 1:], radar, speed_mps[world])
+        result: Tensor = self.pillars(features[inside], world[inside], cell[inside], len(detections))
+        return result
+
+    def points(self, detections: Tensor, alive: Tensor, speed_mps: Tensor) -> RadarPoints:
+        """Every detection for itself, for a graph; arguments as for ``forward``."""
+        there = (detections[..., 0] > 0.5) & alive[..., None]  # (B, K, D)
+        scaled = torch.where(there[..., None], detections[..., 1:], 0.0)
+        radar = torch.arange(detections.shape[1], device=detections.device)[:, None].expand(there.shape)
+        features, xy_m, velocity_mps, _, _ = self._read(scaled, radar, speed_mps[:, None, None])
+        present = there[..., None]
+        return RadarPoints(*(torch.where(present, part, 0.0).flatten(1, 2) for part in (xy_m, velocity_mps, features)), there.flatten(1, 2))
+
+    def _read(self, scaled: Tensor, radar: Tensor, speed_mps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Scaled detections (..., 6): features (..., F), place and velocity along the line of sight (..., 2), cell, and if it is inside."""
         range_m, azimuth, elevation, doppler_mps, _, _ = (scaled * self.scale[radar]).unbind(-1)
         flat = elevation.cos()
         local = torch.stack((flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()), -1)
         direction = (self.pose[radar, :3, :3] @ local[..., None])[..., 0]
-        xyz_m = range_m[:, None] * direction + self.pose[radar, :3, 3]
-        cell, inside, off_x, off_y = self.grid.locate(xyz_m[:, 0], xyz_m[:, 1])
-        over_ground_mps = doppler_mps + speed_mps[world] * direction[:, 0]
+        xyz_m = range_m[..., None] * direction + self.pose[radar, :3, 3]
+        cell, inside, off_x, off_y = self.grid.locate(xyz_m[..., 0], xyz_m[..., 1])
+        over_ground_mps = doppler_mps + speed_mps * direction[..., 0]
         features = torch.cat(
             (
                 xyz_m / xyz_m.new_tensor([40.0, 20.0, 1.5]),
-                torch.stack((off_x, off_y, direction[:, 0], direction[:, 1], doppler_mps / 10.0, over_ground_mps / 30.0), -1),
-                scaled[:, [0, 4, 5]],
+                torch.stack((off_x, off_y, direction[..., 0], direction[..., 1], doppler_mps / 10.0, over_ground_mps / 30.0), -1),
+                scaled[..., [0, 4, 5]],
             ),
             -1,
         )
-        result: Tensor = self.pillars(features[inside], world[inside], cell[inside], len(detections))
-        return result
+        return features, xyz_m[..., :2], over_ground_mps[..., None] * direction[..., :2], cell, inside
 
 
 class EgoEncoder(nn.Module):
@@ -251,7 +268,6 @@ class EgoEncoder(nn.Module):
         return result
 
 
-def ego_speed_mps(ego: Tensor) -> Tensor:
-    """Read the speed back out of a packed ego observation (B, 4 + C), (B,)."""
-    place = EGO_FEATURES.index("speed_mps")
-    return ego[:, place] * EGO_SCALES["speed_mps"]
+def ego_motion(ego: Tensor) -> Tensor:
+    """Read speed [m/s] and yaw rate [rad/s] back out of a packed ego observation (..., 4 + C), (..., 2)."""
+    return torch.stack([ego[..., EGO_FEATURES.index(name)] * EGO_SCALES[name] for name in ("speed_mps", "yaw_rate_radps")], -1)

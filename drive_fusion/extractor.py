@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from drive_fusion.bev import BevGrid
 from drive_fusion.dropout import ModalityDropout
-from drive_fusion.encoders import CameraEncoder, EgoEncoder, LidarEncoder, RadarEncoder, ego_speed_mps
-from drive_fusion.fusion import Missing, Spatial, spatial_fusion
-from drive_fusion.memory import State, Temporal, vector_memory
-from sensors.errors import ConfigError, unknown_name
+from drive_fusion.encoders import CameraEncoder, EgoEncoder, LidarEncoder, RadarEncoder, ego_motion
+from drive_fusion.fusion import WITH_POINTS, Look, Missing, Seen, Spatial, spatial_fusion
+from drive_fusion.layers import Block, conv
+from drive_fusion.memory import MAP_KINDS, State, Temporal, check_temporal, map_memory, vector_memory
+from drive_fusion.sizes import SIZES, ModelSize, size_named
+from sensors.errors import ConfigError
 from sensors.presets import rig_named
 from sensors.rig import Rig
 
+__all__ = ["MODALITIES", "SIZES", "FusedExtractor", "Inside", "ModelSize"]
 
-@dataclass(frozen=True)
-class ModelSize:
-    """How big the driver's network is."""
-
-    grid: BevGrid = field(default_factory=BevGrid)
-    """16 x 32 cells of 6.4 m x 1.6 m: long as a gap to the next car, narrow enough to tell a lane's edge from its middle."""
-    width: int = 8
-    """Channels of each modality's map and of the fused one. The 3 x 3 fusion layer is the costliest of all, in proportion to its square."""
-    camera_channels: tuple[int, int] = (16, 24)
-    """Channels of the camera's two layers."""
-    depth_bins: int = 8
-    """Depths at which a camera feature may lie."""
-    point_hidden: int = 16
-    """Hidden width of the lidar's and the radar's point networks."""
-    neck: tuple[int, int] = (32, 32)
-    """Channels of the two stride-2 layers between the fused map and the feature vector."""
-    ego_width: int = 32
-    """Width of the ego branch."""
-    features: int = 64
-    """Length of what is seen, in the feature vector that the policy's heads get; the ego branch stands beside it, lest it drown."""
-    memory: int = 64
-    """Length of what a memory of vectors adds to them."""
+MODALITIES = ("camera", "lidar", "radar")
 
 
-SIZES: dict[str, ModelSize] = {"micro": ModelSize()}
+class Inside(NamedTuple):
+    """What lies between observation and features, for N = T * B instants; all None for a rig without sensors."""
+
+    seen: Seen | None = None
+    depth: Tensor | None = None  # (N, K, D, h * w) how likely each depth is; None without cameras
+    fused: Tensor | None = None  # (N, W, X, Y) after fusion, and after a memory of maps
 
 
 class FusedExtractor(BaseFeaturesExtractor):
@@ -84,33 +70,33 @@ class FusedExtractor(BaseFeaturesExtractor):
         Raises:
             ConfigError: The observation is another rig's, or a name or a number makes no sense.
         """
-        rig = rig_named(rig)
-        size = _size_named(size)
+        rig, size = rig_named(rig), size_named(size)
         _check_space(observation_space, rig)
+        check_temporal(temporal)
         if not decision_s >= 0.0:
             raise ConfigError(f"decision_s is {decision_s}, expected 0 or more seconds")
-        seen = size.ego_width + (size.features if rig.num_sensors else 0)
-        memory = vector_memory(temporal, seen, size.memory)
-        super().__init__(observation_space, seen + (size.memory if memory is not None else 0))
-        grid, width, hidden = size.grid, size.width, size.point_hidden
+        if temporal in MAP_KINDS and not rig.num_sensors:
+            raise ConfigError(f"temporal {temporal!r} remembers a map, but rig {rig.name!r} sees nothing; use gru or transformer")
+        vector_length = size.ego_width + (size.features if rig.num_sensors else 0)
+        memory = vector_memory(temporal, vector_length, size)
+        super().__init__(observation_space, vector_length + (size.memory if memory is not None else 0))
         self.counts = [len(rig.cameras), len(rig.lidars), len(rig.radars)]
-        self.encoders = nn.ModuleDict()
-        if rig.cameras:
-            self.encoders["camera"] = CameraEncoder(rig.cameras, grid, width, size.camera_channels, size.depth_bins)
-        if rig.lidars:
-            self.encoders["lidar"] = LidarEncoder(rig.lidars, grid, width, hidden)
-        if rig.radars:
-            self.encoders["radar"] = RadarEncoder(rig.radars, grid, width, hidden)
-        self.missing = nn.ModuleDict({name: Missing(width, grid.x_cells, grid.y_cells) for name in self.encoders})
+        self.size, self.spatial, self.temporal = size, spatial, temporal
+        self.encoders = _encoders(rig, size)
+        self.stems = nn.ModuleDict({name: _stem(size) for name in self.encoders} if size.feature_stride != (1, 1) else {})
+        grid = size.feature_grid
+        self.missing = nn.ModuleDict({name: Missing(size.width, grid.x_cells, grid.y_cells) for name in self.encoders})
         self.ego = EgoEncoder(spaces.flatdim(observation_space["ego"]), size.ego_width)
         if len(self.encoders):
-            self.fusion = spatial_fusion(spatial, len(self.encoders), width)
-            self.neck = _neck(width, size.neck)
-            cells = -(-grid.x_cells // 4) * -(-grid.y_cells // 4)
-            self.head = nn.Sequential(nn.Linear(size.neck[1] * cells, size.features), nn.LayerNorm(size.features), nn.SiLU())
+            self.fusion = spatial_fusion(spatial, len(self.encoders), size)
+            self.blocks = nn.Sequential(*(Block(size.width) for _ in range(size.map_blocks)))
+            self.map_memory = map_memory(temporal, size, decision_s)
+            self.neck = nn.Sequential(*(layer for before, after in pairwise((size.width, *size.neck)) for layer in conv(before, after, 2)))
+            self.head = nn.Sequential(nn.Linear(_neck_length(size), size.features), nn.LayerNorm(size.features), nn.SiLU())
         self.memory = memory
         self.dropout = ModalityDropout(len(self.encoders), modality_dropout)
-        self.state_shapes = {**(memory.shapes if memory is not None else {}), **self.dropout.shapes}
+        memories = [part for part in (getattr(self, "map_memory", None), memory) if part is not None]
+        self.state_shapes = {name: shape for part in (*memories, self.dropout) for name, shape in part.shapes.items()}
 
     def initial_state(self, worlds: int, drop: bool = False) -> State:
         """The memory of worlds that have seen nothing.
@@ -166,22 +152,46 @@ class FusedExtractor(BaseFeaturesExtractor):
         Returns:
             Features (T, B, F) and the state after the last instant.
         """
+        features, state, _ = self.unroll_open(observations, state, starts)
+        return features, state
+
+    def unroll_open(
+        self, observations: dict[str, Tensor], state: State, starts: Tensor, look: Look | None = None
+    ) -> tuple[Tensor, State, Inside]:
+        """Go through T instants as ``unroll`` does, and show what lies between.
+
+        Args:
+            observations: As for ``unroll``.
+            state: As for ``unroll``.
+            starts: As for ``unroll``.
+            look: Filled by the fusion with what it attended to.
+
+        Returns:
+            Features (T, B, F), the state after the last instant, and what an auxiliary head or a picture is made of.
+        """
         instants, starts = starts.shape, starts > 0.5
         flat = {name: value.flatten(0, 1) for name, value in observations.items()}
+        motion = ego_motion(observations["ego"])
         after: State = {}
         heard = None
         if self.dropout.active:
             heard, after["silence"] = self.dropout.unroll(state["silence"], starts)
             heard = heard.flatten(0, 1)
-        features = self.ego(flat["ego"])
+        features, inside = self.ego(flat["ego"]), Inside()
         if len(self.encoders):
-            fused = self.fusion(*self.maps(flat, heard))
+            inside = self.see(flat, heard)
+            fused = self.blocks(self.fusion(inside.seen, look))
+            if self.map_memory is not None:
+                fused, remembered = self.map_memory(fused.unflatten(0, instants), state, starts, motion)
+                fused = fused.flatten(0, 1)
+                after |= remembered
+            inside = inside._replace(fused=fused)
             features = torch.cat((features, self.head(self.neck(fused).flatten(1))), 1)
         features = features.unflatten(0, instants)
         if self.memory is not None:
-            features, remembered = self.memory(features, state, starts)
+            features, remembered = self.memory(features, state, starts, motion)
             after |= remembered
-        return features, after
+        return features, after, inside
 
     def maps(self, observations: dict[str, Tensor], heard: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
         """What each of the rig's M modalities sees.
@@ -193,34 +203,63 @@ class FusedExtractor(BaseFeaturesExtractor):
         Returns:
             M maps (B, W, X, Y), learned ones where a modality is dead, and the mean age of each modality's live sensors [s], (B, M).
         """
+        seen = self.see(observations, heard).seen
+        assert seen is not None
+        return seen.maps, seen.age_s
+
+    def see(self, observations: dict[str, Tensor], heard: Tensor | None = None) -> Inside:
+        """Run the encoders; arguments as for ``maps``."""
         alive_by_kind = torch.split(observations["alive"] > 0.5, self.counts, 1)
         age_by_kind = torch.split(observations["age"], self.counts, 1)
+        speed_mps = ego_motion(observations["ego"])[:, 0]
         maps: list[Tensor] = []
         ages: list[Tensor] = []
-        for name, alive, age_s in zip(("camera", "lidar", "radar"), alive_by_kind, age_by_kind, strict=True):
-            if name in self.encoders:
-                if heard is not None:
-                    alive = alive & heard[:, len(maps), None]
-                extra = (ego_speed_mps(observations["ego"]),) if name == "radar" else ()
-                count = alive.sum(1)
-                maps.append(self.missing[name](self.encoders[name](observations[name], alive, *extra), count > 0))
-                ages.append(torch.where(alive, age_s, 0.0).sum(1) / count.clamp(min=1))
-        return maps, torch.stack(ages, 1)
+        present: list[Tensor] = []
+        depth, points = None, None
+        for name, alive, age_s in zip(MODALITIES, alive_by_kind, age_by_kind, strict=True):
+            if name not in self.encoders:
+                continue
+            if heard is not None:
+                alive = alive & heard[:, len(maps), None]
+            if name == "camera":
+                found, depth = self.encoders[name](observations[name], alive)
+            elif name == "lidar":
+                found = self.encoders[name](observations[name], alive)
+            else:
+                found = self.encoders[name](observations[name], alive, speed_mps)
+                if self.spatial in WITH_POINTS:
+                    points = self.encoders[name].points(observations[name], alive, speed_mps)
+            if name in self.stems:
+                found = self.stems[name](found)
+            count = alive.sum(1)
+            present.append(count > 0)
+            maps.append(self.missing[name](found, present[-1]))
+            ages.append(torch.where(alive, age_s, 0.0).sum(1) / count.clamp(min=1))
+        return Inside(Seen(maps, torch.stack(ages, 1), torch.stack(present, 1), speed_mps, points), depth)
 
 
-def _neck(width: int, channels: tuple[int, int]) -> nn.Module:
-    layers: list[nn.Module] = []
-    for before, after in zip((width, channels[0]), channels, strict=True):
-        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.GroupNorm(4, after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+def _encoders(rig: Rig, size: ModelSize) -> nn.ModuleDict:
+    encoders = nn.ModuleDict()
+    if rig.cameras:
+        encoders["camera"] = CameraEncoder(rig.cameras, size)
+    if rig.lidars:
+        encoders["lidar"] = LidarEncoder(rig.lidars, size.grid, size.splat_channels, size.point_hidden)
+    if rig.radars:
+        encoders["radar"] = RadarEncoder(rig.radars, size.grid, size.splat_channels, size.point_hidden)
+    return encoders
 
 
-def _size_named(size: str | ModelSize) -> ModelSize:
-    if isinstance(size, ModelSize):
-        return size
-    if size not in SIZES:
-        raise unknown_name("model size", size, SIZES)
-    return SIZES[size]
+def _stem(size: ModelSize) -> nn.Module:
+    """From the grid that points fall into to the map that is fused."""
+    return nn.Sequential(*conv(size.context, size.width, size.feature_stride), *(Block(size.width) for _ in range(size.map_blocks)))
+
+
+def _neck_length(size: ModelSize) -> int:
+    """Numbers that come out of the neck."""
+    rows, columns = size.feature_grid.x_cells, size.feature_grid.y_cells
+    for _ in size.neck:
+        rows, columns = -(-rows // 2), -(-columns // 2)
+    return size.neck[-1] * rows * columns
 
 
 def _check_space(space: spaces.Space[Any], rig: Rig) -> None:

@@ -16,7 +16,7 @@ class GruMemory(Memory):
         self.shapes = {"hidden": (width,)}
         self.cell = nn.GRUCell(features, width)
 
-    def forward(self, seen: Tensor, state: State, starts: Tensor) -> tuple[Tensor, State]:
+    def forward(self, seen: Tensor, state: State, starts: Tensor, motion: Tensor) -> tuple[Tensor, State]:
         """Remember features (T, B, F): (T, B, F + H)."""
         inputs = nn.functional.linear(seen, self.cell.weight_ih, self.cell.bias_ih)  # (T, B, 3 H), for all instants at once
         hidden, remembered = state["hidden"].to(inputs.dtype), []

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
-Temporal = Literal["none", "gru"]
+Temporal = Literal["none", "stack", "gru", "conv_gru", "transformer"]
 
 
 class Memory(nn.Module):
@@ -20,13 +21,14 @@ class Memory(nn.Module):
     shapes: dict[str, tuple[int, ...]]
     """Shape of each part of a world's state."""
 
-    def forward(self, seen: Tensor, state: State, starts: Tensor) -> tuple[Tensor, State]:
+    def forward(self, seen: Tensor, state: State, starts: Tensor, motion: Tensor) -> tuple[Tensor, State]:
         """Remember.
 
         Args:
             seen: (T, B, ...), what the spatial part made of each instant.
             state: What came before the first instant, (B, *shape) each.
             starts: (T, B) bool: here a new episode begins, and nothing from before counts.
+            motion: The ego's speed [m/s] and yaw rate [rad/s], (T, B, 2).
 
         Returns:
             What is passed on, (T, B, ...), and the state after the last instant.
@@ -37,3 +39,19 @@ class Memory(nn.Module):
 def cleared(state: Tensor, starts: Tensor) -> Tensor:
     """A state (B, ...) with zero rows where ``starts`` (B,) is true."""
     return state.masked_fill(starts.view(-1, *([1] * (state.ndim - 1))), 0.0)
+
+
+def same_episode(starts: Tensor, before: int) -> Tensor:
+    """Which of the instants up to each one belong to its episode.
+
+    Args:
+        starts: (T, B) bool.
+        before: How many earlier instants count, L - 1.
+
+    Returns:
+        (T, B, L) bool, oldest first, the instant itself last. Instants from before the first, which only a state knows, count as of the
+        episode that the stretch begins in.
+    """
+    episode = starts.long().cumsum(0)
+    known = torch.cat((episode.new_zeros(before, episode.shape[1]), episode))
+    return known.unfold(0, before + 1, 1) == episode[..., None]
