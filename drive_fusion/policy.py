@@ -79,27 +79,42 @@ class FusedPolicy(MultiInputActorCriticPolicy):
         starts = torch.zeros(worlds, dtype=torch.bool) if state is not None else torch.ones(worlds, dtype=torch.bool)
         if episode_start is not None and state is not None:
             starts = torch.as_tensor(np.asarray(episode_start), dtype=torch.bool).reshape(-1)
-        with torch.no_grad():
-            actions, memory = self.most_likely(seen, memory, starts.to(self.device), deterministic)
-        chosen: NDArray[Any] = actions.cpu().numpy().reshape((-1, *(self.action_space.shape or ())))
-        if isinstance(self.action_space, spaces.Box):
-            low, high = self.action_space.low, self.action_space.high
-            chosen = self.unscale_action(chosen) if self.squash_output else np.clip(chosen, low, high)
+        actions, memory = self._chosen(seen, memory, starts, deterministic)
+        chosen = actions.cpu().numpy()
         later = tuple(memory[name].cpu().numpy() for name in self.state_shapes) if memory else None
         return (chosen[0] if single else chosen), later
 
-    def most_likely(self, seen: dict[str, Tensor], state: State, starts: Tensor, deterministic: bool = True) -> tuple[Tensor, State]:
-        """Decide by the actor alone.
+    def drive(self, observation: dict[str, Tensor], state: State | None, starts: Tensor) -> tuple[Tensor, State]:
+        """Take the most likely action in B worlds: ``predict`` without arrays in between.
 
         Args:
-            seen: Packed observations of B worlds on the policy's device.
-            state: What it remembers; empty without memory.
+            observation: Packed, (B, ...) each.
+            state: What ``drive`` gave last; None before the first decision.
             starts: Where an episode begins, (B,) bool.
-            deterministic: Take the most likely action rather than draw one.
+
+        Returns:
+            Actions (B, ...) as the environment takes them, and the state to hand in next; empty without memory.
+
+        Raises:
+            ConfigError: Another rig's observation.
+            SensorFault: A live sensor's number is not finite.
         """
-        features, state = features_of(self, check_finite(seen), state, starts)
-        latent = self.mlp_extractor.forward_actor(features)
-        return self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic), state
+        if self.training:
+            self.set_training_mode(False)
+        seen, _ = self._tensors(observation)
+        return self._chosen(seen, initial_state(self, len(starts)) if state is None else state, starts, True)
+
+    def _chosen(self, seen: dict[str, Tensor], state: State, starts: Tensor, deterministic: bool) -> tuple[Tensor, State]:
+        """Actions within their bounds, by the actor alone."""
+        with torch.no_grad():
+            features, state = features_of(self, check_finite(seen), state, starts.to(self.device))
+            latent = self.mlp_extractor.forward_actor(features)
+            actions = self._get_action_dist_from_latent(latent).get_actions(deterministic=deterministic)
+        actions = actions.reshape((-1, *(self.action_space.shape or ())))
+        if isinstance(self.action_space, spaces.Box):
+            low, high = (torch.as_tensor(edge, device=actions.device) for edge in (self.action_space.low, self.action_space.high))
+            actions = low + 0.5 * (actions + 1.0) * (high - low) if self.squash_output else actions.clamp(low, high)
+        return actions, state
 
     def _memory(self, state: tuple[NDArray[Any], ...] | None, worlds: int) -> State:
         if state is None or not self.state_shapes:
