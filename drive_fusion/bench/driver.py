@@ -52,7 +52,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "ppo": {},
     "frames": {"keep": "frames"},
     "scenes": {"keep": "scenes"},
-    "hybrid": {"spatial": "concat", "temporal": "gru"},
+    "hybrid": {"spatial": "hybrid", "temporal": "conv_gru"},
     "sb3": {},
 }
 """What the measured learners differ in."""
