@@ -232,8 +232,8 @@ class RadarEncoder(nn.Module):
         scaled = torch.where(there[..., None], detections[..., 1:], 0.0)
         radar = torch.arange(detections.shape[1], device=detections.device)[:, None].expand(there.shape)
         features, xy_m, velocity_mps, _, _ = self._read(scaled, radar, speed_mps[:, None, None])
-        present = there[..., None]
-        return RadarPoints(*(torch.where(present, part, 0.0).flatten(1, 2) for part in (xy_m, velocity_mps, features)), there.flatten(1, 2))
+        xy_m, velocity_mps, features = (torch.where(there[..., None], part, 0.0).flatten(1, 2) for part in (xy_m, velocity_mps, features))
+        return RadarPoints(xy_m, velocity_mps, features, there.flatten(1, 2))
 
     def _read(self, scaled: Tensor, radar: Tensor, speed_mps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Scaled detections (..., 6): features (..., F), place and velocity along the line of sight (..., 2), cell, and if it is inside."""

@@ -35,6 +35,8 @@ class RunConfig:
     """Write the first episode here as an H.264 MP4: camera above, bird's-eye view below."""
     record: Path | None = None
     """Write every episode into this folder, as seed-NUMBER.parquet."""
+    explain: Path | None = None
+    """Write here, for each decision of the first episode, what the driver saw and which sense counted: pictures and explain.json."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -79,6 +81,8 @@ def run_episodes(config: RunConfig) -> int:
     world = World(config.id, num_worlds=config.episodes, config=config.settings())
     set_conditions(world, config.weather, config.fault)
     driver = driver_of(config.driver, world)
+    if config.explain is not None:
+        check_explainable(driver)
     recordings = record(world, driver, torch.arange(config.seed, config.seed + config.episodes), until_horizon=False)
     for recording in recordings:
         print(described(recording))
@@ -94,4 +98,24 @@ def run_episodes(config: RunConfig) -> int:
         config.video.parent.mkdir(parents=True, exist_ok=True)
         write_clip_video(recordings[0].scenes, config.video)
         print(f"wrote {config.video}")
+    if config.explain is not None:
+        print(explain_episode(driver, recordings[0], config.explain))
     return 0
+
+
+def check_explainable(driver: Any) -> None:
+    """Refuse a driver that is no network with sensors.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if getattr(driver, "model", None) is None or driver.needs_frames is None:
+        raise ConfigError("run: --explain tells what a network saw; --driver must be the folder of a checkpoint with sensors")
+
+
+def explain_episode(driver: Any, recording: Recording, folder: Path) -> str:
+    """Explain what a network did in an episode, and say where that lies."""
+    from drive_fusion.explain.pictures import explain_recording
+
+    pictures = explain_recording(driver.model.policy, recording, driver.needs_frames, folder)
+    return f"explained {len(pictures)} decisions in {folder}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from gymnasium import spaces
@@ -79,6 +79,7 @@ class FusedExtractor(BaseFeaturesExtractor):
             raise ConfigError(f"temporal {temporal!r} remembers a map, but rig {rig.name!r} sees nothing; use gru or transformer")
         vector_length = size.ego_width + (size.features if rig.num_sensors else 0)
         memory = vector_memory(temporal, vector_length, size)
+        kept_map = map_memory(temporal, size, decision_s)
         super().__init__(observation_space, vector_length + (size.memory if memory is not None else 0))
         self.counts = [len(rig.cameras), len(rig.lidars), len(rig.radars)]
         self.size, self.spatial, self.temporal = size, spatial, temporal
@@ -90,13 +91,12 @@ class FusedExtractor(BaseFeaturesExtractor):
         if len(self.encoders):
             self.fusion = spatial_fusion(spatial, len(self.encoders), size)
             self.blocks = nn.Sequential(*(Block(size.width) for _ in range(size.map_blocks)))
-            self.map_memory = map_memory(temporal, size, decision_s)
             self.neck = nn.Sequential(*(layer for before, after in pairwise((size.width, *size.neck)) for layer in conv(before, after, 2)))
             self.head = nn.Sequential(nn.Linear(_neck_length(size), size.features), nn.LayerNorm(size.features), nn.SiLU())
-        self.memory = memory
+        self.memory, self.map_memory = memory, kept_map
         self.dropout = ModalityDropout(len(self.encoders), modality_dropout)
-        memories = [part for part in (getattr(self, "map_memory", None), memory) if part is not None]
-        self.state_shapes = {name: shape for part in (*memories, self.dropout) for name, shape in part.shapes.items()}
+        shapes = [part.shapes for part in (kept_map, memory) if part is not None]
+        self.state_shapes = {name: shape for part in (*shapes, self.dropout.shapes) for name, shape in part.items()}
 
     def initial_state(self, worlds: int, drop: bool = False) -> State:
         """The memory of worlds that have seen nothing.
@@ -226,9 +226,10 @@ class FusedExtractor(BaseFeaturesExtractor):
             elif name == "lidar":
                 found = self.encoders[name](observations[name], alive)
             else:
-                found = self.encoders[name](observations[name], alive, speed_mps)
+                radar = cast(RadarEncoder, self.encoders[name])
+                found = radar(observations[name], alive, speed_mps)
                 if self.spatial in WITH_POINTS:
-                    points = self.encoders[name].points(observations[name], alive, speed_mps)
+                    points = radar.points(observations[name], alive, speed_mps)
             if name in self.stems:
                 found = self.stems[name](found)
             count = alive.sum(1)

@@ -20,5 +20,6 @@ SUITES: dict[str, Suite] = {
     "gpu": Suite("drive_fusion.bench.gpu:GpuBench", "drive_fusion.bench.gpu:bench_gpu", "policy steps/s on a GPU, state only"),
     "parity": Suite("drive_fusion.bench.parity:ParityBench", "drive_fusion.bench.parity:bench_parity", "difference from highway-env"),
     "sensors": Suite("drive_fusion.bench.sensors:SensorBench", "drive_fusion.bench.sensors:bench_sensors", "frames/s beside Open3D"),
+    "network": Suite("drive_fusion.bench.network:NetworkBench", "drive_fusion.bench.network:bench_network", "what every fusion costs"),
     "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
 }

@@ -32,15 +32,16 @@ class AttentionFusion(nn.Module):
 
     def forward(self, seen: Seen, look: Look | None = None) -> Tensor:
         """Fuse: (B, W, X, Y)."""
-        mixed = self.mix(torch.cat(seen.maps, 1)) + self.age(seen.age_s)[:, :, None, None]
+        maps = torch.cat(seen.maps, 1)
+        mixed = self.mix(maps) + self.age(seen.age_s)[:, :, None, None]
         asking = nn.functional.avg_pool2d(mixed, 2, ceil_mode=True) + self.place  # (B, W, X / 2, Y / 2)
         tokens = asking.flatten(2).transpose(1, 2)  # (B, Q, W)
         for layer in self.layers:
-            tokens = layer(tokens, seen.maps, seen.present, look)
+            tokens = layer(tokens, maps, seen.present, look)
         answers = tokens.transpose(1, 2).reshape(asking.shape)
         answers = nn.functional.interpolate(answers, scale_factor=2.0)[..., : mixed.shape[2], : mixed.shape[3]]
         if look is not None:
-            look["attention"] = look["attention"].unflatten(2, asking.shape[2:])
+            look["attention"] = torch.unflatten(look["attention"], 2, asking.shape[2:])
         result: Tensor = self.norm(mixed + answers)
         return result
 
@@ -54,23 +55,23 @@ class MapAttention(nn.Module):
         super().__init__()
         self.modalities, self.heads, self.samples = modalities, heads, samples
         self.before = nn.LayerNorm(width)
-        self.value = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(modalities))
+        self.value = nn.Conv2d(modalities * width, modalities * width, 1, groups=modalities)
         self.offset = nn.Linear(width, heads * modalities * samples * 2)
         self.score = nn.Linear(width, heads * (modalities * samples + 1))
         self.after = nn.Linear(width, width)
         self.feed_forward = FeedForward(width)
-        self.register_buffer("reference", reference_points(*cells), persistent=False)
-        self.register_buffer("cell", 2.0 / torch.tensor([float(cells[1]), float(cells[0])]), persistent=False)
+        self.register_buffer("reference", reference_points(*cells).mT.contiguous(), persistent=False)  # (2, Q)
+        self.register_buffer("cell", 2.0 / torch.tensor([[float(cells[1])], [float(cells[0])]]), persistent=False)
         nn.init.zeros_(self.offset.weight)
         with torch.no_grad():
             self.offset.bias.copy_(_star(heads, modalities, samples).flatten())
 
-    def forward(self, tokens: Tensor, maps: list[Tensor], present: Tensor, look: Look | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, maps: Tensor, present: Tensor, look: Look | None = None) -> Tensor:
         """Ask.
 
         Args:
             tokens: Queries, (B, Q, W).
-            maps: M of (B, W, X, Y).
+            maps: M maps side by side, (B, M * W, X, Y).
             present: (B, M) bool; the others are not looked at.
             look: Gets how much each query attends to each modality, (B, M, Q).
 
@@ -79,24 +80,26 @@ class MapAttention(nn.Module):
         """
         worlds, queries, width = tokens.shape
         heads, kinds, samples = self.heads, self.modalities, self.samples
-        asked = self.before(tokens)
-        score = self.score(asked).view(worlds, queries, heads, -1)
-        masked = score[..., 1:].unflatten(3, (kinds, samples)).masked_fill(~present[:, None, None, :, None], -math.inf)
-        weight = torch.cat((score[..., :1], masked.flatten(3)), 3).softmax(3)[..., 1:].unflatten(3, (kinds, samples))
-        offset = self.offset(asked).view(worlds, queries, heads, kinds, samples, 2)
-        place = self.reference[:, None, None, None] + offset * self.cell  # (B, Q, heads, M, P, 2)
-        value = torch.stack([project(found) for project, found in zip(self.value, maps, strict=True)], 1)
-        value = value.unflatten(2, (heads, width // heads)).transpose(1, 2)  # (B, heads, M, W / heads, X, Y)
-        found = nn.functional.grid_sample(
-            value.flatten(0, 2), place.permute(0, 2, 3, 1, 4, 5).flatten(0, 2), align_corners=False
-        )  # (B heads M, W / heads, Q, P)
-        found = found * weight.permute(0, 2, 3, 1, 4).reshape(-1, 1, queries, samples)
-        answer = found.sum(3).view(worlds, heads, kinds, width // heads, queries).sum(2)  # (B, heads, W / heads, Q)
+        asked = self.before(tokens).transpose(1, 2)  # queries last: what follows works on long rows
+        weight = self._weights(asked, present)  # (B, heads, M, P, Q)
+        offset = (self.offset.weight @ asked + self.offset.bias[:, None]).view(worlds, heads, kinds, samples, 2, queries)
+        place = (self.reference + offset * self.cell).movedim(4, -1).flatten(0, 2)  # (B heads M, P, Q, 2)
+        value = self.value(maps).view(worlds, kinds, heads, width // heads, *maps.shape[2:]).transpose(1, 2).flatten(0, 2)
+        found = nn.functional.grid_sample(value, place, align_corners=False)  # (B heads M, W / heads, P, Q)
+        found = found.view(worlds, heads, kinds, width // heads, samples, queries) * weight[:, :, :, None]
+        answer = found.sum((2, 4)).flatten(1, 2)  # (B, W, Q)
         if look is not None:
-            look["attention"] = weight.mean(2).sum(3).transpose(1, 2)
-        tokens = tokens + self.after(answer.flatten(1, 2).transpose(1, 2))
-        result: Tensor = self.feed_forward(tokens)
+            look["attention"] = weight.mean(1).sum(2)
+        result: Tensor = self.feed_forward(tokens + self.after(answer.transpose(1, 2)))
         return result
+
+    def _weights(self, asked: Tensor, present: Tensor) -> Tensor:
+        """How much each sample counts, (B, heads, M, P, Q); the rest to 1 goes to nothing."""
+        worlds, queries = asked.shape[0], asked.shape[2]
+        score = (self.score.weight @ asked + self.score.bias[:, None]).view(worlds, self.heads, -1, queries)
+        dead = ~present.repeat_interleave(self.samples, 1)[:, None, :, None]  # (B, 1, M P, 1)
+        masked = torch.cat((score[:, :, :1], score[:, :, 1:].masked_fill(dead, -math.inf)), 2)
+        return masked.softmax(2)[:, :, 1:].reshape(worlds, self.heads, self.modalities, self.samples, queries)
 
 
 def reference_points(x_cells: int, y_cells: int) -> Tensor:
