@@ -73,7 +73,8 @@ class PolicyDriver:
             raise ConfigError(f"{self._world.id}: what is observed is the first agent's alone, but each of {agents} needs to see")
         merged = {name: part.reshape(-1, *part.shape[2:]) for name, part in parts.items()}
         actions, _ = self.model.predict(merged if isinstance(observation, dict) else merged[""], deterministic=True)
-        return torch.from_numpy(np.asarray(actions)).unflatten(0, (-1, agents))
+        decided = np.asarray(actions)
+        return torch.from_numpy(decided.reshape(-1, agents, *decided.shape[1:]))
 
     def act(self, scene: Scene, frames: Frames | None, state: Recall | None) -> tuple[Tensor, Recall | None]:
         """Decide for every world."""

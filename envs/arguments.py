@@ -14,6 +14,8 @@ from torch import Tensor
 from sensors.device import device_named
 from sensors.errors import ConfigError
 
+MOST_WORLDS = 100_000_000
+
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
     """See a tensor, array or sequence of plain numbers as a NumPy array.
@@ -24,9 +26,43 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     if isinstance(values, Tensor):
         return values.detach().cpu().numpy()
     try:
-        return np.asarray(values)
-    except ValueError as error:
+        array = np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"{name}: {error}") from None
+    if array.dtype.kind not in "biufc":
+        raise ConfigError(f"{name} are {type(values).__name__} {in_short(values)}, expected numbers")
+    return array
+
+
+def in_short(value: Any) -> str:
+    """A value on one line of at most 40 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def by_agent(values: Any, name: str) -> NDArray[Any]:
+    """Stack a tuple of N agents' arrays (B, ...) as (B, N, ...).
+
+    Raises:
+        ConfigError: They have no worlds, or differ in shape.
+    """
+    each = [as_array(own, name) for own in values]
+    if not each or each[0].ndim == 0 or any(own.shape != each[0].shape for own in each):
+        raise ConfigError(
+            f"{name} have shapes {', '.join(str(own.shape) for own in each)}, expected one array of all worlds for each agent"
+        )
+    return np.stack(each, 1)
+
+
+def checked_seed(seed: Any) -> int:
+    """Give a seed back.
+
+    Raises:
+        ConfigError: It is no whole number from 0 to 2**63 - 1.
+    """
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ConfigError(f"reset: seed {in_short(seed)}, expected whole numbers of at least 0 and below 2**63, or None")
+    return int(seed)
 
 
 def checked_worlds(num_worlds: object) -> int:
@@ -36,7 +72,9 @@ def checked_worlds(num_worlds: object) -> int:
         ConfigError: It is not a whole number of at least 1.
     """
     if not isinstance(num_worlds, (int, np.integer)) or isinstance(num_worlds, bool) or num_worlds < 1:
-        raise ConfigError(f"num_worlds is {num_worlds!r}, expected a whole number of at least 1")
+        raise ConfigError(f"num_worlds is {in_short(num_worlds)}, expected a whole number of at least 1")
+    if num_worlds > MOST_WORLDS:
+        raise ConfigError(f"num_worlds is {num_worlds}, expected at most {MOST_WORLDS}")
     return int(num_worlds)
 
 

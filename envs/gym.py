@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
 import gymnasium
-import numpy as np
 import torch
 from gymnasium import spaces
 
 from envs.agents import REWARDS, TERMINATED
+from envs.arguments import as_array, checked_seed
 from envs.ids import EACH_AGENT_JUDGED
 from envs.observation import action_space, as_numpy, row_of, split_terms
 from envs.sense import Senses
 from envs.world import World
-from sensors.errors import unknown_name
+from sensors.errors import ConfigError, unknown_name
 from sensors.rig import Rig
 from sensors.scene import Scene
 
@@ -74,7 +74,14 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
             seed: The same as highway-env's. Without one, the first episode is drawn from entropy and later ones go on with the world's
                 own generator, as highway-env's do.
             options: Taken for gymnasium's sake; there are none.
+
+        Raises:
+            ConfigError: A seed beyond 64 bits, or an option.
         """
+        if options:
+            raise ConfigError(f"reset: options hold {', '.join(map(repr, options))}, expected none; settings go to make(..., config=...)")
+        if isinstance(seed, int) and seed >= 0:
+            seed = checked_seed(seed)
         super().reset(seed=seed)
         self._senses.forget()
         if seed is None and self._started:
@@ -94,7 +101,7 @@ class DrivingEnv(gymnasium.Env[Any, Any]):
             gymnasium's five. ``info["rewards"]`` holds highway-env's reward terms; of several agents ``info["agents_rewards"]`` and
             ``info["agents_terminated"]`` hold their own, arrays (N,).
         """
-        scene, outcome = self._senses.step(torch.as_tensor(np.asarray(action))[None])
+        scene, outcome = self._senses.step(as_array(action, "step: action")[None])
         terms, agents = split_terms(outcome.terms)
         info: dict[str, Any] = {"crashed": bool(scene.crashed[0, 0]), "rewards": {name: float(term[0]) for name, term in terms.items()}}
         info |= {name: values[0] for name, values in agents.items()}

@@ -16,7 +16,7 @@ from envs.native import highway_of, horizon_steps
 from envs.prepared import compiled
 from envs.road_maps import straight_highway
 from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_share
-from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, OUTCOME, TERMS, WIDTH_M
+from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, NOBODY, OUTCOME, TERMS, WIDTH_M
 from envs.traffic.observation import FEATURES
 from envs.traffic.pace import Pace
 from envs.traffic.team import SILENT, over_threads
@@ -179,6 +179,8 @@ class HighwayEngine:
         for name in ("lane", "target_lane"):
             if not ((cars[name] >= 0) & (cars[name] < lanes)).all():
                 raise ConfigError(f"load: {name} of the state is outside 0 to {lanes - 1}")
+        if not ((cars["impact_partner"] >= NOBODY) & (cars["impact_partner"] < cars.shape[1])).all():
+            raise ConfigError(f"load: impact_partner of the state is outside {NOBODY} to {cars.shape[1] - 1}")
 
     def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
         """See ``Engine.take``."""

@@ -77,7 +77,7 @@ def _weight(draws: Draws, settings: Mapping[str, Any]) -> float | int:
     return _number(draws, -2.0, 2.0)
 
 
-def _lane(draws: Draws, settings: Mapping[str, Any]) -> int | None:
+def _lane(draws: Draws, settings: Mapping[str, Any]) -> Any:
     return _one(draws, None, *range(settings["lanes_count"]))
 
 
@@ -192,7 +192,7 @@ def _fit(id: str, defaults: Mapping[str, Any], changes: Settings, draws: Draws) 
 
     if id.startswith("exit") and changes.get("lanes_count") == 1:
         changes["lanes_count"] = 7
-    if changes.get("initial_lane_id") is not None and changes["initial_lane_id"] >= (defaults | changes)["lanes_count"]:
+    if changes.get("initial_lane_id") is not None and changes["initial_lane_id"] >= changes.get("lanes_count", defaults["lanes_count"]):
         changes["initial_lane_id"] = None
     complete = dict(defaults) | changes
     for family, (lowest, highest, more) in LOWEST_AND_HIGHEST.items():
@@ -241,7 +241,8 @@ def _drawn_observation(id: str, meta: bool, draws: Draws) -> Settings:
         kinds += [_goal] * 2
     if id.startswith("lane-keeping"):
         kinds += [_attributes] * 3
-    return _one(draws, *kinds)(draws)
+    drawn: Settings = _one(draws, *kinds)(draws)
+    return drawn
 
 
 def _kinematics(draws: Draws) -> Settings:
@@ -302,4 +303,5 @@ def _attributes(draws: Draws) -> Settings:
 
 def drawn_length(settings: Mapping[str, Any], draws: Draws, longest_s: float, most: int) -> int:
     """How many decisions to make, so that an episode lasts a while, also past its end."""
-    return max(3, min(most, math.ceil(draws.uniform(0.5, 1.0) * longest_s * settings["policy_frequency"])))
+    wanted = float(draws.uniform(0.5, 1.0)) * longest_s * float(settings["policy_frequency"])
+    return max(3, min(most, math.ceil(wanted)))

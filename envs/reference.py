@@ -13,7 +13,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from envs.agents import TERMINATED, number_of
-from envs.arguments import as_array, checked_worlds, resolve_device
+from envs.arguments import as_array, checked_worlds, in_short, resolve_device
 from envs.class_constants import in_place, pristine
 from envs.config import steps_until
 from envs.ids import checked_id
@@ -243,9 +243,9 @@ class ReferenceWorld:
     def fork(self, index: int, n: int) -> ReferenceState:
         """The state of n worlds that all continue from world ``index``; load it into a world of n."""
         _ = self.scene
-        if not 0 <= index < self.num_worlds:
-            raise ConfigError(f"fork: there is no world {index}, expected 0 to {self.num_worlds - 1}")
-        copies = tuple(copy.deepcopy(self._episodes[index]) for _ in range(n))
+        if not isinstance(index, (int, np.integer)) or isinstance(index, bool) or not 0 <= index < self.num_worlds:
+            raise ConfigError(f"fork: there is no world {in_short(index)}, expected 0 to {self.num_worlds - 1}")
+        copies = tuple(copy.deepcopy(self._episodes[index]) for _ in range(checked_worlds(n)))
         return ReferenceState(self.id, self.config, copies, self._seeds[index].repeat(n))
 
     def _chosen(self, where: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from envs.arguments import as_array, checked_seed
 from envs.observation import action_space, as_numpy
 from envs.outcome import Outcome
 from envs.sb3_agents import AgentsVecEnv
@@ -97,9 +98,7 @@ class DrivingVecEnv(VecEnv):
             raise ConfigError(f"{world.id}: Stable-Baselines3 has no observations that are tuples; give one of them, or a rig")
         self._seed = seed
         self._part = part
-        self._given = None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64)
-        if self._given is not None and (self._given.ndim != 1 or not len(self._given)):
-            raise ConfigError(f"seeds have shape {tuple(self._given.shape)}, expected a list of at least one")
+        self._given = None if seeds is None else _listed(seeds)
         self._episode = torch.full((world.num_worlds,), -1, dtype=torch.int64)
         self._history: list[Tensor] = []  # actions, newest last, as far back as the longest running episode
         self._steps = torch.zeros(world.num_worlds, dtype=torch.int64)  # decisions since each world's reset
@@ -138,7 +137,7 @@ class DrivingVecEnv(VecEnv):
         self._senses.forget()
         if seeds is not None:
             self._episode.fill_(-1)
-            scene = self.world.reset(torch.as_tensor(seeds, dtype=torch.int64))
+            scene = self.world.reset(seeds)
         else:
             scene = self.world.reset(self._next_seeds(torch.ones(self.num_envs, dtype=torch.bool)))
         self._steps.zero_()
@@ -147,7 +146,7 @@ class DrivingVecEnv(VecEnv):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Take the actions of the next ``step_wait``."""
-        self._actions = torch.as_tensor(actions)
+        self._actions = torch.from_numpy(np.ascontiguousarray(as_array(actions, "step: actions")))
 
     def step_wait(self) -> tuple[Any, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Advance one decision; worlds that ended start again."""
@@ -268,3 +267,15 @@ class DrivingVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Indices = None) -> list[bool]:
         """No world is wrapped."""
         return [False for _ in self._get_indices(indices)]
+
+
+def _listed(seeds: Tensor | Sequence[int]) -> Tensor:
+    """Seeds as a tensor, (N,) int64.
+
+    Raises:
+        ConfigError: They are no list of whole numbers of at least 0, or none.
+    """
+    array = as_array(seeds, "seeds")
+    if array.ndim != 1 or not len(array):
+        raise ConfigError(f"seeds have shape {array.shape}, expected a list of at least one")
+    return torch.tensor([checked_seed(one) for one in array.tolist()], dtype=torch.int64)

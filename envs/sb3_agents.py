@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch import Tensor
 
 from envs.agents import REWARDS, TERMINATED
+from envs.arguments import as_array
 from sensors.errors import ConfigError
 
 Indices = int | Iterable[int] | None
@@ -48,7 +49,9 @@ class AgentsVecEnv(VecEnvWrapper):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Take the actions of the next ``step_wait``, (B * N,) or (B * N, C)."""
-        given = np.asarray(actions)
+        given = as_array(actions, "step: actions")
+        if not given.ndim or len(given) != self.num_envs:
+            raise ConfigError(f"step: actions have shape {given.shape}, expected one for each of {self.num_envs} agents of all worlds")
         self.venv.step_async(given.reshape(self.venv.num_envs, self.agents, *given.shape[1:]))
 
     def step_wait(self) -> VecEnvStepReturn:

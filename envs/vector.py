@@ -16,6 +16,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
+from envs.arguments import as_array, by_agent
 from envs.gym import RENDER_MODES
 from envs.observation import action_space, as_numpy, row_of, split_terms
 from envs.outcome import Outcome
@@ -142,7 +143,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             ConfigError: Actions of another shape or type or out of range, no reset yet, or in mode DISABLED a world whose episode is over.
         """
         several = self.world.agents is not None and isinstance(actions, tuple)
-        chosen = torch.stack([torch.as_tensor(one) for one in actions], 1) if several else torch.as_tensor(actions)
+        chosen = by_agent(actions, "step: actions") if several else as_array(actions, "step: actions")
         if self._fast:
             return self._step_fast(chosen)
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
@@ -152,7 +153,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             raise ConfigError(f"step: the episodes of worlds {over} are over; reset them with options={{'reset_mask': mask}} first")
         return self._step_next(chosen)
 
-    def _step_fast(self, actions: Tensor) -> Step:
+    def _step_fast(self, actions: NDArray[Any]) -> Step:
         step = self.world.step_autoreset(actions)
         terminated, truncated = _array(step.terminated), _array(step.truncated)
         done = terminated | truncated
@@ -162,7 +163,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             infos |= self._final(as_numpy(step.final_observation), done, told)
         return self._seen(step.observation), _array(step.reward).astype(np.float64), terminated, truncated, infos
 
-    def _step_same(self, actions: Tensor) -> Step:
+    def _step_same(self, actions: NDArray[Any]) -> Step:
         """Finished worlds start again at once; what they last saw goes into ``final_obs``."""
         scene, outcome = self._senses.step(actions)
         terminated, truncated = _array(outcome.terminated), _array(outcome.truncated)
@@ -177,7 +178,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
             infos |= self._begun(done)
         return self._seen(self._senses.observe(scene)), _array(outcome.reward).astype(np.float64), terminated, truncated, infos
 
-    def _step_next(self, actions: Tensor) -> Step:
+    def _step_next(self, actions: NDArray[Any]) -> Step:
         """Worlds that finished one step ago start again now, and their actions are ignored."""
         waiting = self._ended
         outcome = self._step_others(actions, waiting)
@@ -189,7 +190,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         self._ended = terminated | truncated
         return self._seen(self._senses.observe(self.scene)), rewards, terminated, truncated, infos
 
-    def _step_others(self, actions: Tensor, waiting: Bools) -> Outcome:
+    def _step_others(self, actions: NDArray[Any], waiting: Bools) -> Outcome:
         """Step the worlds whose episodes run, and start the waiting ones again; the outcome of the latter means nothing."""
         if not waiting.any():
             return self._stepped(actions)
@@ -204,7 +205,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         self.world.load(joined_states(self.world.state(), fresh, waiting))
         return outcome
 
-    def _stepped(self, actions: Tensor) -> Outcome:
+    def _stepped(self, actions: NDArray[Any]) -> Outcome:
         """Step, without holding on to the scene: one that nobody looks at is never made."""
         outcome: Outcome = self._senses.step(actions)[1]
         return outcome
@@ -229,7 +230,7 @@ class DrivingVectorEnv(VectorEnv[Any, Any, Any]):
         """What gymnasium tells of episodes that ended in this very step; ``last`` holds observations of all worlds."""
         seen = np.full(self.num_envs, None, dtype=object)
         for index in np.flatnonzero(done):
-            seen[index] = row_of(last, index)
+            seen[index] = row_of(last, int(index))
             if isinstance(self.single_observation_space, spaces.Tuple):
                 seen[index] = tuple(seen[index])
         return {"final_obs": seen, "_final_obs": done.copy(), "final_info": masked(told, done), "_final_info": done.copy()}

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from torch import Tensor
 
+from envs.arguments import checked_seed
 from sensors.errors import ConfigError, unknown_name
 
 Bools = NDArray[np.bool_]
@@ -39,13 +40,11 @@ def checked_seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> lis
     """
     if seed is None:
         return [None] * num_envs
-    given: list[Any] = [seed + index for index in range(num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
+    one_for_all = isinstance(seed, (int, float, np.number))
+    given: list[Any] = [seed + index for index in range(num_envs)] if one_for_all else list(seed)  # type: ignore[operator, arg-type]
     if len(given) != num_envs:
         raise ConfigError(f"reset: got {len(given)} seeds for {num_envs} worlds, expected one each, or one number for all")
-    for one in given:
-        if one is not None and (not isinstance(one, (int, np.integer)) or isinstance(one, bool) or one < 0):
-            raise ConfigError(f"reset: seed {one!r}, expected whole numbers of at least 0, or None")
-    return [None if one is None else int(one) for one in given]
+    return [None if one is None else checked_seed(one) for one in given]
 
 
 def checked_options(options: Mapping[str, Any] | None, num_envs: int) -> Bools:

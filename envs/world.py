@@ -17,7 +17,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs.arguments import as_array, checked_threads, checked_worlds, resolve_device
+from envs.arguments import as_array, checked_threads, checked_worlds, in_short, resolve_device
 from envs.engine import Decision, Engine, NotNative, Observations, Records, copied
 from envs.ids import checked_id
 from envs.later import LaterScene
@@ -324,8 +324,8 @@ class World:
             ConfigError: There is no such world, or n is below 1.
         """
         self._check_started()
-        if not 0 <= index < self.num_worlds:
-            raise ConfigError(f"fork: there is no world {index}, expected 0 to {self.num_worlds - 1}")
+        if not isinstance(index, (int, np.integer)) or isinstance(index, bool) or not 0 <= index < self.num_worlds:
+            raise ConfigError(f"fork: there is no world {in_short(index)}, expected 0 to {self.num_worlds - 1}")
         checked_worlds(n)
         engine = self._engine
         kept = {name: np.repeat(values[index : index + 1], n, 0) for name, values in engine.kept.items()}

@@ -14,6 +14,7 @@ from envs.engine import Engine, Observations
 from sensors.errors import ConfigError
 
 NOBODY = -1
+COUNTERS = ("seed", "substeps", "decisions", "appeared", "road_steps", "clock_s")
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,21 @@ def check_state(state: object, id: str, config: Settings, engine: Engine) -> Wor
     for name in state.cars.dtype.names or ():
         if state.cars.dtype[name].kind == "f" and not np.isfinite(state.cars[name]).all():
             raise ConfigError(f"load: {name} of the state holds NaN or infinity")
-    if not (state.episodes["action"] >= NOBODY).all() or not (state.episodes["increment_low"] & np.uint64(1)).all():
+    _check_episodes(state.episodes)
+    known = (state.episodes["action"] >= NOBODY) & (state.episodes["action"] < (engine.num_actions or 1))
+    if not known.all() or not (state.episodes["increment_low"] & np.uint64(1)).all():
         raise ConfigError("load: the state's actions or generators are not ones that a world can have")
     engine.check(state.cars, state.episodes)
     return state
+
+
+def _check_episodes(episodes: NDArray[Any]) -> None:
+    """Clocks and actions are finite, and what counts is not below 0."""
+    for name in episodes.dtype.names or ():
+        if episodes.dtype[name].kind == "f" and not np.isfinite(episodes[name]).all():
+            raise ConfigError(f"load: {name} of the state holds NaN or infinity")
+        if name in COUNTERS and (episodes[name] < 0).any():
+            raise ConfigError(f"load: {name} of the state is {int(episodes[name].min())}, expected at least 0")
 
 
 def _check_shapes(state: WorldState, engine: Engine) -> None:

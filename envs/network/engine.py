@@ -189,18 +189,39 @@ class NetworkEngine:
 
     def check(self, cars: NDArray[Any], episodes: NDArray[Any]) -> None:
         """See ``Engine.check``."""
-        lanes, routes = len(self._network.lanes), len(self._network.routes)
+        network = self._network
+        lanes, speeds, widest = len(network.lanes), len(self._actions.targets_mps), int(network.roads["lanes"].max())
         moving = cars["driver"] < OBSTACLE
-        for name, low, high in (("lane", 0, lanes), ("target_lane", 0, lanes), ("route", NOBODY, routes)):
+        for name, low, high in (
+            ("lane", 0, lanes),
+            ("target_lane", 0, lanes),
+            ("route", NOBODY, len(network.routes)),
+            ("route_lane", 0, widest),
+            ("speed_index", 0, speeds),
+        ):
             if not ((cars[name] >= low) & (cars[name] < high))[moving].all():
                 raise ConfigError(f"load: {name} of the state is outside {low} to {high - 1}")
-        place = (cars["route_place"] >= 0) & (cars["route_place"] < self._network.routes.shape[1])
+        place = (cars["route_place"] >= 0) & (cars["route_place"] < network.routes.shape[1])
         if not place.all() or not ((cars["driver"] >= BY_IDM) & (cars["driver"] <= LANDMARK)).all():
             raise ConfigError("load: drivers or routes of the state are not ones that a world can have")
         room = cars.shape[1] - len(self._fixtures)
         counts = (episodes["vehicles"] >= 1) & (episodes["vehicles"] <= room)
         if not (counts & (episodes["ego"] >= 0) & (episodes["ego"] + self._rules.agents <= episodes["vehicles"])).all():
             raise ConfigError(f"load: the state's worlds hold numbers of vehicles outside 1 to {room}")
+        self._check_places(cars, episodes, room)
+
+    def _check_places(self, cars: NDArray[Any], episodes: NDArray[Any], room: int) -> None:
+        """Every record moves, or does not, as its place says; what episodes point to is there."""
+        used = np.arange(room) < episodes["vehicles"][:, None]
+        if (used & (cars["driver"][:, :room] >= OBSTACLE)).any() or (cars["driver"][:, room:] != self._fixtures["driver"]).any():
+            raise ConfigError("load: the state has obstacles where cars are, or cars where obstacles are")
+        for name in ("kept_lane", "next_kept_lane"):
+            if not ((episodes[name] >= 0) & (episodes[name] < len(self._network.lanes))).all():
+                raise ConfigError(f"load: {name} of the state is outside 0 to {len(self._network.lanes) - 1}")
+        if (self._fixtures["driver"] == LANDMARK).any():
+            there = (episodes["goal"] >= room) & (episodes["goal"] < cars.shape[1])
+            if not there.all() or (cars["driver"][np.arange(len(cars)), episodes["goal"]] != LANDMARK).any():
+                raise ConfigError("load: goal of the state is no landmark")
 
     def take(self, cars: NDArray[Any], episodes: NDArray[Any], kept: Observations) -> None:
         """See ``Engine.take``."""
