@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,11 +34,11 @@ __all__ = ["FastStep", "Outcome", "World", "WorldState"]
 
 NOBODY = -1
 MODES = ("exact", "fast")
+NO_TERMS: dict[str, Tensor] = {}
 FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m", "kind", "crashed", "valid")
 
 
-@dataclass(frozen=True)
-class FastStep:
+class FastStep(NamedTuple):
     """What ``World.step_autoreset`` gives: observations and outcomes, no scene."""
 
     observation: Any  # (B, ...), or a dict of such; of the new episode where one ended
@@ -47,7 +46,7 @@ class FastStep:
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
     finals: Any = None  # the same shapes, of the episodes that ended, zero elsewhere; None where none ended
-    terms: dict[str, Tensor] = field(default_factory=dict)  # of several agents: theirs, as in Outcome.terms, (B, N)
+    terms: Mapping[str, Tensor] = NO_TERMS  # of several agents: theirs, as in Outcome.terms, (B, N)
 
     @property
     def final_observation(self) -> Any:
@@ -297,7 +296,7 @@ class World:
             self._tensor(stepped.terminated),
             self._tensor(stepped.truncated),
             self._observed(stepped.finals) if stepped.finals else None,
-            self._terms(stepped.terms) if self.agents is not None else {},
+            self._terms(stepped.terms) if self.agents is not None else NO_TERMS,
         )
 
     def observation(self) -> Any:
