@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from sensors.batch import Batch
 from sensors.scene import Scene
+
+NO_TERMS: dict[str, Tensor] = {}
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,7 @@ class Outcome(Batch):
         )
 
 
-@dataclass(frozen=True)
-class FastStep:
+class FastStep(NamedTuple):
     """What ``World.step_autoreset`` gives: observations and outcomes, no scene."""
 
     observation: Any  # (B, ...), or a dict of such; of the new episode where one ended
@@ -44,7 +45,7 @@ class FastStep:
     terminated: Tensor  # (B,) bool
     truncated: Tensor  # (B,) bool
     finals: Any = None  # the same shapes, of the episodes that ended, zero elsewhere; None where none ended
-    terms: dict[str, Tensor] = field(default_factory=dict)  # of several agents: theirs, as in Outcome.terms, (B, N)
+    terms: Mapping[str, Tensor] = NO_TERMS  # of several agents: theirs, as in Outcome.terms, (B, N)
 
     @property
     def final_observation(self) -> Any:

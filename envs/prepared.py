@@ -41,5 +41,7 @@ def lasting(*arguments: Any) -> tuple[Any, ...]:
 
 
 def prepared(kernel: Callable[..., Any], *first: Any, like: tuple[Any, ...] = ()) -> Callable[..., Any]:
-    """Give a compiled kernel with its first arguments in place; those that follow have the types of ``like``."""
+    """Give a compiled kernel, or a plain function, with its first arguments in place; those that follow have the types of ``like``."""
+    if not hasattr(kernel, "compile"):
+        return partial(kernel, *first)
     return partial(compiled(kernel, *first, *like), *lasting(*first))

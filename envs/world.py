@@ -21,7 +21,7 @@ from envs.arguments import as_array, checked_threads, checked_worlds, in_short, 
 from envs.engine import Decision, Engine, NotNative, Observations, Records, copied
 from envs.ids import checked_id
 from envs.later import LaterScene
-from envs.outcome import FastStep, Outcome
+from envs.outcome import NO_TERMS, FastStep, Outcome
 from envs.override import Drivers, hands_of
 from envs.scenario import Scenario, scenario_named
 from envs.world_state import WorldState, check_state
@@ -275,7 +275,7 @@ class World:
             self._tensor(stepped.terminated),
             self._tensor(stepped.truncated),
             self._observed(stepped.finals) if stepped.finals else None,
-            self._terms(stepped.terms) if self.agents is not None else {},
+            self._terms(stepped.terms) if self.agents is not None else NO_TERMS,
         )
 
     def observation(self) -> Any:

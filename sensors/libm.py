@@ -23,6 +23,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], tuple[tuple[float, float], ...]
     "cos": (math.cos, ((-12.0, 12.0),)),
     "tan": (math.tan, ((-0.0607, 0.0607),)),
     "atan": (math.atan, ((-0.0624, 0.0624),)),
+    "atan2": (math.atan2, ((-1.0, 1.0), (17.0, 40.0))),
     "asin": (math.asin, ((-0.1249, 0.1249),)),
     "pow": (math.pow, ((0.001, 2.0), (1.0, 5.0))),
 }

@@ -15,7 +15,7 @@ from envs.override import MOST
 from envs.prepared import prepared
 from envs.reference_episode import action_names, action_width, actor_of, idle_action
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _as_numpy_counts(number: Any, kind: np.dtype[Any]) -> NDArray[Any]:
     return np.array([number], kind if type(number) in (int, float) else np.asarray(number).dtype)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def choose(chosen: Any, idle: int, metas: Any, table: Any, meta: Any, controls: Any, numbers: Any, autopilot: Any) -> None:
     """Look discrete actions up.
 
@@ -170,7 +170,7 @@ def choose(chosen: Any, idle: int, metas: Any, table: Any, meta: Any, controls: 
             controls[world, 0], controls[world, 1] = table[number, 0], table[number, 1]
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def steer_column(given: Any, column: int, clips: bool, low: Any, span: Any, units: Any, controls: Any, place: int) -> float:
     """Map a column of continuous actions from [-1, 1], in their own dtype (ContinuousAction.get_action).
 

@@ -18,10 +18,10 @@ from envs.network.motion import move
 from envs.network.regulation import enforce_rules
 from envs.traffic.atomics import DONE, await_all, fetch_add, take
 from envs.traffic.generator import following_seed, seed_generator
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 
-@kernel()
+@leaf()
 def advance(cars: Any, episode: Any, network: Network, rules: Rules) -> None:
     """One substep of one world after its cars decided: rules of the road, motion, collisions."""
     episode.road_steps += 1
@@ -32,7 +32,7 @@ def advance(cars: Any, episode: Any, network: Network, rules: Rules) -> None:
     collide_all(cars, episode.vehicles, rules.room, rules.substep_s)
 
 
-@kernel()
+@leaf()
 def take_controls(cars: Any, episode: Any, agents: int, substep: int, forced: Any, controls: Any) -> None:
     """Let somebody else's hands be on the wheel of some cars for a substep.
 
@@ -51,7 +51,7 @@ def take_controls(cars: Any, episode: Any, agents: int, substep: int, forced: An
             car.steering_rad = controls[substep, actor, 1]
 
 
-@kernel()
+@leaf()
 def number_of_actor(episode: Any, actor: int, agents: int) -> int:
     """Which record an actor of the scene has: the agents come first there, and in highway-env's list only mostly."""
     if actor < agents:
@@ -59,7 +59,7 @@ def number_of_actor(episode: Any, actor: int, agents: int) -> int:
     return actor if actor >= episode.ego + agents else actor - agents
 
 
-@kernel()
+@leaf()
 def take_actions(
     world: int, cars: Any, episode: Any, network: Network, rules: Rules, targets: Any, actions: Any, controls: Any, autopilot: Any
 ) -> None:
@@ -75,7 +75,7 @@ def take_actions(
             car.acceleration_mps2, car.steering_rad = controls[place, 0], controls[place, 1]
 
 
-@kernel()
+@leaf()
 def step_world(
     world: int,
     cars: Any,
@@ -112,7 +112,7 @@ def step_world(
         episode.clock_s += rules.decision_s
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def step_share(
     share: Any,
     bell: Any,
@@ -179,7 +179,7 @@ def step_share(
         await_all(share)
 
 
-@kernel()
+@leaf()
 def begin(cars: Any, episode: Any, rules: Rules, fixtures: Any, seed: int) -> None:
     """Start an episode without cars: its clocks, its obstacles, and its generator from a seed (NOBODY: as it stands)."""
     for number in range(len(fixtures)):
@@ -202,7 +202,7 @@ def begin(cars: Any, episode: Any, rules: Rules, fixtures: Any, seed: int) -> No
     episode.goal = NOBODY
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def hand_out(
     cars: Any,
     vehicles: Any,
@@ -255,7 +255,7 @@ def hand_out(
             actor += 1
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def take_wheels(first: int, end: int, cars: Any, episodes: Any, controls: Any) -> None:
     """Set the ego's controls before anything moves, where it is observed with them; arguments as for ``step_worlds``."""
     for world in range(first, end):

@@ -13,7 +13,7 @@ import numpy as np
 from numba.np.random import _constants as tables
 
 from envs.traffic.generator import TO_UNIT, draw_choice, next_uint64
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 HEIGHTS = np.asarray(tables.fi_double, np.float64)
 WIDTHS = np.asarray(tables.wi_double, np.float64)
@@ -22,13 +22,13 @@ TAIL = float(tables.ziggurat_nor_r)
 ONE_OVER_TAIL = float(tables.ziggurat_nor_inv_r)
 
 
-@kernel()
+@leaf()
 def draw_unit(episode: Any) -> float:
     """``Generator.random()``."""
     return np.float64(next_uint64(episode) >> np.uint64(11)) * TO_UNIT
 
 
-@kernel()
+@leaf()
 def draw_normal(episode: Any) -> float:
     """``Generator.standard_normal()``."""
     while True:
@@ -47,7 +47,7 @@ def draw_normal(episode: Any) -> float:
             return x
 
 
-@kernel()
+@leaf()
 def _draw_tail(episode: Any, size: Any) -> float:
     """A normal number beyond the last layer."""
     while True:
@@ -57,7 +57,7 @@ def _draw_tail(episode: Any, size: Any) -> float:
             return -(TAIL + x) if (size >> np.uint64(8)) & np.uint64(1) else TAIL + x
 
 
-@kernel()
+@leaf()
 def draw_pair(episode: Any, count: int) -> tuple[int, int]:
     """``Generator.choice(count, size=2, replace=False)`` for a count of at least 2."""
     first = draw_choice(episode, count - 1)
@@ -69,7 +69,7 @@ def draw_pair(episode: Any, count: int) -> tuple[int, int]:
     return first, second
 
 
-@kernel()
+@leaf()
 def draw_weighted(episode: Any, cumulated: Any) -> int:
     """``Generator.choice(len(p), size=1, p=p)``, given the cumulated and normalised weights."""
     drawn = draw_unit(episode)

@@ -106,13 +106,12 @@ class NetworkEngine:
         book, worlds = self._rulebook, len(self.episodes)
         shared = (self._network, self._rules, self._actions.targets_mps, self._fixtures, book.params)
         book.spawn(0, worlds, self.cars, self.episodes, *shared, seeds, where)
-        if self._variation is not None:
-            vary_worlds(0, worlds, self.cars, self.episodes, self._variation, self._rules.agents)
+        self.vary()
 
-    def renew_some(self, where: NDArray[np.bool_], observations: Observations) -> None:
-        """Follow finished episodes, (B,), by new ones, and observe those into arrays of all worlds."""
-        self._renew(np.full(len(self.episodes), NOBODY, np.int64), where)
-        self._observer.write(0, len(self.episodes), where, self.cars, self.episodes, observations)
+    def vary(self) -> None:
+        """Vary the cars that appeared since the last time, where that is wanted."""
+        if self._variation is not None:
+            vary_worlds(0, len(self.episodes), self.cars, self.episodes, self._variation, self._rules.agents)
 
     def _observed(self, where: NDArray[np.bool_] | None = None) -> Observations:
         """Observe worlds; the rest keeps what was kept of it."""

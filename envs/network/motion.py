@@ -6,7 +6,6 @@ constants (highway_env/vehicle/dynamics.py).
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from envs.network.geometry import closest_lane
@@ -70,8 +69,8 @@ def take_push(car: Any) -> None:
 def tyre_rates(motion: Motion, steering: float, acceleration: float) -> Motion:
     """Rates of change of a car on tyres (BicycleVehicle.derivative_func)."""
     heading, speed, across, yaw_rate = motion[2], motion[3], motion[4], motion[5]
-    front = 2.0 * STIFFNESS_N * (steering - math.atan2(across + TO_AXLE_M * yaw_rate, speed))
-    rear = 2.0 * STIFFNESS_N * (0.0 - math.atan2(across - TO_AXLE_M * yaw_rate, speed))
+    front = 2.0 * STIFFNESS_N * (steering - libm.direction(across + TO_AXLE_M * yaw_rate, speed))
+    rear = 2.0 * STIFFNESS_N * (0.0 - libm.direction(across - TO_AXLE_M * yaw_rate, speed))
     if abs(speed) < SLIDING_BELOW_MPS:
         front = -MASS_KG * across - INERTIA_KGM2 / TO_AXLE_M * yaw_rate
         rear = -MASS_KG * across + INERTIA_KGM2 / TO_AXLE_M * yaw_rate

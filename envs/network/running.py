@@ -12,12 +12,11 @@ from envs.agents import REWARDS, TERMINATED
 from envs.engine import Decision, Hands, Stepped
 from envs.network.actions import Taking
 from envs.network.batch import step_share, take_wheels
-from envs.network.layout import CAR, OUTCOME
-from envs.network.variation import vary_worlds
+from envs.network.layout import CAR, NOBODY, OUTCOME
 from envs.prepared import compiled, lasting, prepared
 from envs.traffic.pace import Pace
 from envs.traffic.team import SILENT, over_threads
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 if TYPE_CHECKING:
     from envs.network.engine import NetworkEngine
@@ -43,18 +42,21 @@ class Running:
         self._no_trace, self._no_vehicles = np.empty((0, worlds, records), CAR), np.zeros((0, worlds), np.int32)
         self._before = None if book.before is None else prepared(book.before, 0, worlds, *state, engine._network)
         self._take_wheels = prepared(take_wheels, 0, worlds, *state, self._taking.controls) if book.observes_first else None
-        self._observe = observer.prepared(*state)
+        self._ended, onwards = np.zeros(worlds, np.bool_), np.full(worlds, NOBODY, np.int64)
+        self._observe, self._observe_new = observer.prepared(*state), observer.prepared(*state, self._ended)
+        places, targets = (*state, engine._network, engine._rules), engine._actions.targets_mps
+        self._spawn = prepared(book.spawn, 0, worlds, *places, targets, engine._fixtures, book.params, onwards, self._ended)
+        self._after = None if book.after is None else prepared(book.after, 0, worlds, *places, book.params)
         self._judges: dict[np.dtype[Any], Callable[..., None]] = {}
         self._settle = self._prepared_settle()
-        shared = (*state, engine._network, engine._rules, engine._actions.targets_mps)
-        moving = (*shared, self._taking.meta, self._taking.controls, self._piloted)
+        moving = (*places, targets, self._taking.meta, self._taking.controls, self._piloted)
         rest = (NOBODY_FORCED, NO_CONTROLS, self._no_trace, self._no_vehicles, 0, engine.substeps)
         self._step_share, self._moving = compiled(step_share, SILENT, SILENT, *moving, *rest), lasting(*moving)
 
     def _prepared_settle(self) -> Callable[..., bool]:
         taking, ends = self._taking, self._piloted
         written = (self._outcomes, self._engine.episodes)
-        return prepared(settle, *written, taking.numbers, taking.given, self._piloted, like=(np.zeros(len(ends)), ends, ends))
+        return prepared(settle, *written, taking.numbers, taking.given, self._piloted, self._ended, like=(np.zeros(len(ends)), ends, ends))
 
     def step(self, decision: Decision) -> Stepped:
         """Step, judge, observe and renew all worlds; where a function says who drives it is asked before every substep.
@@ -73,13 +75,12 @@ class Running:
         self._judge(actions)
         if seen and self._take_wheels is None:
             self._observe(seen)
-        reward, (terminated, truncated) = np.empty(self._worlds), np.empty((2, self._worlds), np.bool_)
+        reward, terminated, truncated = np.empty(self._worlds), np.empty(self._worlds, np.bool_), np.empty(self._worlds, np.bool_)
         renews = self._settle(reward, terminated, truncated) and decision.autoreset
-        ended = terminated | truncated
-        finals = {name: _only(values, ended) for name, values in observations.items()} if renews else {}
+        finals = {name: _only(values, self._ended) for name, values in observations.items()} if renews else {}
         self._turn_over()
         if renews:
-            engine.renew_some(ended, observations)
+            self._renew(seen)
         terms = self._told(engine.agents, () if decision.autoreset else engine._rulebook.terms)
         return Stepped(reward, terminated, truncated, terms, instants, observations, finals)
 
@@ -135,11 +136,15 @@ class Running:
 
     def _turn_over(self) -> None:
         """What comes once a decision was judged and observed: traffic that spawns as it goes."""
-        engine, book = self._engine, self._engine._rulebook
-        if book.after is not None:
-            book.after(0, self._worlds, engine.cars, engine.episodes, engine._network, engine._rules, book.params)
-            if engine._variation is not None:
-                vary_worlds(0, self._worlds, engine.cars, engine.episodes, engine._variation, engine._rules.agents)
+        if self._after is not None:
+            self._after()
+            self._engine.vary()
+
+    def _renew(self, seen: tuple[NDArray[Any], ...]) -> None:
+        """Follow finished episodes by new ones, and observe those into arrays of all worlds."""
+        self._spawn()
+        self._engine.vary()
+        self._observe_new(seen)
 
 
 def _only(values: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[Any]:
@@ -149,8 +154,10 @@ def _only(values: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[Any]:
     return out
 
 
-@kernel(nogil=True)
-def settle(outcomes: Any, episodes: Any, numbers: Any, given: Any, autopilot: Any, reward: Any, terminated: Any, truncated: Any) -> bool:
+@leaf(nogil=True)
+def settle(
+    outcomes: Any, episodes: Any, numbers: Any, given: Any, autopilot: Any, ended: Any, reward: Any, terminated: Any, truncated: Any
+) -> bool:
     """Hand out rewards and ends, and note each world's action.
 
     Args:
@@ -159,7 +166,8 @@ def settle(outcomes: Any, episodes: Any, numbers: Any, given: Any, autopilot: An
         numbers: Of discrete actions, (B * N,), those of a world's N agents one after the other; the first one's are noted.
         given: Continuous actions, (B * N, C); (B * N, 0) where they are discrete.
         autopilot: Whose continuous actions do not count, (B * N,).
-        reward: Float64 (B,), written, as all that follow.
+        ended: Bool (B,), written, as all that follow.
+        reward: Float64 (B,).
         terminated: Bool (B,).
         truncated: Bool (B,).
 
@@ -171,7 +179,8 @@ def settle(outcomes: Any, episodes: Any, numbers: Any, given: Any, autopilot: An
         first = world * agents
         outcome, episode = outcomes[world], episodes[world]
         reward[world], terminated[world], truncated[world] = outcome.reward, outcome.terminated, outcome.truncated
-        ends = ends or outcome.terminated or outcome.truncated
+        ended[world] = outcome.terminated or outcome.truncated
+        ends = ends or ended[world]
         if given.shape[1] == 0:
             episode.action = numbers[first]
         else:

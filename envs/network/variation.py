@@ -14,7 +14,7 @@ from envs.network.layout import BY_IDM
 from envs.settings import is_number
 from envs.traffic.generator import SPLIT_FIRST, SPLIT_GAMMA, SPLIT_SECOND, TO_UNIT
 from sensors.errors import ConfigError, unknown_name
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 DENSITY, POLITENESS, SPEED, PRESENCE = range(4)
 
@@ -60,7 +60,7 @@ def variation_of(given: Any) -> Variation:
     return Variation(*ranges)
 
 
-@kernel()
+@leaf()
 def keyed_unit(seed: int, number: int, purpose: int) -> float:
     """A number in [0, 1) that follows from an episode's seed, a car and what it is for (splitmix64)."""
     state = np.uint64(0)
@@ -72,13 +72,13 @@ def keyed_unit(seed: int, number: int, purpose: int) -> float:
     return np.float64(state >> np.uint64(11)) * TO_UNIT
 
 
-@kernel()
+@leaf()
 def between(low: float, high: float, unit: float) -> float:
     """A place in a range."""
     return low + (high - low) * unit
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def vary_worlds(first: int, end: int, cars: Any, episodes: Any, variation: Variation, agents: int) -> None:
     """Vary the cars that appeared since the last call; agents, and cars that nobody drives, stay as they are.
 
@@ -111,7 +111,7 @@ def vary_worlds(first: int, end: int, cars: Any, episodes: Any, variation: Varia
         episode.vehicles = kept
 
 
-@kernel()
+@leaf()
 def vary_car(car: Any, seed: int, number: int, variation: Variation) -> None:
     """Draw how a car drives."""
     car.varied = True

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from envs.traffic.elementary import in_python
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 NEXT, END, CHUNK, DONE = range(4)
 """Places in a share: the next world that nobody steps yet, the end, how many to take at once, how many are done."""
@@ -56,7 +56,7 @@ def read(typing: Any, array: Any, index: Any) -> Any:
     return types.int64(array, types.int64), generate
 
 
-@kernel(inline="always")
+@leaf(inline="always")
 def take(share: Any) -> Any:
     """Take some worlds out of a share: the first and the one after the last, which are equal when none are left."""
     first = min(fetch_add(share, NEXT, share[CHUNK]), share[END])
@@ -66,7 +66,7 @@ def take(share: Any) -> Any:
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 
 
-@kernel()
+@leaf()
 def wait_a_little(array: Any, index: int, unlike: int) -> int:
     """Read an element up to POLLS times while it is still one value, then let another thread go first; gives what was read last."""
     for _ in range(POLLS):
@@ -77,7 +77,7 @@ def wait_a_little(array: Any, index: int, unlike: int) -> int:
     return read(array, index)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def listen(bell: Any, heard: int, patience: int) -> int:
     """Wait until a bell, (1,) int64, is past what was heard; gives its state, the old one when patience (little waits) runs out."""
     for _ in range(patience):
@@ -87,7 +87,7 @@ def listen(bell: Any, heard: int, patience: int) -> int:
     return heard
 
 
-@kernel()
+@leaf()
 def await_all(share: Any) -> None:
     """Wait until all worlds of a share are done."""
     done = read(share, DONE)

@@ -88,6 +88,28 @@ def step_world(
     judge(mine[0], episode.clock_s, rules, outcomes[world])
 
 
+@leaf()
+def watch(
+    first: int,
+    end: int,
+    cars: Any,
+    episodes: Any,
+    rules: Rules,
+    targets: Any,
+    outcomes: Any,
+    observations: Any,
+    finals: Any,
+    chosen: Any,
+    distance: Any,
+) -> None:
+    """Observe some worlds, and follow finished episodes by new ones; arguments as for ``step_share``, then room for ``observe``."""
+    for world in range(first, end):
+        if outcomes[world].terminated or outcomes[world].truncated:
+            observe(cars[world], rules.lanes, finals[world], chosen, distance)
+            spawn_next(cars[world], episodes[world], rules, targets)
+        observe(cars[world], rules.lanes, observations[world], chosen, distance)
+
+
 @kernel(nogil=True)
 def step_share(
     share: Any,
@@ -122,15 +144,14 @@ def step_share(
     if len(bell) > 0:
         fetch_add(bell, 0, 1)
     room = room_for(cars.shape[1], rules.lanes)
+    rows = max(observations.shape[1] - 1, 0)
+    chosen, distance = np.empty(rows, np.int64), np.empty(rows)
     first, end = take(share)
     while first < end:
         for world in range(first, end):
             step_world(world, cars, episodes, rules, targets, actions, autopilot, outcomes, trace, room)
-            if observations.shape[0] > 0:
-                if outcomes[world].terminated or outcomes[world].truncated:
-                    observe(cars[world], rules.lanes, finals[world])
-                    spawn_next(cars[world], episodes[world], rules, targets)
-                observe(cars[world], rules.lanes, observations[world])
+        if observations.shape[0] > 0:
+            watch(first, end, cars, episodes, rules, targets, outcomes, observations, finals, chosen, distance)
         fetch_add(share, DONE, end - first)
         first, end = take(share)
     if len(bell) > 0:
@@ -176,8 +197,10 @@ def reset_worlds(cars: Any, episodes: Any, rules: Rules, targets: Any, seeds: An
 @kernel(nogil=True)
 def observe_worlds(cars: Any, lanes: int, observations: Any) -> None:
     """Write the Kinematics observation of every world, (B, rows, 5)."""
+    rows = max(observations.shape[1] - 1, 0)
+    chosen, distance = np.empty(rows, np.int64), np.empty(rows)
     for world in range(len(cars)):
-        observe(cars[world], lanes, observations[world])
+        observe(cars[world], lanes, observations[world], chosen, distance)
 
 
 @kernel(nogil=True)

@@ -1,7 +1,8 @@
 """Elementary functions that round as highway-env's NumPy rounds.
 
-Transcendental functions are the C library's, which NumPy calls too where its AVX-512 variants are off. ``numpy.dot`` is OpenBLAS's,
-which ends in a fused multiply-add on some processors (AVX-512) and not on others; ``dot2`` does as NumPy does here.
+Transcendental functions (``envs.traffic.libm``) are the C library's, which NumPy calls too where its AVX-512 variants are off.
+``numpy.dot`` is OpenBLAS's, which ends in a fused multiply-add on some processors (AVX-512) and not on others; ``dot2`` does as NumPy
+does here.
 
 Machine instructions that Python has no word for are intrinsics; where numba is switched off (as in its CUDA simulator) plain Python
 takes their place, with the same results.

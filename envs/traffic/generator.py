@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.traffic.elementary import multiply_high
 from envs.traffic.stack import on_stack
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 MULTIPLIER_HIGH = np.uint64(2549297995355413924)
 MULTIPLIER_LOW = np.uint64(4865540595714422341)
@@ -35,7 +35,7 @@ SPLIT_FIRST = np.uint64(0xBF58476D1CE4E5B9)
 SPLIT_SECOND = np.uint64(0x94D049BB133111EB)
 
 
-@kernel()
+@leaf()
 def _scramble(word: Any, constant: Any, factor: Any) -> Any:
     """Hash a word; gives the word and the next constant."""
     following = np.uint32(constant * factor)
@@ -43,13 +43,13 @@ def _scramble(word: Any, constant: Any, factor: Any) -> Any:
     return np.uint32(mixed ^ (mixed >> np.uint32(16))), following
 
 
-@kernel()
+@leaf()
 def _mix(a: Any, b: Any) -> Any:
     mixed = np.uint32(np.uint32(a * MIX_LEFT) - np.uint32(b * MIX_RIGHT))
     return np.uint32(mixed ^ (mixed >> np.uint32(16)))
 
 
-@kernel()
+@leaf()
 def _fill_pool(pool: Any, seed: Any) -> None:
     """The entropy pool of ``numpy.random.SeedSequence(seed)`` for 0 <= seed < 2**64."""
     pool[0] = np.uint32(seed & np.uint64(0xFFFFFFFF))
@@ -65,7 +65,7 @@ def _fill_pool(pool: Any, seed: Any) -> None:
                 pool[target] = _mix(pool[target], hashed)
 
 
-@kernel()
+@leaf()
 def seed_generator(episode: Any, seed: int) -> None:
     """Seed as ``numpy.random.PCG64(numpy.random.SeedSequence(seed))`` does."""
     pool, words = room_for_pool(), room_for_words()
@@ -91,7 +91,7 @@ def seed_generator(episode: Any, seed: int) -> None:
     episode.buffered = np.uint32(0)
 
 
-@kernel()
+@leaf()
 def _turn(episode: Any) -> None:
     """One step of the 128-bit linear congruential generator."""
     low = episode.state_low * MULTIPLIER_LOW
@@ -101,7 +101,7 @@ def _turn(episode: Any) -> None:
     episode.state_low = summed
 
 
-@kernel()
+@leaf()
 def output_of(episode: Any) -> Any:
     """The 64 bits that the present state stands for (XSL-RR); draws nothing."""
     value = episode.state_high ^ episode.state_low
@@ -109,7 +109,7 @@ def output_of(episode: Any) -> Any:
     return (value >> turn) | (value << ((np.uint64(64) - turn) & np.uint64(63)))
 
 
-@kernel()
+@leaf()
 def following_seed(seed: int) -> Any:
     """``envs.seeds.following_seed``: what an episode's seed becomes where its generator goes on without a new one."""
     state = np.uint64(0)
@@ -121,14 +121,14 @@ def following_seed(seed: int) -> Any:
     return np.int64(state >> np.uint64(33))
 
 
-@kernel()
+@leaf()
 def next_uint64(episode: Any) -> Any:
     """Draw 64 bits."""
     _turn(episode)
     return output_of(episode)
 
 
-@kernel()
+@leaf()
 def next_uint32(episode: Any) -> Any:
     """Draw 32 bits: the lower half of a 64-bit draw, then its upper half."""
     if episode.has_buffered:
@@ -140,13 +140,13 @@ def next_uint32(episode: Any) -> Any:
     return drawn & np.uint64(0xFFFFFFFF)
 
 
-@kernel()
+@leaf()
 def draw_uniform(episode: Any, low: float, high: float) -> float:
     """``Generator.uniform(low, high)``."""
     return low + (high - low) * (np.float64(next_uint64(episode) >> np.uint64(11)) * TO_UNIT)
 
 
-@kernel()
+@leaf()
 def draw_choice(episode: Any, count: int) -> Any:
     """``Generator.choice(count)`` for 1 <= count < 2**32; one choice draws nothing."""
     if count == 1:

@@ -25,12 +25,13 @@ KNOWN = {
     "cos": "9af354fa72c47918",
     "tan": "d0d14093dcfe89d8",
     "atan": "1846b5c8c6ddac9e",
+    "atan2": "5c25fc2abab0522d",
     "asin": "dc566a644d801eb9",
     "pow": "fad23d31a14ceddf",
 }
 """Prints of the answers of the functions below."""
 SAME = {name: answers()[name] == known and not config.DISABLE_JIT for name, known in KNOWN.items()}
-SAME_SIN, SAME_COS, SAME_TAN, SAME_ATAN, SAME_ASIN, SAME_POW = (SAME[name] for name in ("sin", "cos", "tan", "atan", "asin", "pow"))
+SAME_SIN, SAME_COS, SAME_TAN, SAME_ATAN, SAME_ATAN2, SAME_ASIN, SAME_POW = SAME.values()
 
 ANGLES = sines_and_cosines()
 LOGARITHMS = logarithms()
@@ -207,6 +208,16 @@ def tangent(angle: float) -> float:
     return fused_multiply_add(angle * square, series, angle)
 
 
+@leaf(forceinline=True)
+def _arctangent_series(square: float) -> float:
+    """An arctangent's series behind its first term, over the cube of the argument."""
+    series = fused_multiply_add(0.07601836584380736, square, -0.09090424391727987)
+    series = fused_multiply_add(series, square, 0.11111109821886427)
+    series = fused_multiply_add(series, square, -0.14285714283953163)
+    series = fused_multiply_add(series, square, 0.19999999999998855)
+    return fused_multiply_add(series, square, -0.3333333333333333)
+
+
 @leaf()
 def arctangent(value: float) -> float:
     """``math.atan``; without it up to ARCTANGENT_END."""
@@ -215,12 +226,20 @@ def arctangent(value: float) -> float:
     if abs(value) < TINY / 4.0:
         return value
     square = value * value
-    series = fused_multiply_add(0.07601836584380736, square, -0.09090424391727987)
-    series = fused_multiply_add(series, square, 0.11111109821886427)
-    series = fused_multiply_add(series, square, -0.14285714283953163)
-    series = fused_multiply_add(series, square, 0.19999999999998855)
-    series = fused_multiply_add(series, square, -0.3333333333333333)
-    return fused_multiply_add(value * square, series, value)
+    return fused_multiply_add(value * square, _arctangent_series(square), value)
+
+
+@leaf()
+def direction(y: float, x: float) -> float:
+    """``math.atan2``; without it where x is positive and y small beside it."""
+    size = abs(y)
+    if not SAME_ATAN2 or not (size < x * ARCTANGENT_END and x < MOST_BASE and (size > LEAST_BASE or size == 0.0)):
+        return math.atan2(y, x)
+    ratio = size / x
+    product = x * ratio
+    lost = ((size - product) - fused_multiply_add(x, ratio, -product)) / x
+    square = ratio * ratio
+    return math.copysign(ratio + fused_multiply_add(ratio * square, _arctangent_series(square), lost), y)
 
 
 @leaf()

@@ -8,34 +8,32 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from envs.traffic.elementary import clip, norm2
 from envs.traffic.layout import LANE_WIDTH_M, LENGTH_M, PERCEPTION_M, TOP_SPEED_MPS
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 FEATURES = 5
 
 
-@kernel()
+@leaf()
 def scaled(value: float, limit: float) -> float:
     """Map [-limit, limit] to [-1, 1] and clip (highway_env.utils.lmap)."""
     return clip(-1.0 + (value + limit) * 2.0 / (limit + limit), -1.0, 1.0)
 
 
-@kernel()
-def nearest_cars(cars: Any, chosen: Any) -> int:
+@leaf()
+def nearest_cars(cars: Any, chosen: Any, distance: Any) -> int:
     """Choose the nearest cars that the ego sees; of equals the first in the list.
 
     Args:
         cars: The world's cars.
         chosen: Written with their numbers, nearest first.
+        distance: Room for as many distances.
 
     Returns:
         How many there are.
     """
     ego = cars[0]
-    distance = np.empty(len(chosen))
     count = 0
     for number in range(1, len(cars)):
         dx = cars[number].x_m - ego.x_m
@@ -52,12 +50,11 @@ def nearest_cars(cars: Any, chosen: Any) -> int:
     return count
 
 
-@kernel()
-def observe(cars: Any, lanes: int, observation: Any) -> None:
-    """Write a world's observation, (rows, 5) float32; rows without a car are zero."""
+@leaf()
+def observe(cars: Any, lanes: int, observation: Any, chosen: Any, distance: Any) -> None:
+    """Write a world's observation, (rows, 5) float32; rows without a car are zero. The rest is room for ``nearest_cars``."""
     rows = observation.shape[0]
-    chosen = np.empty(rows - 1, np.int64)
-    seen = nearest_cars(cars, chosen)
+    seen = nearest_cars(cars, chosen, distance)
     ego = cars[0]
     ego_vx, ego_vy = ego.speed_mps * ego.cos, ego.speed_mps * ego.sin
     for row in range(rows):

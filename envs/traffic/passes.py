@@ -28,7 +28,7 @@ from envs.traffic.neighbours import front_by_scan, look_at
 from envs.traffic.physics import braking, closest_lane, desired_gap, free_acceleration, lanes_covered, speed_tracking
 from envs.traffic.reward import judge
 from envs.traffic.spawn import hand_over, spawn_next
-from sensors.jit import kernel, leaf
+from sensors.jit import leaf
 
 SPREAD_GROUP = np.dtype((np.record, [*GROUP.descr, ("apart", np.float64, (SLOTS,))]))
 """GROUP for a GPU's shared memory: one row more, so that like fields of two groups in turn do not lie in the same banks."""
@@ -203,7 +203,7 @@ def unload_all(groups: Any, mine: Any, fast: bool | None, thread: int, threads: 
         unload_car(groups, mine, number, fast)
 
 
-@kernel()
+@leaf()
 def close_decision(mine: Any, episode: Any, outcome: Any, rules: Rules, targets: Any, renews: bool) -> None:
     """Judge a decision, and follow a finished episode by a new one where that is wanted; by one thread, after all cars are back."""
     episode.substeps += rules.substeps
@@ -213,7 +213,7 @@ def close_decision(mine: Any, episode: Any, outcome: Any, rules: Rules, targets:
         spawn_next(mine, episode, rules, targets)
 
 
-@kernel()
+@leaf()
 def step_in_passes(
     cars: Any, episodes: Any, rules: Rules, targets: Any, actions: Any, outcomes: Any, groups: Any, plan: Plan, threads: int, renews: bool
 ) -> None:

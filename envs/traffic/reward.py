@@ -7,10 +7,10 @@ from typing import Any
 from envs.traffic.elementary import clip
 from envs.traffic.layout import LANE_WIDTH_M, Rules
 from envs.traffic.physics import on_lane
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 
-@kernel()
+@leaf()
 def judge(ego: Any, clock_s: float, rules: Rules, outcome: Any) -> None:
     """Write the reward, its terms and the ends of the episode.
 

@@ -10,7 +10,7 @@ from envs.traffic.elementary import PI, fraction_of
 from envs.traffic.generator import draw_choice, draw_uniform, following_seed
 from envs.traffic.layout import LANE_WIDTH_M, NOBODY, SPEED_LIMIT_MPS, Rules
 from envs.traffic.physics import closest_lane
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 EGO_SPEED_MPS = 25.0
 SLOWEST_MPS = 0.7 * SPEED_LIMIT_MPS
@@ -22,13 +22,13 @@ HIGHEST_EXPONENT = 4.5
 AUTOPILOT_SPEED_MPS = 30.0
 
 
-@kernel()
+@leaf()
 def thinking_time(car: Any) -> float:
     """Where a new IDMVehicle's timer starts, so that not all think at once [s]."""
     return fraction_of((car.x_m + car.y_m) * PI)
 
 
-@kernel()
+@leaf()
 def place(car: Any, x: float, lane: int, speed: float, lanes: int) -> None:
     """Put a fresh car on a lane."""
     car.x_m = x
@@ -52,7 +52,7 @@ def place(car: Any, x: float, lane: int, speed: float, lanes: int) -> None:
     car.autonomous = False
 
 
-@kernel()
+@leaf()
 def spawn(cars: Any, episode: Any, rules: Rules, targets: Any) -> None:
     """Fill a world: the ego first, then each car ahead of the foremost one.
 
@@ -85,7 +85,7 @@ def spawn(cars: Any, episode: Any, rules: Rules, targets: Any) -> None:
     episode.action = NOBODY
 
 
-@kernel()
+@leaf()
 def spawn_next(cars: Any, episode: Any, rules: Rules, targets: Any) -> None:
     """Fill a world from where its generator stands, as highway-env resets without a seed.
 
@@ -95,7 +95,7 @@ def spawn_next(cars: Any, episode: Any, rules: Rules, targets: Any) -> None:
     spawn(cars, episode, rules, targets)
 
 
-@kernel()
+@leaf()
 def hand_over(car: Any, autopilot: bool, targets: Any) -> None:
     """Give the ego to an IDMVehicle, or back to commands; nothing happens if it is so already.
 

@@ -24,6 +24,7 @@ OURS: dict[str, Callable[..., float]] = {
     "cos": libm.cosine,
     "tan": libm.tangent,
     "atan": libm.arctangent,
+    "atan2": libm.direction,
     "asin": libm.arcsine,
     "pow": libm.power,
 }
@@ -106,6 +107,18 @@ def test_large_angles_turn_like_the_librarys(name: str) -> None:
     quarters = np.round(draws.uniform(-1e4, 1e4, COUNT)) * (math.pi / 2.0)  # hardest: next to nothing is left
     values = np.concatenate((draws.uniform(-1e9, 1e9, COUNT), quarters))
     assert_same_bits(ours(name, values), theirs(name, values), values)
+
+
+def test_directions_give_the_librarys_bits() -> None:
+    draws = np.random.default_rng(7)
+    x = np.concatenate((draws.uniform(-2.0, 40.0, COUNT), 10.0 ** draws.uniform(-32.0, 32.0, COUNT)))
+    shares = np.concatenate(
+        (draws.uniform(-0.07, 0.07, COUNT), draws.choice((-1.0, 1.0), COUNT) * 10.0 ** draws.uniform(-40.0, 0.0, COUNT))
+    )
+    ends = [0.0, 5e-324, 1e-300, 1.0, 1e300, math.inf, math.nan]
+    pairs = np.array([(one, other) for one in (*ends, *(-end for end in ends)) for other in (*ends, *(-end for end in ends))])
+    y, x = np.concatenate((x * shares, pairs[:, 0])), np.concatenate((x, pairs[:, 1]))
+    assert_same_bits(ours("atan2", y, x), theirs("atan2", y, x), y, x)
 
 
 def test_powers_give_the_librarys_bits() -> None:

@@ -25,16 +25,19 @@ class AgentsObserver(Observer):
         parts = {name: ((agents, *shape), dtype) for name, (shape, dtype) in one.parts.items()}
         return AgentsObserver(parts, one.kernel, one.settings, one.draws, agents)
 
-    def prepared(self, cars: NDArray[np.void], episodes: NDArray[np.void]) -> Callable[[tuple[NDArray[Any], ...]], None]:
+    def prepared(
+        self, cars: NDArray[np.void], episodes: NDArray[np.void], where: NDArray[np.bool_] = EVERY_WORLD
+    ) -> Callable[[tuple[NDArray[Any], ...]], None]:
         """See ``Observer.prepared``."""
         mine = tuple(self._of_one(len(cars)).values())
-        look = prepared(self.kernel, 0, len(cars), EVERY_WORLD, cars, episodes, *self.settings, mine)
+        look = prepared(self.kernel, 0, len(cars), where, cars, episodes, *self.settings, mine)
 
         def observe(arrays: tuple[NDArray[Any], ...]) -> None:
+            rows = slice(None) if len(where) == 0 else np.flatnonzero(where)
             for agent in self._one_by_one(episodes):
                 look()
                 for values, every in zip(mine, arrays, strict=True):
-                    every[:, agent] = values
+                    every[rows, agent] = values[rows]
 
         return observe
 

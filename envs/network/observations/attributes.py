@@ -18,7 +18,7 @@ from envs.network.motion import tyre_rates
 from envs.network.observations.observer import Observer
 from envs.traffic.generator import draw_uniform
 from sensors.errors import ConfigError
-from sensors.jit import kernel, leaf
+from sensors.jit import leaf
 
 ATTRIBUTES = ("state", "derivative", "reference_state")
 STATE, DERIVATIVE, REFERENCE = range(len(ATTRIBUTES))
@@ -70,7 +70,7 @@ def wanted(lane: Any, car: Any) -> tuple[float, float, float, float]:
     return car.y_m - offset, lane_heading(lane, run), 0.0, 0.0
 
 
-@kernel()
+@leaf()
 def write_attribute(attribute: int, car: Any, episode: Any, network: Network, noise: Noise, column: Any) -> None:
     """Write one attribute, (4, 1)."""
     level = noise.state
@@ -86,7 +86,7 @@ def write_attribute(attribute: int, car: Any, episode: Any, network: Network, no
             column[row, 0] += draw_uniform(episode, -level, level)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def observe_attributes(
     first: int, end: int, where: Any, cars: Any, episodes: Any, network: Network, noise: Noise, arrays: tuple[Any, ...]
 ) -> None:

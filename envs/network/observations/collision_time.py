@@ -172,12 +172,29 @@ def write_table(cars: Any, vehicles: int, ego: int, network: Network, targets: A
             note_car(me, cars[number], network, targets, step_s, columns, table)
 
 
+@leaf()
+def write_tables(
+    first: int,
+    end: int,
+    where: Any,
+    cars: Any,
+    episodes: Any,
+    network: Network,
+    targets: Any,
+    step_s: float,
+    ahead: Any,
+    tables: Any,
+) -> None:
+    """Write the tables of a share of worlds; arguments as for ``write_table``."""
+    for world in range(first, end):
+        if len(where) == 0 or where[world]:
+            write_table(cars[world], episodes[world].vehicles, episodes[world].ego, network, targets, step_s, ahead, tables[world])
+
+
 @kernel(nogil=True)
 def observe_collision_times(
     first: int, end: int, where: Any, cars: Any, episodes: Any, network: Network, targets: Any, step_s: float, arrays: tuple[Any, ...]
 ) -> None:
     """Write the tables of a share of worlds; the arguments are those of ``Observer.write``."""
     ahead = np.empty((DEPTH * len(network.roads) + 1, 3), np.int64)
-    for world in range(first, end):
-        if len(where) == 0 or where[world]:
-            write_table(cars[world], episodes[world].vehicles, episodes[world].ego, network, targets, step_s, ahead, arrays[0][world])
+    write_tables(first, end, where, cars, episodes, network, targets, step_s, ahead, arrays[0])

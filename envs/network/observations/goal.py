@@ -10,7 +10,7 @@ from envs.network.layout import Network
 from envs.network.observations.features import COS_D, COS_H, PRESENCE, SIN_D, SIN_H, VX, VY, X, Y, feature_of, numbers_of
 from envs.network.observations.observer import Observer
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 OF_THINGS = (PRESENCE, X, Y, VX, VY, COS_H, SIN_H, COS_D, SIN_D)
 """A goal is an object, and has only these features."""
@@ -36,7 +36,7 @@ def goal_observer(env: Any, network: Network) -> Observer:
     return Observer(parts, observe_goal, (network, features, np.asarray(seen.scales, np.float64)))
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def observe_goal(
     first: int, end: int, where: Any, cars: Any, episodes: Any, network: Network, features: Any, scales: Any, arrays: tuple[Any, ...]
 ) -> None:

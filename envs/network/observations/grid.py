@@ -20,7 +20,7 @@ from envs.network.observations.observer import Observer
 from envs.network.rotation import mixed_of_one
 from envs.traffic.elementary import PI, clip
 from sensors.errors import ConfigError
-from sensors.jit import kernel, leaf
+from sensors.jit import leaf
 
 ON_ROAD = len(FEATURES)
 LAYERS = (*FEATURES, "on_road")
@@ -189,7 +189,7 @@ def put_lane(me: Any, lane: Any, grid: Grid, value: float, layer: Any) -> None:
             layer[row, column] = value
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def observe_grid(
     first: int, end: int, where: Any, cars: Any, episodes: Any, network: Network, grid: Grid, image: bool, arrays: tuple[Any, ...]
 ) -> None:

@@ -168,7 +168,7 @@ def write_way_to_exit(network: Network, car: Any, view: View, row: Any) -> None:
             row[column] = scaled(run, X, view.scales, view.clipped)
 
 
-@kernel()
+@leaf()
 def draw_below(episode: Any, top: int) -> Any:
     """A number from 0 to ``top`` as NumPy's ``shuffle`` draws it: masked bits, again while they are too large."""
     mask = np.uint64(top)
@@ -180,13 +180,51 @@ def draw_below(episode: Any, top: int) -> Any:
             return np.int64(drawn)
 
 
-@kernel()
+@leaf()
 def shuffle_rows(episode: Any, rows: Any) -> None:
     """``Generator.shuffle`` of the rows of an array, (N, F)."""
     for row in range(len(rows) - 1, 0, -1):
         other = draw_below(episode, row)
         for column in range(rows.shape[1]):
             rows[row, column], rows[other, column] = rows[other, column], rows[row, column]
+
+
+@leaf()
+def write_table(mine: Any, episode: Any, network: Network, view: View, chosen: Any, distances: Any, table: Any) -> None:
+    """Write the rows of one world, (N, F).
+
+    Args:
+        mine: The world's records.
+        episode: Its EPISODE record.
+        network: The road network.
+        view: What is shown.
+        chosen: Room for the numbers of who is seen, (N - 1,).
+        distances: Room for as many numbers.
+        table: Written.
+    """
+    ego = mine[episode.ego]
+    write_row(network, ego, (0.0, 0.0, 0.0, 0.0), view, True, table[0])
+    if view.exit_lane != NOBODY:
+        write_way_to_exit(network, ego, view, table[0])
+    origin = (0.0, 0.0, 0.0, 0.0) if view.absolute else origin_of(ego)
+    seen = choose(mine, episode.vehicles, episode.ego, network, view, chosen, distances)
+    for place in range(seen):
+        write_row(network, mine[chosen[place]], origin, view, view.intentions, table[place + 1])
+    for place in range(seen + 1, table.shape[0]):
+        for column in range(table.shape[1]):
+            table[place, column] = 0.0
+    if view.shuffled:
+        shuffle_rows(episode, table[1:])
+
+
+@leaf()
+def write_tables(
+    first: int, end: int, where: Any, cars: Any, episodes: Any, network: Network, view: View, chosen: Any, distances: Any, tables: Any
+) -> None:
+    """Write the rows of a share of worlds; arguments as for ``write_table``."""
+    for world in range(first, end):
+        if len(where) == 0 or where[world]:
+            write_table(cars[world], episodes[world], network, view, chosen, distances, tables[world])
 
 
 @kernel(nogil=True)
@@ -196,18 +234,4 @@ def observe_kinematics(
     """Write the rows of a share of worlds; the arguments are those of ``Observer.write``."""
     rows = arrays[0].shape[1]
     chosen, distances = np.empty(rows - 1, np.int64), np.empty(rows - 1)
-    for world in range(first, end):
-        if len(where) > 0 and not where[world]:
-            continue
-        mine, episode, table = cars[world], episodes[world], arrays[0][world]
-        ego = mine[episode.ego]
-        table[:] = 0.0
-        write_row(network, ego, (0.0, 0.0, 0.0, 0.0), view, True, table[0])
-        if view.exit_lane != NOBODY:
-            write_way_to_exit(network, ego, view, table[0])
-        origin = (0.0, 0.0, 0.0, 0.0) if view.absolute else origin_of(ego)
-        seen = choose(mine, episode.vehicles, episode.ego, network, view, chosen, distances)
-        for place in range(seen):
-            write_row(network, mine[chosen[place]], origin, view, view.intentions, table[place + 1])
-        if view.shuffled:
-            shuffle_rows(episode, table[1:])
+    write_tables(first, end, where, cars, episodes, network, view, chosen, distances, arrays[0])

@@ -18,7 +18,7 @@ from envs.network.rotation import mixed_of_four
 from envs.traffic.collisions import interval_distance
 from envs.traffic.elementary import PI, dot2, norm2
 from sensors.errors import ConfigError
-from sensors.jit import kernel, leaf
+from sensors.jit import leaf
 
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 
@@ -141,7 +141,7 @@ def look_at(me: Any, car: Any, beams: Beams, cells: Any) -> None:
         enter(me, car, beams, cell, distance_to_box(me, box, end_x, end_y), cells)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def observe_lidar(first: int, end: int, where: Any, cars: Any, episodes: Any, beams: Beams, arrays: tuple[Any, ...]) -> None:
     """Write the sectors of a share of worlds; the arguments are those of ``Observer.write``."""
     for world in range(first, end):

@@ -34,10 +34,12 @@ class Observer:
         """Arrays for some worlds, of zeros."""
         return {name: np.zeros((worlds, *shape), dtype) for name, (shape, dtype) in self.parts.items()}
 
-    def prepared(self, cars: NDArray[np.void], episodes: NDArray[np.void]) -> Callable[[tuple[NDArray[Any], ...]], None]:
-        """Give what writes the observations of all worlds into such arrays as ``new`` makes, for records that do not change place."""
+    def prepared(
+        self, cars: NDArray[np.void], episodes: NDArray[np.void], where: NDArray[np.bool_] = EVERY_WORLD
+    ) -> Callable[[tuple[NDArray[Any], ...]], None]:
+        """Give what writes the observations of worlds into such arrays as ``new`` makes; records and mask must not change place."""
         arrays = tuple(self.new(1).values())
-        return prepared(self.kernel, 0, len(cars), EVERY_WORLD, cars, episodes, *self.settings, like=(arrays,))
+        return prepared(self.kernel, 0, len(cars), where, cars, episodes, *self.settings, like=(arrays,))
 
     def write(
         self,

@@ -17,7 +17,7 @@ from envs.network.scenarios.rulebook import Reward, Rulebook, clipped_speed_shar
 from envs.network.tables import lane_number
 from envs.traffic.elementary import clip
 from envs.traffic.generator import draw_uniform
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "goal_reward", "high_speed_reward", "right_lane_reward")
 DESTINATIONS = ("3",)
@@ -61,7 +61,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
 
 
-@kernel()
+@leaf()
 def foremost(cars: Any, vehicles: int, network: Network, lane: int) -> float:
     """Largest run of a car along a lane [m]."""
     run = -math.inf
@@ -70,7 +70,7 @@ def foremost(cars: Any, vehicles: int, network: Network, lane: int) -> float:
     return run
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -108,7 +108,7 @@ def spawn_worlds(
             episode.vehicles += 1
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -22,7 +22,7 @@ from envs.network.scenarios.rulebook import (
     weighed,
 )
 from envs.traffic.generator import draw_choice, draw_uniform
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "right_lane_reward", "high_speed_reward", "on_road_reward")
 LOWEST_EXPONENT = 3.5
@@ -62,7 +62,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, 1 + params.others, spawn_worlds, judge_worlds)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -100,7 +100,7 @@ def spawn_worlds(
             episode.vehicles += 1
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -19,7 +19,7 @@ from envs.network.tables import lane_number
 from envs.traffic.elementary import norm2
 from envs.traffic.generator import draw_choice, draw_uniform
 from sensors.errors import ConfigError
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "high_speed_reward", "arrived_reward", "on_road_reward")
 ARRIVED = TERMS.index("arrived_reward")
@@ -78,7 +78,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, room, spawn_worlds, judge_worlds, after=turn_over_worlds, keeps_observation=True)
 
 
-@kernel()
+@leaf()
 def spawn_car(
     cars: Any,
     episode: Any,
@@ -121,7 +121,7 @@ def spawn_car(
     episode.vehicles += 1
 
 
-@kernel()
+@leaf()
 def remove(cars: Any, episode: Any, number: int) -> None:
     """Take a car off the list; the others keep their order."""
     for later in range(number + 1, episode.vehicles):
@@ -131,7 +131,7 @@ def remove(cars: Any, episode: Any, number: int) -> None:
     episode.vehicles -= 1
 
 
-@kernel()
+@leaf()
 def spawn_agent(cars: Any, episode: Any, network: Network, rules: Rules, targets: Any, params: Intersection, agent: int) -> None:
     """Put an agent at the end of the list, behind those before it, and take away who is too near and no agent."""
     destination = rules.destination
@@ -149,7 +149,7 @@ def spawn_agent(cars: Any, episode: Any, network: Network, rules: Rules, targets
             remove(cars, episode, number)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -180,14 +180,14 @@ def spawn_worlds(
             spawn_agent(mine, episode, network, rules, targets, params, agent)
 
 
-@kernel()
+@leaf()
 def run_on_exit(network: Network, car: Any) -> float:
     """How far a car is down an exit [m]; negative infinity where it is on none."""
     lane = network.lanes[car.lane]
     return car.run_m if network.roads[lane.road].leaves else -np.inf
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def turn_over_worlds(first: int, end: int, cars: Any, episodes: Any, network: Network, rules: Rules, params: Intersection) -> None:
     """See ``Rulebook.after``: who leaves goes, and somebody may come."""
     for world in range(first, end):
@@ -201,7 +201,7 @@ def turn_over_worlds(first: int, end: int, cars: Any, episodes: Any, network: Ne
         spawn_car(mine, episode, network, rules, params, 0.0, 1.0, 1.0, params.probability, False)
 
 
-@kernel()
+@leaf()
 def judge_agent(network: Network, car: Any, params: Intersection, terms: Any) -> float:
     """The reward of one agent (IntersectionEnv._agent_reward); its terms are written, (T,)."""
     reward = params.reward
@@ -213,7 +213,7 @@ def judge_agent(network: Network, car: Any, params: Intersection, terms: Any) ->
     return rescaled(value, reward.low, reward.high) if reward.normalize else value
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

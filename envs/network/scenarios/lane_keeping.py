@@ -11,7 +11,7 @@ from envs.network.layout import Network, Rules
 from envs.network.scenarios.rulebook import Rulebook, is_late
 from envs.network.tables import lane_number
 from envs.traffic.generator import draw_uniform
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 EGO_RUN_M = 50.0
 EGO_OFFSET_M = -4.0
@@ -48,7 +48,7 @@ def rulebook_of(env: Any) -> Rulebook:
     )
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -77,7 +77,7 @@ def spawn_worlds(
             draw_uniform(episode, 0.0, 1.0)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def keep_lane(first: int, end: int, cars: Any, episodes: Any, network: Network) -> None:
     """See ``Rulebook.before``: a car that left the lane to keep is to keep the next one."""
     for world in range(first, end):
@@ -87,7 +87,7 @@ def keep_lane(first: int, end: int, cars: Any, episodes: Any, network: Network) 
             episode.kept_lane = episode.next_kept_lane
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

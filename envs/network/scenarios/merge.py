@@ -11,7 +11,7 @@ from envs.network.layout import BY_COMMAND, NOBODY, Network, Rules
 from envs.network.scenarios.rulebook import Reward, Rulebook, changes_lane, is_late, rescaled, reward_of, speed_share, weighed
 from envs.network.tables import lane_number
 from envs.traffic.generator import draw_choice, draw_uniform
-from sensors.jit import kernel, leaf
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "right_lane_reward", "high_speed_reward", "lane_change_reward", "merging_speed_reward")
 END_M = 370.0
@@ -78,7 +78,7 @@ def place_on_highway(car: Any, network: Network, rules: Rules, lane: int, run: f
     place_idm(car, network, rules, x, y, 0.0, speed)
 
 
-@kernel()
+@leaf()
 def spawn_three(cars: Any, episode: Any, network: Network, rules: Rules, merge: Merge) -> None:
     """The three cars of merge."""
     for number in range(3):
@@ -89,7 +89,7 @@ def spawn_three(cars: Any, episode: Any, network: Network, rules: Rules, merge: 
         episode.vehicles += 1
 
 
-@kernel()
+@leaf()
 def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, merge: Merge) -> None:
     """The cars of merge-generic: each tries ten places, and is left out if all are too near to another on the same lane."""
     for _ in range(merge.others):
@@ -103,7 +103,7 @@ def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, merge: M
                 break
 
 
-@kernel()
+@leaf()
 def is_free(cars: Any, vehicles: int, lane: Any, run: float) -> bool:
     """Is a run on a lane more than 15 m from every car there? The highway begins at 0 and heads along x, so that runs are exactly x."""
     for number in range(vehicles):
@@ -112,7 +112,7 @@ def is_free(cars: Any, vehicles: int, lane: Any, run: float) -> bool:
     return True
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -155,7 +155,7 @@ def slowness_on_ramp(cars: Any, vehicles: int, lane: int) -> float:
     return total
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -21,7 +21,7 @@ from envs.network.scenarios.rulebook import Reward, Rulebook, clipped_speed_shar
 from envs.network.tables import node_numbers
 from envs.scenario import SETTINGS, Scenario, checked_starts
 from sensors.errors import unknown_name
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "right_lane_reward", "high_speed_reward", "on_road_reward", "arrived_reward")
 ARRIVED_M = 5.0
@@ -175,7 +175,7 @@ def draw_with(episodes: NDArray[Any], world: int, draw: Callable[[np.random.Gene
     return drawn
 
 
-@kernel()
+@leaf()
 def place_start(
     cars: Any,
     episode: Any,
@@ -220,7 +220,7 @@ def place_start(
     episode.vehicles = number + 1
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -16,7 +16,7 @@ from envs.network.scenarios.rulebook import Rulebook, is_late
 from envs.traffic import libm
 from envs.traffic.elementary import PI
 from envs.traffic.generator import draw_choice, draw_uniform
-from sensors.jit import kernel
+from sensors.jit import kernel, leaf
 
 SCALES = (100.0, 100.0, 5.0, 5.0, 1.0, 1.0)
 """Of x, y, vx, vy, cos and sin of the heading, in the distance to the goal."""
@@ -45,10 +45,13 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook((), params, 1 + params.parked, spawn_worlds, judge_worlds, has_autopilot=False)
 
 
-@kernel()
+@leaf()
 def draw_spot(episode: Any, taken: Any) -> int:
     """A free spot, drawn evenly; it is then taken."""
-    number = draw_choice(episode, len(taken) - taken.sum())
+    free = 0
+    for lane in range(len(taken)):
+        free += 0 if taken[lane] else 1
+    number = draw_choice(episode, free)
     for lane in range(len(taken)):
         if not taken[lane]:
             if number == 0:
@@ -58,12 +61,42 @@ def draw_spot(episode: Any, taken: Any) -> int:
     return -1
 
 
-@kernel()
+@leaf()
 def set_goal(car: Any, network: Network, lane: int) -> None:
     """Put the goal in the middle of a spot."""
     car.x_m, car.y_m = place_on_lane(network.lanes[lane], network.lanes[lane].length_m / 2.0, 0.0)
     car.heading_rad = network.lanes[lane].heading_rad
     car.cos, car.sin = libm.cosine_sine(car.heading_rad)
+
+
+@leaf()
+def spawn(mine: Any, episode: Any, network: Network, rules: Rules, targets: Any, taken: Any) -> None:
+    """Put the ego, the goal and the parked cars into a world whose episode has begun.
+
+    Args:
+        mine: The world's records.
+        episode: Its EPISODE record.
+        network: The road network.
+        rules: What all worlds share.
+        targets: Set speeds of the ego [m/s].
+        taken: Room to note which spots are taken, (lanes,).
+    """
+    for lane in range(len(taken)):
+        taken[lane] = False
+    place_ego(mine[0], network, rules, targets, 0.0, 0.0, 2.0 * PI * draw_uniform(episode, 0.0, 1.0), 0.0)
+    taken[mine[0].lane] = True
+    episode.vehicles = 1
+    for thing in range(rules.room, len(mine)):
+        if mine[thing].driver == LANDMARK:
+            episode.goal = thing
+            set_goal(mine[thing], network, draw_spot(episode, taken))
+    while episode.vehicles < rules.room:
+        lane = draw_spot(episode, taken)
+        x, y = place_on_lane(network.lanes[lane], PARKED_RUN_M, 0.0)
+        car = mine[episode.vehicles]
+        place(car, network.lanes, x, y, lane_heading(network.lanes[lane], PARKED_RUN_M), 0.0)
+        car.driver = BY_WHEEL
+        episode.vehicles += 1
 
 
 @kernel(nogil=True)
@@ -81,29 +114,14 @@ def spawn_worlds(
     where: Any,
 ) -> None:
     """See ``Rulebook.spawn``."""
+    taken = np.empty(len(network.lanes), np.bool_)
     for world in range(first, end):
-        if not where[world]:
-            continue
-        mine, episode = cars[world], episodes[world]
-        begin(mine, episode, rules, fixtures, seeds[world])
-        taken = np.zeros(len(network.lanes), np.bool_)
-        place_ego(mine[0], network, rules, targets, 0.0, 0.0, 2.0 * PI * draw_uniform(episode, 0.0, 1.0), 0.0)
-        taken[mine[0].lane] = True
-        episode.vehicles = 1
-        for thing in range(rules.room, len(mine)):
-            if mine[thing].driver == LANDMARK:
-                episode.goal = thing
-                set_goal(mine[thing], network, draw_spot(episode, taken))
-        while episode.vehicles < rules.room:
-            lane = draw_spot(episode, taken)
-            x, y = place_on_lane(network.lanes[lane], PARKED_RUN_M, 0.0)
-            car = mine[episode.vehicles]
-            place(car, network.lanes, x, y, lane_heading(network.lanes[lane], PARKED_RUN_M), 0.0)
-            car.driver = BY_WHEEL
-            episode.vehicles += 1
+        if where[world]:
+            begin(cars[world], episodes[world], rules, fixtures, seeds[world])
+            spawn(cars[world], episodes[world], network, rules, targets, taken)
 
 
-@kernel()
+@leaf()
 def goal_distance(car: Any, goal: Any, weights: Any) -> float:
     """Weighted distance of a car from its goal (ParkingEnv.compute_reward with p = 0.5)."""
     total = weights[0] * abs(car.x_m / SCALES[0] - goal.x_m / SCALES[0])
@@ -115,7 +133,7 @@ def goal_distance(car: Any, goal: Any, weights: Any) -> float:
     return math.sqrt(total)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

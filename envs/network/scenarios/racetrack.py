@@ -15,7 +15,7 @@ from envs.network.scenarios.rulebook import Reward, Rulebook, is_late, is_on_roa
 from envs.network.tables import lane_number, road_pairs
 from envs.traffic.elementary import norm2
 from envs.traffic.generator import draw_choice, draw_uniform
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("lane_centering_reward", "action_reward", "collision_reward", "on_road_reward")
 APART_M = 20.0
@@ -56,7 +56,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, 1 + max(params.others, 0), spawn_worlds, judge_worlds, weighs_efforts=True)
 
 
-@kernel()
+@leaf()
 def draw_lane(episode: Any, network: Network, starts: Any) -> int:
     """A random lane (RoadNetwork.random_lane_index)."""
     node = draw_choice(episode, len(starts))
@@ -64,14 +64,14 @@ def draw_lane(episode: Any, network: Network, starts: Any) -> int:
     return road.first_lane + draw_choice(episode, road.lanes)
 
 
-@kernel()
+@leaf()
 def spawn_other(cars: Any, episode: Any, network: Network, rules: Rules, lane: int, length: float) -> None:
     """A car somewhere along a lane, at 6 to 9 m/s; it is not counted yet."""
     run = draw_uniform(episode, 0.0, length)
     place_idm_on_lane(cars[episode.vehicles], network, rules, lane, run, 6.0 + draw_uniform(episode, 0.0, 3.0))
 
 
-@kernel()
+@leaf()
 def has_room(cars: Any, vehicles: int) -> bool:
     """Is the car after the last one 20 m or more from all before it?"""
     for number in range(vehicles):
@@ -80,7 +80,7 @@ def has_room(cars: Any, vehicles: int) -> bool:
     return True
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -116,14 +116,14 @@ def spawn_worlds(
                     episode.vehicles += 1
 
 
-@kernel()
+@leaf()
 def sum_as_given(centering: float, effort: Any, crash: float, reward: Reward, kind: Any) -> float:
     """The weighed terms in the actions' own precision: on straight lanes highway-env's offsets are Python's floats, which take it over."""
     value = kind(reward.weights[0] * centering) + kind(reward.weights[1]) * effort
     return float(kind(value + kind(reward.weights[2] * crash)))
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -26,7 +26,7 @@ from envs.network.scenarios.rulebook import (
 from envs.network.tables import lane_number, road_number
 from envs.traffic.elementary import norm2
 from envs.traffic.generator import draw_choice, draw_uniform
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "high_speed_reward", "lane_change_reward", "on_road_reward")
 DESTINATIONS = ("exr", "sxr", "nxr", "wxr", "nxs")
@@ -83,7 +83,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, 1 + (config["vehicles_count"] if generic else 4), spawn_worlds, judge_worlds, weighs_actions=True)
 
 
-@kernel()
+@leaf()
 def send_off(car: Any, episode: Any, network: Network, rules: Rules, destination: int, choices: int) -> None:
     """Plan a new car's route, to a drawn destination if none is given, and draw how it drives."""
     if destination == NOBODY:
@@ -93,7 +93,7 @@ def send_off(car: Any, episode: Any, network: Network, rules: Rules, destination
     episode.vehicles += 1
 
 
-@kernel()
+@leaf()
 def spawn_four(cars: Any, episode: Any, network: Network, rules: Rules, params: Roundabout) -> None:
     """The cars of roundabout: one incoming, two beside it, one entering."""
     for number in range(4):
@@ -106,7 +106,7 @@ def spawn_four(cars: Any, episode: Any, network: Network, rules: Rules, params: 
         send_off(car, episode, network, rules, params.destination if number == 0 else NOBODY, 3)
 
 
-@kernel()
+@leaf()
 def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, params: Roundabout) -> None:
     """The cars of roundabout-generic: each tries ten places, and is left out if all are too near to where another began."""
     for _ in range(params.others):
@@ -123,7 +123,7 @@ def spawn_many(cars: Any, episode: Any, network: Network, rules: Rules, params: 
             break
 
 
-@kernel()
+@leaf()
 def is_near_another(cars: Any, vehicles: int, x: float, y: float, distance: float) -> bool:
     """Is a point nearer than some distance to a car?"""
     for number in range(vehicles):
@@ -132,7 +132,7 @@ def is_near_another(cars: Any, vehicles: int, x: float, y: float, distance: floa
     return False
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -164,7 +164,7 @@ def spawn_worlds(
             spawn_many(mine, episode, network, rules, params)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -11,7 +11,7 @@ from envs.network.geometry import place_on_lane
 from envs.network.layout import Network, Rules
 from envs.network.scenarios.rulebook import Reward, Rulebook, is_late, reward_of, speed_index_of, weighed
 from envs.network.tables import lane_number
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("high_speed_reward", "left_lane_reward")
 SLOW_CARS = 3
@@ -33,7 +33,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, 1 + SLOW_CARS + ONCOMING_CARS, spawn_worlds, judge_worlds)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -68,7 +68,7 @@ def spawn_worlds(
         episode.vehicles = 1 + SLOW_CARS + ONCOMING_CARS
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,

@@ -15,7 +15,7 @@ from envs.network.layout import BY_COMMAND, Network, Rules
 from envs.network.scenarios.rulebook import Reward, Rulebook, clipped_speed_share, is_late, is_on_road, rescaled, reward_of, weighed
 from envs.network.tables import lane_number
 from envs.traffic.generator import draw_uniform
-from sensors.jit import kernel
+from sensors.jit import leaf
 
 TERMS = ("collision_reward", "left_lane_reward", "high_speed_reward", "on_road_reward")
 DESTINATIONS = ("d",)
@@ -55,7 +55,7 @@ def rulebook_of(env: Any) -> Rulebook:
     return Rulebook(TERMS, params, 1 + len(BEGINNINGS), spawn_worlds, judge_worlds)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def spawn_worlds(
     first: int,
     end: int,
@@ -90,7 +90,7 @@ def spawn_worlds(
         episode.vehicles = 1 + len(params.beginnings)
 
 
-@kernel(nogil=True)
+@leaf(nogil=True)
 def judge_worlds(
     first: int,
     end: int,
