@@ -85,15 +85,6 @@ class View(NamedTuple):
     slots: NDArray[np.int64]  # (OUTER + INNER,) of one piece: a plane, or FACES + a plane for its mirror
 
 
-@kernel()
-def vectors_of(count: int) -> Floats:
-    """Room for so many numbers, from the beginning of a cache line on."""
-    block = np.empty(count + 16, f4)
-    skipped = (-(block.ctypes.data // 4)) % 16
-    return block[skipped : skipped + count]
-
-
-@kernel()
 def new_view() -> View:
     """Room for a thread."""
     return View(
@@ -105,6 +96,14 @@ def new_view() -> View:
         np.empty((FACES, PLANE_NUMBERS)),
         np.empty(OUTER + INNER, np.int64),
     )
+
+
+@kernel()
+def vectors_of(count: int) -> Floats:
+    """Room for so many numbers, from the beginning of a cache line on."""
+    block = np.empty(count + 16, f4)
+    skipped = (-(block.ctypes.data // 4)) % 16
+    return block[skipped : skipped + count]
 
 
 @kernel()

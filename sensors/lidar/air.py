@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensors.jit import kernel
-from sensors.lidar.detector import AIR_ENDS, AIR_NUMBERS, AIR_POWERS, AIR_TOTAL, PATHS, START
+from sensors.lidar.detector import AIR_ENDS, AIR_POWERS, AIR_TOTAL, PATHS, START
 
 KOSCHMIEDER = 3.912
 PER_DB_KM = math.log(10.0) / 10_000.0
@@ -99,9 +99,3 @@ def fill_air(
         begin = end
     air[AIR_TOTAL] = path
     return path > NEGLIGIBLE
-
-
-@kernel()
-def new_air() -> NDArray[np.float32]:
-    """Room for the numbers of the air."""
-    return np.empty(AIR_NUMBERS, np.float32)

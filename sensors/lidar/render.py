@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,9 +33,10 @@ from sensors.lidar.actors import (
     new_view,
     vectors_of,
 )
-from sensors.lidar.air import extinction, fill_air, new_air
-from sensors.lidar.config import Lidar
+from sensors.lidar.air import extinction, fill_air
+from sensors.lidar.config import MAX_COLUMNS, Lidar
 from sensors.lidar.detector import (
+    AIR_NUMBERS,
     BY_FADE,
     BY_RANGE,
     DETECTOR_NUMBERS,
@@ -103,7 +105,8 @@ from sensors.vehicle_shape import MAX_PARTS
 f4, i4, u4, u8 = np.float32, np.int32, np.uint32, np.uint64
 
 FIRST_SENSOR = sensor_number(Modality.LIDAR, 0)
-FIRST_PIECES = 1024
+FIRST_PIECES, LISTED_AT_ONCE = 256, 2560
+"""Pieces that a thread has room for at first, and how many more can be listed: as many as an actor may take."""
 RAYS_STREAM, HEAD_STREAM, AIR_STREAM = range(3)
 
 
@@ -127,6 +130,21 @@ class Images(NamedTuple):
     intensity: Floats
     hit: NDArray[np.generic]
     actor: NDArray[np.int16]
+
+
+class Room(NamedTuple):
+    """What a thread works in; kept from call to call, as fresh pages cost as much as a sweep."""
+
+    sight: View
+    row: Floats  # (BEAM_NUMBERS,)
+    air: Floats  # (AIR_NUMBERS,)
+    pieces: Pieces
+    pool: Floats  # rows of all pieces
+    showing: Ints  # (pieces,)
+    firsts: Ints  # (beams,)
+    marks: NDArray[np.uint8]  # one for each vector of columns, 0
+    detector: Floats  # (DETECTOR_NUMBERS,)
+    most: Ints  # (1,) pieces that were needed
 
 
 class Sky(NamedTuple):
@@ -313,13 +331,12 @@ def scan_exactly(
 
 
 @kernel(nogil=True)
-def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
+def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images, room: Room) -> None:
     """Scan worlds ``first`` to ``end`` with every lidar."""
     sensors, beams, columns = out.range_m.shape[1:]
     whole = (columns + VECTOR - 1) & -VECTOR
-    v, row, air, pieces = new_view(), vectors_of(BEAM_NUMBERS), new_air(), new_pieces(FIRST_PIECES)
-    pool, showing, firsts = vectors_of(0), np.empty(0, np.int32), np.empty(beams, np.int32)
-    d, marks = np.empty(DETECTOR_NUMBERS, f4), np.zeros(whole // VECTOR + 1, np.uint8)
+    v, row, air, pieces, pool, showing = room.sight, room.row, room.air, room.pieces, room.pool, room.showing
+    firsts, marks, d = room.firsts, room.marks, room.detector
     for item in range(first * sensors, end * sensors):
         b, k = item // sensors, item % sensors
         noise, materials, air_returns = optics.switches[k, 0], optics.switches[k, 1], optics.switches[k, 2]
@@ -329,9 +346,10 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
         n, pieces = list_pieces(scene, b, d[LONGEST], materials, optics.tan_elevation, columns, v, pieces)
         if n > len(showing):
             pool, showing = vectors_of(2 * n * PIECE_NUMBERS), np.empty(2 * n, np.int32)
+        room.most[0] = max(room.most[0], n)
         rolls = v.motion[3] > 0.0
         show_pieces(n, rolls, pieces, v, pool)
-        sort_pieces(pieces.fields, n, firsts)
+        sort_pieces(pieces.fields, n, beams, firsts)
         if optics.fades[k] < 0.0:
             d[FADE] = -2.0 * extinction(scene.visibility[b], sky.rain[b], sky.snow[b])
         foggy = noise and air_returns and fill_air(scene.visibility[b], sky.rain[b], sky.snow[b], 1.0 / d[PER_THRESHOLD], d[LONGEST], air)
@@ -364,6 +382,34 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
                 add_air(columns, u4(e * columns), air_key, d, air, row)
             draw(columns, u4(e * columns), key, row)
             detect(columns, d, row, place)
+
+
+_own = threading.local()
+
+
+def _room(beams: int) -> Room:
+    """The calling thread's room, made larger where it was too small the last time."""
+    room: Room | None = getattr(_own, "room", None)
+    if room is None or len(room.firsts) < beams or room.most[0] > len(room.showing):
+        most = max(FIRST_PIECES, 2 * int(room.most[0]) if room else 0)
+        room = _own.room = Room(
+            new_view(),
+            vectors_of(BEAM_NUMBERS),
+            np.empty(AIR_NUMBERS, f4),
+            new_pieces(most + LISTED_AT_ONCE),
+            vectors_of(most * PIECE_NUMBERS),
+            np.empty(most, np.int32),
+            np.empty(max(beams, 128), np.int32),
+            np.zeros(MAX_COLUMNS // VECTOR + 1, np.uint8),
+            np.empty(DETECTOR_NUMBERS, f4),
+            np.zeros(1, np.int32),
+        )
+    return room
+
+
+def _scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
+    """``_scan`` in the calling thread's room."""
+    _scan(first, end, scene, sky, optics, out, _room(out.range_m.shape[2]))
 
 
 def _detector(lidar: Lidar) -> NDArray[np.float32]:
@@ -426,7 +472,7 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
         fields = (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)
         sky = Sky(*(field.float().contiguous().numpy() for field in fields))
         out = images._replace(hit=images.hit.view(np.uint8))
-        over_worlds(_scan, worlds, scene_arrays(scene), sky, _optics(tuple(lidars)), out)
+        over_worlds(_scan_share, worlds, scene_arrays(scene), sky, _optics(tuple(lidars)), out)
     return LidarFrames(
         range_m=torch.from_numpy(images.range_m),
         intensity=torch.from_numpy(images.intensity),
