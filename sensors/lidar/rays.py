@@ -170,9 +170,7 @@ def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float3
 
 
 @rows
-def cast_still(
-    pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
-) -> None:
+def cast_still(pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats) -> None:
     """``cast_part`` in a scan that does not roll: of piece n only the rows of a are read, the rest is the same in all columns."""
     p, f = u8(n * PIECE_NUMBERS), u8(first)
     b0, b1, b2 = tangent * plane_of(numbers, n, 0)[3], tangent * plane_of(numbers, n, 1)[3], tangent * plane_of(numbers, n, 2)[3]
