@@ -82,7 +82,6 @@ from sensors.lidar.pieces import (
     NUMBERS,
     OUTER,
     PIECE,
-    PLANES,
     REFLECTIVITY,
     SENSOR_X,
     SENSOR_Y,
