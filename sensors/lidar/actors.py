@@ -85,15 +85,6 @@ class View(NamedTuple):
     slots: NDArray[np.int64]  # (OUTER + INNER,) of one piece: a plane, or FACES + a plane for its mirror
 
 
-@kernel()
-def vectors_of(count: int) -> Floats:
-    """Room for so many numbers, from the beginning of a cache line on."""
-    block = np.empty(count + 16, f4)
-    skipped = (-(block.ctypes.data // 4)) % 16
-    return block[skipped : skipped + count]
-
-
-@kernel()
 def new_view() -> View:
     """Room for a thread."""
     return View(
@@ -105,6 +96,14 @@ def new_view() -> View:
         np.empty((FACES, PLANE_NUMBERS)),
         np.empty(OUTER + INNER, np.int64),
     )
+
+
+@kernel()
+def vectors_of(count: int) -> Floats:
+    """Room for so many numbers, from the beginning of a cache line on."""
+    block = np.empty(count + 16, f4)
+    skipped = (-(block.ctypes.data // 4)) % 16
+    return block[skipped : skipped + count]
 
 
 @kernel()
@@ -131,7 +130,12 @@ def heading_then(scene: SceneArrays, b: int, actor: int, k: int, v: View) -> tup
     if v.motion[3] == 0.0:
         return 0.0, 0.0, 0.0, scene.heading[b, actor]
     time = float(v.columns[TIME + u8(k)])
-    return time, float(v.columns[MOVED_X + u8(k)]), float(v.columns[MOVED_Y + u8(k)]), scene.heading[b, actor] + time * scene.yaw_rate[b, actor]
+    return (
+        time,
+        float(v.columns[MOVED_X + u8(k)]),
+        float(v.columns[MOVED_Y + u8(k)]),
+        scene.heading[b, actor] + time * scene.yaw_rate[b, actor],
+    )
 
 
 @inlined()
@@ -199,7 +203,7 @@ def opposite(face: int) -> int:
 
 @inlined()
 def choose_slots(v: View, above_ground: bool) -> int:
-    """Choose the planes of the only piece of a part; returns how many it can be entered by, 0 for none, more than OUTER if one piece won't do.
+    """Choose the planes of the only piece of a part; returns how many it can be entered by: more than OUTER if one piece won't do.
 
     The bottom of a part that stands on the ground is not needed by a sensor above: the ground is nearer.
     """
@@ -310,7 +314,12 @@ def put_patch(
         y = sign * ((0.0 if up else cy) - limit * uy)
         w = sign * ((1.0 if up else 0.0) - limit * uz)
         q = PLANES + 4 * bound
-        numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3] = cos * x - sin * y, sin * x + cos * y, w, x * z[0] + y * z[1] + w * z[2]
+        numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3] = (
+            cos * x - sin * y,
+            sin * x + cos * y,
+            w,
+            x * z[0] + y * z[1] + w * z[2],
+        )
     for slot in range(OUTER):
         numbers[n, REFLECTIVITY + slot] = -share * p[face, PAINTED] * depth
 
@@ -416,7 +425,13 @@ def part_box(number: int, pose: Pose, v: View) -> Box:
     p, low, (o, f, s, u) = v.parts, v.parts[number, Z0], pose
     front, rear = p[number, FRONT] - p[number, FRONT_LEAN] * low, p[number, REAR] - p[number, REAR_LEAN] * low
     half_width, high = p[number, SIDE] - p[number, SIDE_LEAN] * low, p[number, Z1]
-    x, y, z, half_length, half_height = 0.5 * (front - rear) - o[0], -o[1], 0.5 * (low + high) - o[2], 0.5 * (front + rear), 0.5 * (high - low)
+    x, y, z, half_length, half_height = (
+        0.5 * (front - rear) - o[0],
+        -o[1],
+        0.5 * (low + high) - o[2],
+        0.5 * (front + rear),
+        0.5 * (high - low),
+    )
     return (
         (x * f[0] + y * s[0] + z * u[0], x * f[1] + y * s[1] + z * u[1], x * f[2] + y * s[2] + z * u[2]),
         (half_length * f[0], half_length * f[1], half_length * f[2]),
@@ -471,10 +486,8 @@ def add_actor(
         start, width = k0 % columns, k1 - k0
         for side in range(2):
             begin, end = (start & -VECTOR, min(start + width, columns)) if side == 0 else (0, start + width - columns)
-            if not still:
-                for _ in range(2):
-                    if begin < end:
-                        begin, end = narrowed(scene, b, actor, number, begin, end, columns, v)
+            if not still and begin < end:
+                begin, end = narrowed(scene, b, actor, number, begin, end, columns, v)
             for first in range(begin, end, PIECE):
                 last, seen, then, rows = min(first + PIECE, end), pose, slack, beams
                 if not still:
@@ -484,5 +497,7 @@ def add_actor(
                     _, _, near, far = window_of(box, then[0], then[1] + v.motion[4], columns)
                     rows = beams_of(box, (then[0] + then[1] * far) * tilt_of(v), v.motion[5], (near, far), tan_elevation)
                 if rows[0] < rows[1]:
-                    n = add_piece(scene, b, actor, number, first, last, columns, materials, then, seen, turn, rows, n, tan_elevation, v, pieces)
+                    n = add_piece(
+                        scene, b, actor, number, first, last, columns, materials, then, seen, turn, rows, n, tan_elevation, v, pieces
+                    )
     return n

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors.jit import kernel
-from sensors.lidar.detector import AIR_ENDS, AIR_NUMBERS, AIR_POWERS, AIR_TOTAL, PATHS, START
+from sensors.jit import leaf
+from sensors.lidar.detector import AIR_ENDS, AIR_POWERS, AIR_TOTAL, PATHS, START
 
 KOSCHMIEDER = 3.912
 PER_DB_KM = math.log(10.0) / 10_000.0
@@ -29,28 +29,29 @@ GEOMETRIC = 0.5
 NEGLIGIBLE = 1e-3
 """Chance of a return from the air below which none is drawn."""
 KINDS = 3
+RATE, BRIGHT, REACH = range(3)
 
 
-@kernel()
+@leaf()
 def rain_extinction(rain_mm_per_h: float) -> float:
     """Extinction by rain [1/m]."""
     return RAIN_DB_KM * rain_mm_per_h**RAIN_EXPONENT * PER_DB_KM if rain_mm_per_h > 0.0 else 0.0
 
 
-@kernel()
+@leaf()
 def snow_extinction(snow_mm_per_h: float) -> float:
     """Extinction by dry snow [1/m]."""
     return SNOW_DB_KM * snow_mm_per_h**SNOW_EXPONENT * PER_DB_KM if snow_mm_per_h > 0.0 else 0.0
 
 
-@kernel()
+@leaf()
 def extinction(visibility_m: float, rain_mm_per_h: float, snow_mm_per_h: float) -> float:
     """Extinction of the air [1/m]: Koschmieder's, as visibility has rain and snow in it, but no less than theirs."""
     falling: float = rain_extinction(rain_mm_per_h) + snow_extinction(snow_mm_per_h)
     return max(KOSCHMIEDER / visibility_m, falling)
 
 
-@kernel()
+@leaf()
 def reach_of(reflectivity: float, extinction_per_m: float, threshold: float, longest_m: float) -> float:
     """Range [m] at which a reflectivity falls to a threshold [1/m^2]: reflectivity exp(-2 alpha r) / r^2 = threshold; Newton on log r."""
     if threshold <= 0.0 or reflectivity <= 0.0:
@@ -63,45 +64,45 @@ def reach_of(reflectivity: float, extinction_per_m: float, threshold: float, lon
     return min(math.exp(x), longest_m)
 
 
-@kernel()
+@leaf()
 def fill_air(
-    visibility_m: float, rain_mm_per_h: float, snow_mm_per_h: float, threshold: float, longest_m: float, air: NDArray[np.float32]
+    visibility_m: float,
+    rain_mm_per_h: float,
+    snow_mm_per_h: float,
+    threshold: float,
+    longest_m: float,
+    air: NDArray[np.float32],
+    kinds: NDArray[np.float64],
 ) -> bool:
     """Write the numbers of the air for ``detector.add_air``; whether any returns are to be expected.
 
     Fog, rain and snow each have so many droplets a metre of path and a range up to which one is bright enough. In the order of these
     ranges, the path (in expected droplets) grows along three straight stretches, ever more slowly: its inverse, from path to range, is
-    the largest of three straight lines.
+    the largest of three straight lines. ``kinds`` is (KINDS, 3) to work in: droplets a metre, reflectivity and range of each kind.
     """
     total = extinction(visibility_m, rain_mm_per_h, snow_mm_per_h)
     rain, snow = rain_extinction(rain_mm_per_h), snow_extinction(snow_mm_per_h)
     fog = max(total - rain - snow, 0.0)
-    rate = np.array([fog, GEOMETRIC * rain, GEOMETRIC * snow])
-    bright = np.array([math.pi * PULSE_M / FOG_RATIO_SR * fog, RAIN_RETURN, SNOW_RETURN])
-    reach = np.empty(KINDS)
+    kinds[0, RATE], kinds[1, RATE], kinds[2, RATE] = fog, GEOMETRIC * rain, GEOMETRIC * snow
+    kinds[0, BRIGHT], kinds[1, BRIGHT], kinds[2, BRIGHT] = math.pi * PULSE_M / FOG_RATIO_SR * fog, RAIN_RETURN, SNOW_RETURN
     for kind in range(KINDS):
-        reach[kind] = max(reach_of(bright[kind], total, threshold, longest_m), NEAREST_M) if rate[kind] > 0.0 else NEAREST_M
-    order = np.arange(KINDS)
+        falls = kinds[kind, RATE] > 0.0
+        kinds[kind, REACH] = max(reach_of(kinds[kind, BRIGHT], total, threshold, longest_m), NEAREST_M) if falls else NEAREST_M
     for i, j in ((0, 1), (1, 2), (0, 1)):
-        if reach[order[i]] > reach[order[j]]:
-            order[i], order[j] = order[j], order[i]
+        if kinds[i, REACH] > kinds[j, REACH]:
+            for field in range(3):
+                kinds[i, field], kinds[j, field] = kinds[j, field], kinds[i, field]
     path, begin = 0.0, NEAREST_M
     for stretch in range(KINDS):
         left, shine = 0.0, 0.0
         for n in range(stretch, KINDS):
-            left += rate[order[n]]
-            shine += rate[order[n]] * bright[order[n]]
+            left += kinds[n, RATE]
+            shine += kinds[n, RATE] * kinds[n, BRIGHT]
         scale = 1.0 / max(left, 1e-12)
-        end = reach[order[stretch]]
+        end = kinds[stretch, REACH]
         air[START + stretch], air[PATHS + stretch] = begin - path * scale, scale
         air[AIR_ENDS + stretch], air[AIR_POWERS + stretch] = end, shine * scale
         path += left * (end - begin)
         begin = end
     air[AIR_TOTAL] = path
     return path > NEGLIGIBLE
-
-
-@kernel()
-def new_air() -> NDArray[np.float32]:
-    """Room for the numbers of the air."""
-    return np.empty(AIR_NUMBERS, np.float32)

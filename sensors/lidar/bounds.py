@@ -88,8 +88,8 @@ def window_of(box: Box, slack_m: float, slack_rad: float, columns: int) -> tuple
         return 0, columns, max(near, 0.0), far
     slack = slack_rad + 1.6 * min(slack_m / near, 1.0)  # an arc sine is at most pi / 2 times its sine
     around, per_radian = azimuth_of(c[0], c[1]), columns / (2.0 * math.pi)
-    k0 = math.floor((around + arctangent(low) - slack) * per_radian - 0.55) & -VECTOR
-    k1 = math.ceil((around + arctangent(high) + slack) * per_radian - 0.45) + 1
+    k0 = int(math.floor((around + arctangent(low) - slack) * per_radian - 0.55)) & -VECTOR
+    k1 = int(math.ceil((around + arctangent(high) + slack) * per_radian - 0.45)) + 1
     return (k0, k1, near, far) if k1 - k0 < columns else (0, columns, near, far)
 
 

@@ -54,7 +54,9 @@ def range_deviation(power: np.float32, always_m: np.float32, weak_m: np.float32)
 
 
 @inside
-def exact_return(w: F4, met: F4, who: F4, cos_elevation: F4, least: F4, shares: tuple[F4, F4], fade: F4, scale: F4) -> tuple[F4, F4, u1, i2]:
+def exact_return(
+    w: F4, met: F4, who: F4, cos_elevation: F4, least: F4, shares: tuple[F4, F4], fade: F4, scale: F4
+) -> tuple[F4, F4, u1, i2]:
     """What an ideal detector tells of a ray: everything within range, exactly.
 
     Args:
@@ -151,61 +153,142 @@ def leave_empty(count: int, out: Row) -> None:
         out_actor[k] = i2(GROUND)
 
 
+@inside
+def reflected(w: F4, met: F4, cos_elevation: F4, least: F4, shares: tuple[F4, F4], fade: F4) -> tuple[F4, F4]:
+    """Range [m] of what a ray meets, the maximum if that is nothing, and the power that comes back; arguments as for ``exact_return``."""
+    inverse = w * cos_elevation
+    distance = ONE / max(inverse, least)
+    power = received(met, inverse, distance, shares[0], shares[1], fade)
+    return distance, power if inverse > least else ZERO
+
+
 @rows
 def receive(count: int, cos_elevation: np.float32, d: Floats, row: Floats) -> None:
-    """Write rows DISTANCE (the maximum where nothing is met) and POWER."""
-    least, by_range, by_fade, fade = d[LEAST], d[BY_RANGE], d[BY_FADE], d[FADE]
+    """Write rows DISTANCE and POWER."""
+    least, shares, fade = d[LEAST], (d[BY_RANGE], d[BY_FADE]), d[FADE]
     for column in range(count):
         k = u8(column)
-        inverse = row[INVERSE + k] * cos_elevation
-        distance = ONE / max(inverse, least)
-        power = received(row[MET + k], inverse, distance, by_range, by_fade, fade)
-        row[DISTANCE + k] = distance
-        row[POWER + k] = power if inverse > least else ZERO
+        row[DISTANCE + k], row[POWER + k] = reflected(row[INVERSE + k], row[MET + k], cos_elevation, least, shares, fade)
+
+
+@inside
+def drawn(i: np.uint32, key: tuple[np.uint32, np.uint32]) -> tuple[F4, F4, F4, F4]:
+    """Two normal numbers and two chances from two draws."""
+    bits, more = hash2(i, key[0], key[1]), hash2(i, key[1], key[0])
+    first, second = normal_pair(bits, more)
+    chance = remix(more)
+    return first, second, f4(i4(chance & u4(0xFFFF))) * f4(1.0 / 65_536.0), f4(i4(chance >> u4(16))) * f4(1.0 / 65_536.0)
 
 
 @rows
 def draw(count: int, first: np.uint32, key: tuple[np.uint32, np.uint32], row: Floats) -> None:
-    """Write rows NORMAL and CHANCE: two rays share two draws."""
+    """Write rows NORMAL and CHANCE: two rays, half the columns apart, share two draws."""
     half = (count + 1) // 2
-    k0, k1 = key
     h = u8(half)
     for column in range(half):
         k = u8(column)
-        i = u4(first + u4(k))
-        bits, more = hash2(i, k0, k1), hash2(i, k1, k0)
-        row[NORMAL + k], row[NORMAL + h + k] = normal_pair(bits, more)
-        chance = remix(more)
-        row[CHANCE + k] = f4(i4(chance & u4(0xFFFF))) * f4(1.0 / 65_536.0)
-        row[CHANCE + h + k] = f4(i4(chance >> u4(16))) * f4(1.0 / 65_536.0)
+        row[NORMAL + k], row[NORMAL + h + k], row[CHANCE + k], row[CHANCE + h + k] = drawn(u4(first + u4(k)), key)
+
+
+@inside
+def with_air(
+    distance: F4,
+    power: F4,
+    who: F4,
+    i: np.uint32,
+    key: tuple[np.uint32, np.uint32],
+    fade: F4,
+    lines: tuple[F4, F4, F4, F4, F4, F4],
+    ends: tuple[F4, F4],
+    shine: tuple[F4, F4, F4],
+    total: F4,
+) -> tuple[F4, F4, F4]:
+    """Let the first droplet bright enough on a ray's path be returned if it is stronger than what lies behind.
+
+    The number of droplets on a path is Poisson's, so that the path to the first one is exponential, here in units of its mean.
+
+    Args:
+        distance: Of what lies behind [m].
+        power: Of that.
+        who: Its code.
+        i: Number of the draw.
+        key: Of the draws.
+        fade: The air's loss [1/m].
+        lines: Numbers of the air, as ``START`` and ``PATHS`` have them.
+        ends: The first two of ``AIR_ENDS``.
+        shine: As ``AIR_POWERS``.
+        total: ``AIR_TOTAL``.
+
+    Returns:
+        Distance, power and code of what returns.
+    """
+    path = -log_fast(uniform(hash2(i, key[0], key[1])))
+    there = max(max(lines[0] + lines[3] * path, lines[1] + lines[4] * path), lines[2] + lines[5] * path)
+    far = shine[2] if there > ends[1] else shine[1]
+    rho = far if there > ends[0] else shine[0]
+    bright = rho * exp_decay(fade * there) / (there * there)
+    wins = (path < total) & (there < distance) & (bright > power)
+    return there if wins else distance, bright if wins else power, AIR_CODE if wins else who
+
+
+@inside
+def lines_of(air: Floats) -> tuple[F4, F4, F4, F4, F4, F4]:
+    """The straight lines of the air."""
+    return air[START], air[START + 1], air[START + 2], air[PATHS], air[PATHS + 1], air[PATHS + 2]
 
 
 @rows
 def add_air(count: int, first: np.uint32, key: tuple[np.uint32, np.uint32], d: Floats, air: Floats, row: Floats) -> None:
-    """Let the first droplet bright enough on each ray's path be returned where it is stronger than what lies behind.
-
-    The number of droplets on a path is Poisson's, so that the path to the first one is exponential, here in units of its mean.
-    """
-    k0, k1 = key
-    a0, a1, a2, b0, b1, b2 = air[0], air[1], air[2], air[3], air[4], air[5]
-    end0, end1, rho0, rho1, rho2, total, fade = air[6], air[7], air[9], air[10], air[11], air[12], d[FADE]
+    """Let the air return something before what a beam's row has, in rows DISTANCE, POWER and WHO."""
+    lines, ends, total, fade = lines_of(air), (air[AIR_ENDS], air[AIR_ENDS + 1]), air[AIR_TOTAL], d[FADE]
+    shine = air[AIR_POWERS], air[AIR_POWERS + 1], air[AIR_POWERS + 2]
     for column in range(count):
         k = u8(column)
-        path = -log_fast(uniform(hash2(u4(first + u4(k)), k0, k1)))
-        distance = max(max(a0 + b0 * path, a1 + b1 * path), a2 + b2 * path)
-        far = rho2 if distance > end1 else rho1
-        rho = far if distance > end0 else rho0
-        power = rho * exp_decay(fade * distance) / (distance * distance)
-        behind, reflected, who = row[DISTANCE + k], row[POWER + k], row[WHO + k]
-        wins = (path < total) & (distance < behind) & (power > reflected)
-        row[DISTANCE + k] = distance if wins else behind
-        row[POWER + k] = power if wins else reflected
-        row[WHO + k] = AIR_CODE if wins else who
+        row[DISTANCE + k], row[POWER + k], row[WHO + k] = with_air(
+            row[DISTANCE + k], row[POWER + k], row[WHO + k], u4(first + u4(k)), key, fade, lines, ends, shine, total
+        )
+
+
+@inside
+def noisy_return(
+    distance: F4,
+    power: F4,
+    who: F4,
+    normal: F4,
+    chance: F4,
+    longest: F4,
+    scales: tuple[F4, F4],
+    sigmas: tuple[F4, F4],
+    keeping: tuple[F4, F4, F4],
+) -> tuple[F4, F4, u1, i2]:
+    """What a detector tells of a ray: weak returns and some others are lost, the range is blurred.
+
+    Args:
+        distance: Of what returns [m].
+        power: Of that.
+        who: Its code.
+        normal: A normal number.
+        chance: A uniform one.
+        longest: The maximum range [m].
+        scales: Of intensity, and of power over the threshold, both over power.
+        sigmas: Standard deviation of the range, always and at the threshold [m].
+        keeping: How the chance to be kept goes with power over the threshold, and what is kept after that.
+
+    Returns:
+        As ``exact_return``.
+    """
+    strong = power * scales[1]
+    kept = min(max(keeping[0] + keeping[1] * strong, ZERO), ONE) * keeping[2]
+    seen = (power > ZERO) & (chance < kept)
+    noisy = min(max(distance + range_deviation(strong, sigmas[0], sigmas[1]) * normal, f4(SHORTEST_M)), longest)
+    intensity = min(power * scales[0], ONE)
+    actor = i2(i4(who if seen else GROUND_CODE) >> i4(1))
+    return noisy if seen else ZERO, intensity if seen else ZERO, u1(seen), actor
 
 
 @rows
 def detect(count: int, d: Floats, row: Floats, out: Row) -> None:
-    """Turn a beam's row into returns: lose weak ones and some others, and blur the range.
+    """Turn a beam's row into returns.
 
     Args:
         count: Columns.
@@ -214,17 +297,14 @@ def detect(count: int, d: Floats, row: Floats, out: Row) -> None:
         out: Written, range [m], intensity, hit and actor, each (columns,).
     """
     out_range, out_intensity, out_hit, out_actor = out
-    longest, scale, per_threshold, always, weak = d[LONGEST], d[PER_INTENSITY], d[PER_THRESHOLD], d[SIGMA], d[WEAK]
-    keep_from, keep_slope, kept = d[KEEP_FROM], d[KEEP_SLOPE], d[KEPT]
+    longest, scales, sigmas, keeping = (
+        d[LONGEST],
+        (d[PER_INTENSITY], d[PER_THRESHOLD]),
+        (d[SIGMA], d[WEAK]),
+        (d[KEEP_FROM], d[KEEP_SLOPE], d[KEPT]),
+    )
     for column in range(count):
         k = u8(column)
-        distance, power = row[DISTANCE + k], row[POWER + k]
-        strong = power * per_threshold
-        chance = min(max(keep_from + keep_slope * strong, ZERO), ONE) * kept
-        seen = (power > ZERO) & (row[CHANCE + k] < chance)
-        noisy = min(max(distance + range_deviation(strong, always, weak) * row[NORMAL + k], f4(SHORTEST_M)), longest)
-        intensity, who = min(power * scale, ONE), row[WHO + k]
-        out_range[k] = noisy if seen else ZERO
-        out_intensity[k] = intensity if seen else ZERO
-        out_hit[k] = u1(seen)
-        out_actor[k] = i2(i4(who if seen else GROUND_CODE) >> i4(1))
+        out_range[k], out_intensity[k], out_hit[k], out_actor[k] = noisy_return(
+            row[DISTANCE + k], row[POWER + k], row[WHO + k], row[NORMAL + k], row[CHANCE + k], longest, scales, sigmas, keeping
+        )

@@ -48,16 +48,16 @@ OUTER, INNER = 3, 4
 SLOTS = OUTER + INNER
 """Planes of a piece: those it can be entered by, then those it can be left by. One there is no use for repeats the first of its kind."""
 A, B, STRENGTH = u8(0), u8(SLOTS * STEP), u8(2 * SLOTS * STEP)
-"""Rows of a piece, one for each slot: a and b of w, and for the outer ones reflectivity times distance to the plane. In a scan that does not
-roll only a differs between columns, and the others are not written."""
+"""Rows of a piece, one for each slot: a and b of w, and for the outer ones reflectivity times distance to the plane. In a scan that does
+not roll only a differs between columns, and the others are not written."""
 PIECE_NUMBERS = (2 * SLOTS + OUTER) * STEP
 SLOT_1, SLOT_2, SLOT_3, SLOT_4, SLOT_5, SLOT_6 = (u8(n * STEP) for n in range(1, SLOTS))
 
 COS, SIN, SPIN, SENSOR_X, SENSOR_Y, MIDDLE_X, MIDDLE_Y, MIDDLE_TIME, SPEED_X, SPEED_Y, PLANES = range(11)
-"""Numbers of a piece, from which its rows are made. In a rolling scan: the actor's heading at the piece's middle as cosine and sine, its yaw
-rate, where the sensor is in its frame then, how far the sensor is from where it ends the sweep, when, the actor's velocity in world axes;
-then four for each slot: its normal in the actor's frame and the depth at the middle. In a scan that does not roll only these are needed:
-what g is multiplied with to give a, and b."""
+"""Numbers of a piece, from which its rows are made. In a rolling scan: the actor's heading at the piece's middle as cosine and sine, its
+yaw rate, where the sensor is in its frame then, how far the sensor is from where it ends the sweep, when, the actor's velocity in world
+axes; then four for each slot: its normal in the actor's frame and the depth at the middle. In a scan that does not roll only these are
+needed: what g is multiplied with to give a, and b."""
 REFLECTIVITY = PLANES + 4 * SLOTS
 """Of the outer slots: over the length of their normals in a rolling scan, else strength."""
 NUMBERS = REFLECTIVITY + OUTER

@@ -41,6 +41,8 @@ GROUND_CODE, AIR_CODE = f4(2 * GROUND), f4(2 * AIR)
 INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE = (u8(n * STRIDE) for n in range(7))
 """Rows of a beam: w, strength, code, range [m], reflectivity over squared range [1/m^2], a normal and a uniform number."""
 BEAM_NUMBERS = 7 * STRIDE
+GAP = 4
+"""Fewer vectors of columns than this, in which no piece shows, are not worth a stretch of their own."""
 ONE = f4(1.0)
 Seen = tuple[np.float32, np.float32, np.float32]
 
@@ -168,9 +170,7 @@ def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float3
 
 
 @rows
-def cast_still(
-    pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
-) -> None:
+def cast_still(pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats) -> None:
     """``cast_part`` in a scan that does not roll: of piece n only the rows of a are read, the rest is the same in all columns."""
     p, f = u8(n * PIECE_NUMBERS), u8(first)
     b0, b1, b2 = tangent * plane_of(numbers, n, 0)[3], tangent * plane_of(numbers, n, 1)[3], tangent * plane_of(numbers, n, 2)[3]
@@ -202,9 +202,9 @@ def cast_still_patch(
 
 
 @leaf()
-def sort_pieces(fields: Ints, count: int, firsts: Ints) -> None:
-    """Make a list of the pieces that begin at each beam, in their order: ``firsts`` (beams,), then column NEXT; -1 ends it."""
-    for beam in range(firsts.size):
+def sort_pieces(fields: Ints, count: int, beams: int, firsts: Ints) -> None:
+    """Make a list of the pieces that begin at each beam, in their order: ``firsts``, one a beam, then column NEXT; -1 ends it."""
+    for beam in range(beams):
         firsts[beam] = -1
     for n in range(count - 1, -1, -1):
         fields[n, NEXT], firsts[fields[n, BEAM]] = firsts[fields[n, BEAM]], n
@@ -258,8 +258,14 @@ def mark_shown(fields: Ints, showing: Ints, shown: int, marks: NDArray[np.uint8]
 
 @leaf()
 def stretch_from(marks: NDArray[np.uint8], vector: int, vectors: int) -> int:
-    """Where the stretch of equal marks ends that begins at a vector."""
+    """Where the stretch ends that begins at a vector, marked or not; one that is goes on over gaps of less than ``GAP``."""
     end = vector + 1
-    while end < vectors and marks[end] == marks[vector]:
+    if marks[vector]:
+        ahead = end
+        while ahead < vectors and ahead - end < GAP:
+            ahead += 1
+            end = ahead if marks[ahead - 1] else end
+        return end
+    while end < vectors and not marks[end]:
         end += 1
     return end

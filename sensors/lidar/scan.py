@@ -1,0 +1,285 @@
+"""Scanning worlds on a CPU: pieces are listed and shown, then every beam is cast and detected as a row."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sensors.jit import inlined, kernel, leaf
+from sensors.lidar.actors import (
+    COUNT,
+    FIRST_COLUMN,
+    MOST_OF_A_PART,
+    PATCH,
+    Pieces,
+    View,
+    add_actor,
+    more_pieces,
+    new_pieces,
+    new_view,
+    vectors_of,
+)
+from sensors.lidar.aim import look
+from sensors.lidar.air import KINDS, extinction, fill_air
+from sensors.lidar.config import MAX_COLUMNS
+from sensors.lidar.detector import (
+    AIR_NUMBERS,
+    DETECTOR_NUMBERS,
+    FADE,
+    LEAST,
+    LONGEST,
+    PER_THRESHOLD,
+    add_air,
+    detect,
+    detect_exact,
+    detect_ground,
+    draw,
+    leave_empty,
+    receive,
+)
+from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
+from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics, Sky
+from sensors.lidar.pieces import (
+    PIECE,
+    PIECE_NUMBERS,
+    VECTOR,
+    Doubles,
+    Floats,
+    Ints,
+    show_patch,
+    show_rolling,
+    show_still,
+    show_still_patch,
+    turn_columns,
+)
+from sensors.lidar.rays import (
+    BEAM_NUMBERS,
+    Row,
+    cast_ground,
+    cast_pieces,
+    mark_shown,
+    meets_nothing,
+    sort_pieces,
+    stretch_from,
+    update_shown,
+)
+from sensors.noise import world_key
+from sensors.pose import SceneArrays
+from sensors.vehicle_shape import MAX_PARTS
+
+f4, u4 = np.float32, np.uint32
+Ground = tuple[np.float32, np.float32, np.float32]
+
+FIRST_PIECES, LISTED_AT_ONCE = 256, 2560
+"""Pieces that a thread has room for at first, and how many more can be listed: as many as an actor may take."""
+
+
+class Room(NamedTuple):
+    """What a thread works in; kept from call to call, as fresh pages cost as much as a sweep."""
+
+    sight: View
+    row: Floats  # (BEAM_NUMBERS,)
+    air: Floats  # (AIR_NUMBERS,)
+    kinds: Doubles  # (KINDS, 3)
+    pieces: Pieces
+    pool: Floats  # rows of all pieces
+    showing: Ints  # (pieces,)
+    firsts: Ints  # (beams,)
+    marks: NDArray[np.uint8]  # one for each vector of columns, 0
+    detector: Floats  # (DETECTOR_NUMBERS,)
+    most: Ints  # (1,) pieces that were needed
+
+
+@kernel()
+def list_pieces(
+    scene: SceneArrays, b: int, max_range_m: float, materials: bool, tan_elevation: Floats, columns: int, v: View, pieces: Pieces
+) -> tuple[int, Pieces]:
+    """List the pieces of all actors within range; the ego's own car is not seen."""
+    n, most = 0, (3 + columns // PIECE) * MAX_PARTS * MOST_OF_A_PART
+    for a in range(1, scene.valid.shape[1]):
+        if scene.valid[b, a]:
+            if n + most > len(pieces.fields):
+                pieces = more_pieces(n + most, pieces)
+            n = add_actor(scene, b, a, columns, max_range_m, materials, n, tan_elevation, v, pieces)
+    return n, pieces
+
+
+@leaf()
+def show_pieces(n: int, rolls: bool, pieces: Pieces, v: View, pool: Floats) -> None:
+    """Write the rows of n pieces."""
+    for piece in range(n):
+        first, count, patch = pieces.fields[piece, FIRST_COLUMN], pieces.fields[piece, COUNT], pieces.fields[piece, PATCH]
+        if not rolls and patch:
+            show_still_patch(v.columns, first, count, pieces.numbers, piece, pool)
+        elif not rolls:
+            show_still(v.columns, first, count, pieces.numbers, piece, pool)
+        if not rolls:
+            continue
+        turn_columns(v.columns, first, count, pieces.numbers, piece)
+        if patch:
+            show_patch(v.columns, first, count, pieces.numbers, piece, pool)
+        else:
+            show_rolling(v.columns, first, count, pieces.numbers, piece, pool)
+
+
+@leaf()
+def weigh_air(scene: SceneArrays, b: int, k: int, sky: Sky, optics: Optics, d: Floats, air: Floats, kinds: Doubles) -> bool:
+    """Write the numbers of the detector and of the air; whether returns from the air are to be expected."""
+    for i in range(DETECTOR_NUMBERS):
+        d[i] = optics.detectors[k, i]
+    if optics.fades[k] < 0.0:
+        d[FADE] = -2.0 * extinction(scene.visibility[b], sky.rain[b], sky.snow[b])
+    if not (optics.switches[k, 0] and optics.switches[k, 2]):
+        return False
+    expected: bool = fill_air(scene.visibility[b], sky.rain[b], sky.snow[b], 1.0 / d[PER_THRESHOLD], d[LONGEST], air, kinds)
+    return expected
+
+
+@inlined()
+def ground_of(b: int, sky: Sky, v: View) -> Ground:
+    """How much the sensor's axis rises, 1 over its height, and the strength of the ground."""
+    shine = ASPHALT * (1.0 - (1.0 - WET_SHARE) * sky.wetness[b])
+    shine += (SNOW - shine) * sky.snow_cover[b]
+    height = v.origin[2]
+    return f4(v.world_R_sensor[2, 2]), f4(1.0 / height if height > 0.0 else 0.0), f4(max(height, 0.0) * shine)
+
+
+@leaf()
+def scan_exactly(
+    columns: int,
+    beam: tuple[np.float32, np.float32],
+    ground: tuple[np.float32, np.float32, np.float32],
+    level: bool,
+    materials: bool,
+    shown: int,
+    showing: Ints,
+    pieces: Pieces,
+    pool: Floats,
+    marks: NDArray[np.uint8],
+    d: Floats,
+    v: View,
+    row: Floats,
+    out: Row,
+) -> None:
+    """Write the returns of a beam without noise; where no piece shows there is the ground alone.
+
+    Args:
+        columns: C.
+        beam: Tangent and cosine of its elevation.
+        ground: As for ``rays.cast_ground``.
+        level: As for ``detector.detect_ground``.
+        materials: Whether patches show.
+        shown: How many pieces show.
+        showing: Which.
+        pieces: All.
+        pool: Their rows.
+        marks: Of vectors of columns, all 0, as they are afterwards.
+        d: Numbers of the detector.
+        v: Where the sensor looks from.
+        row: To work in.
+        out: Written.
+    """
+    if shown == 0:
+        detect_ground(v.columns, 0, columns, beam, ground, level, d, out)
+        return
+    vectors, rolls = (columns + VECTOR - 1) // VECTOR, v.motion[3] > 0.0
+    mark_shown(pieces.fields, showing, shown, marks, 1)
+    vector = 0
+    while vector < vectors:
+        end = stretch_from(marks, vector, vectors)
+        if marks[vector]:
+            cast_ground(v.columns, vector * VECTOR, (end - vector) * VECTOR, beam[0], ground, row)
+        vector = end
+    cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 0, row)
+    if materials:
+        cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 1, row)
+    vector = 0
+    while vector < vectors:
+        end = stretch_from(marks, vector, vectors)
+        first, count = vector * VECTOR, min(end * VECTOR, columns) - vector * VECTOR
+        if marks[vector]:
+            detect_exact(first, count, beam[1], d, row, out)
+        else:
+            detect_ground(v.columns, first, count, beam, ground, level, d, out)
+        vector = end
+    mark_shown(pieces.fields, showing, shown, marks, 0)
+
+
+@kernel(nogil=True)
+def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images, room: Room) -> None:
+    """Scan worlds ``first`` to ``end`` with every lidar."""
+    sensors, beams, columns = out.range_m.shape[1:]
+    whole = (columns + VECTOR - 1) & -VECTOR
+    v, row, air, pieces, pool, showing = room.sight, room.row, room.air, room.pieces, room.pool, room.showing
+    firsts, marks, d = room.firsts, room.marks, room.detector
+    for item in range(first * sensors, end * sensors):
+        b, k = item // sensors, item % sensors
+        noise, materials = optics.switches[k, 0], optics.switches[k, 1]
+        foggy = weigh_air(scene, b, k, sky, optics, d, air, room.kinds)
+        look(scene, b, k, columns, optics, row, v)
+        n, pieces = list_pieces(scene, b, d[LONGEST], materials, optics.tan_elevation, columns, v, pieces)
+        if n > len(showing):
+            pool, showing = vectors_of(2 * n * PIECE_NUMBERS), np.empty(2 * n, np.int32)
+        room.most[0] = max(room.most[0], n)
+        rolls = v.motion[3] > 0.0
+        show_pieces(n, rolls, pieces, v, pool)
+        sort_pieces(pieces.fields, n, beams, firsts)
+        ground = ground_of(b, sky, v)
+        key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
+        air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
+        slope = math.hypot(v.world_R_sensor[2, 0], v.world_R_sensor[2, 1])
+        least, level = f4(-(slope * (1.0 + v.motion[4]) + v.motion[5])), slope == 0.0  # only an exact scan asks whether it is level
+        shown = 0
+        for e in range(beams):
+            tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
+            place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
+            shown = update_shown(pieces.fields, e, firsts, shown, showing)
+            if not foggy and shown == 0 and meets_nothing(least, ground[0], tangent, f4(v.origin[2]), d[LEAST] / cosine):
+                leave_empty(columns, place)
+                continue
+            if not noise:
+                beam = tangent, cosine
+                scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, marks, d, v, row, place)
+                continue
+            cast_ground(v.columns, 0, whole, tangent, ground, row)
+            cast_pieces(pool, pieces, showing, shown, rolls, tangent, 0, row)
+            if materials:
+                cast_pieces(pool, pieces, showing, shown, rolls, tangent, 1, row)
+            receive(columns, cosine, d, row)
+            if foggy:
+                add_air(columns, u4(e * columns), air_key, d, air, row)
+            draw(columns, u4(e * columns), key, row)
+            detect(columns, d, row, place)
+
+
+_own = threading.local()
+
+
+def _room(beams: int) -> Room:
+    """The calling thread's room, made larger where it was too small the last time."""
+    room: Room | None = getattr(_own, "room", None)
+    if room is None or len(room.firsts) < beams or room.most[0] > len(room.showing):
+        most = max(FIRST_PIECES, 2 * int(room.most[0]) if room else 0)
+        room = _own.room = Room(
+            new_view(),
+            vectors_of(BEAM_NUMBERS),
+            np.empty(AIR_NUMBERS, f4),
+            np.empty((KINDS, 3)),
+            new_pieces(most + LISTED_AT_ONCE),
+            vectors_of(most * PIECE_NUMBERS),
+            np.empty(most, np.int32),
+            np.empty(max(beams, 128), np.int32),
+            np.zeros(MAX_COLUMNS // VECTOR + 1, np.uint8),
+            np.empty(DETECTOR_NUMBERS, f4),
+            np.zeros(1, np.int32),
+        )
+    return room
+
+
+def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
+    """``_scan`` in the calling thread's room."""
+    _scan(first, end, scene, sky, optics, out, _room(out.range_m.shape[2]))
