@@ -6,6 +6,7 @@ carries it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 NOISE_STREAM, FALL_STREAM = 0, 1
 
 
+@functools.lru_cache(maxsize=256)
 def ego_T_camera(camera: Camera) -> NDArray[np.float64]:
     """A camera's pose in the ego frame, (3, 4): columns right, down, forward, and its position."""
     mount = camera.mount.ego_T_sensor()
