@@ -64,7 +64,7 @@ def pack(frames: Frames, rig: Rig) -> dict[str, Tensor]:
         Tensors of shape (B, ...) by the keys of ``observation_space``, on the frames' device.
 
     Raises:
-        SensorFault: A number is not finite.
+        SensorFault: A number of a live sensor is not finite.
     """
     parts: dict[str, Tensor] = {}
     if rig.cameras:
@@ -80,7 +80,7 @@ def pack(frames: Frames, rig: Rig) -> dict[str, Tensor]:
         kinds = [part for part, sensors in _kinds(frames, rig) if sensors]
         alive = torch.cat([part.valid for part in kinds], 1)
         age = torch.cat([part.age_s for part in kinds], 1)
-        parts |= {"alive": alive.float(), "age": (age / OLDEST_S).clamp(0.0, 1.0) * alive}
+        parts |= {"alive": alive.float(), "age": torch.where(alive, (age / OLDEST_S).clamp(0.0, 1.0), 0.0)}
     return parts
 
 
@@ -91,27 +91,32 @@ def _kinds(frames: Frames, rig: Rig) -> tuple[tuple[Any, tuple[Any, ...]], ...]:
 def _lidar(frames: LidarFrames, rig: Rig) -> Tensor:
     """Hit, range and intensity of each return, (B, K, 3, beams, columns) in [0, 1]."""
     for number, lidar in enumerate(rig.lidars):
-        _check_finite(lidar.name, frames.range_m[:, number])
-        _check_finite(lidar.name, frames.intensity[:, number])
-    hit = (frames.hit & frames.valid[..., None, None]).float()
+        _check_finite(lidar.name, frames.range_m[:, number], frames.valid[:, number])
+        _check_finite(lidar.name, frames.intensity[:, number], frames.valid[:, number])
+    hit = frames.hit & frames.valid[..., None, None]
     largest = torch.tensor([lidar.max_range_m for lidar in rig.lidars], device=hit.device)[:, None, None]
-    return torch.stack((hit, hit * (frames.range_m / largest).clamp(0.0, 1.0), hit * frames.intensity.clamp(0.0, 1.0)), 2)
+    shares = ((frames.range_m / largest).clamp(0.0, 1.0), frames.intensity.clamp(0.0, 1.0))
+    return torch.stack((hit.float(), *(torch.where(hit, share, 0.0) for share in shares)), 2)
 
 
 def _radar(frames: RadarFrames, rig: Rig) -> Tensor:
     """Mask and scaled features of each detection, (B, K, D, 7) in [-1, 1]."""
     for number, radar in enumerate(rig.radars):
-        _check_finite(radar.name, frames.detections[:, number])
-    mask = (frames.mask & frames.valid[..., None])[..., None].float()
+        _check_finite(radar.name, frames.detections[:, number], frames.valid[:, number])
+    mask = (frames.mask & frames.valid[..., None])[..., None]
     scales = torch.tensor(
         [[radar.max_range_m if name == "range_m" else RADAR_SCALES[name] for name in RADAR_FEATURES] for radar in rig.radars],
         device=mask.device,
     )
-    return torch.cat((mask, mask * (frames.detections / scales[:, None]).clamp(-1.0, 1.0)), -1)
+    return torch.cat((mask.float(), torch.where(mask, (frames.detections / scales[:, None]).clamp(-1.0, 1.0), 0.0)), -1)
 
 
-def _check_finite(name: str, values: Tensor) -> None:
-    wrong = int((~torch.isfinite(values)).sum())
+def _check_finite(name: str, values: Tensor, valid: Tensor | None = None) -> None:
+    """Refuse NaN and infinity in worlds where the sensor delivered, ``valid`` (B,); what a dead one holds is never looked at."""
+    finite = torch.isfinite(values)
+    if valid is not None and not bool(finite.all()):
+        finite = finite | ~valid.view(-1, *[1] * (values.ndim - 1))
+    wrong = int((~finite).sum())
     if wrong:
         raise SensorFault(
             f"{name}: {wrong} of {values.numel()} numbers are NaN or infinite, expected finite; set valid=False for a dropped frame"

@@ -270,3 +270,21 @@ def test_a_number_that_is_not_finite_names_its_sensor():
     frames.lidar.range_m[0, 0, 0, :3] = float("nan")
     with pytest.raises(SensorFault, match="lidar_top: 3 of 32 numbers"):
         pack(frames, SMALL)
+
+
+def test_what_a_dead_sensor_holds_is_never_looked_at():
+    """A driver of frames of its own may leave anything in them, NaN too, where it says valid=False."""
+    frames = render(World(ID, 2).reset([1, 2]), SMALL)
+    for part in (frames.lidar, frames.radar):
+        part.valid[0] = False
+    expected = pack(frames, SMALL)
+    for garbage in (float("nan"), float("inf"), -1e30):
+        for numbers in (frames.lidar.range_m, frames.lidar.intensity, frames.lidar.age_s, frames.radar.detections, frames.radar.age_s):
+            numbers[0] = garbage
+        frames.lidar.hit[0] = frames.radar.mask[0] = True
+        packed = pack(frames, SMALL)
+        assert all(torch.equal(packed[name], expected[name]) for name in expected)
+    frames.radar.valid[0] = True
+    with pytest.raises(SensorFault, match="radar_front"):
+        frames.radar.detections[0] = float("nan")
+        pack(frames, SMALL)
