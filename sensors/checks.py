@@ -13,7 +13,8 @@ from torch import Tensor
 from sensors.errors import ConfigError, SensorFault
 from sensors.faults.entries import check_faults
 from sensors.gpu import check_on_gpu
-from sensors.jit import kernel
+from sensors.jit import inlined, kernel
+from sensors.pose import doubles, singles
 from sensors.scene import Scene
 from sensors.weather import LIMITS, check_weather
 
@@ -21,25 +22,52 @@ MAX_ACTORS = 32_767
 """Frames name actors by int16."""
 POSE_FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m")
 LIMIT_TABLE = np.array(list(LIMITS.values()))
-SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 Numbers = NDArray[Any]
 
 
-@kernel(nogil=True, fastmath={"reassoc"})
-def _suspicious(poses: tuple[Numbers, ...], weather: tuple[Numbers, ...], limits: NDArray[np.float64]) -> bool:
-    """Whether a number may be wrong, be it of an actor that is not there; the last of ``poses`` are sizes. All flat."""
-    total, sizes = 0.0, poses[-1]
-    for array in poses:
-        for n in range(array.size):
-            total += array[n]  # NaN and infinity stay
-    flat = 0
+@inlined(fastmath={"reassoc"})
+def _total(array: Numbers) -> float:
+    """The sum, which NaN and infinity stay in."""
+    flat, total = array.reshape(-1), 0.0
+    for n in range(flat.size):
+        total += flat[n]
+    return total
+
+
+@inlined()
+def _beyond(values: Numbers, limits: NDArray[np.float64]) -> int:
+    """How many values are not within limits."""
+    count = 0
+    for n in range(values.size):
+        count += not limits[0] <= values[n] <= limits[1]
+    return count
+
+
+@kernel(nogil=True)
+def _suspicious(
+    position: Numbers,
+    heading: Numbers,
+    velocity: Numbers,
+    acceleration: Numbers,
+    yaw_rate: Numbers,
+    size: Numbers,
+    sun_elevation: Numbers,
+    sun_azimuth: Numbers,
+    visibility: Numbers,
+    rain: Numbers,
+    snow: Numbers,
+    wetness: Numbers,
+    snow_cover: Numbers,
+    limits: NDArray[np.float64],
+) -> bool:
+    """Whether a number may be wrong, be it of an actor that is not there: ``POSE_FIELDS``, then the weather in the order of ``LIMITS``."""
+    total = _total(position) + _total(heading) + _total(velocity) + _total(acceleration) + _total(yaw_rate) + _total(size)
+    beyond, sizes = 0, size.reshape(-1)
     for n in range(sizes.size):
-        flat += sizes[n] <= 0.0
-    for field in range(len(weather)):
-        values, low, high = weather[field], limits[field, 0], limits[field, 1]
-        for n in range(values.size):
-            flat += not low <= values[n] <= high
-    return flat > 0 or not math.isfinite(total)
+        beyond += sizes[n] <= 0.0
+    beyond += _beyond(sun_elevation, limits[0]) + _beyond(sun_azimuth, limits[1]) + _beyond(visibility, limits[2])
+    beyond += _beyond(rain, limits[3]) + _beyond(snow, limits[4]) + _beyond(wetness, limits[5]) + _beyond(snow_cover, limits[6])
+    return beyond > 0 or not math.isfinite(total)
 
 
 def check_scene(scene: Scene) -> None:
@@ -62,9 +90,9 @@ def check_scene(scene: Scene) -> None:
         return
     if scene.faults.kind.numel():
         check_faults(scene.faults)
-    width, weather = DOUBLE if scene.position_m.dtype == torch.float64 else SINGLE, scene.weather
-    poses = tuple([_flat(getattr(scene, name), width) for name in POSE_FIELDS])
-    if not _suspicious(poses, tuple([_flat(getattr(weather, name), SINGLE) for name in LIMITS]), LIMIT_TABLE):
+    seen = doubles if scene.position_m.dtype == torch.float64 else singles
+    poses = [seen(getattr(scene, name)) for name in POSE_FIELDS]
+    if not _suspicious(*poses, *[singles(getattr(scene.weather, name)) for name in LIMITS], LIMIT_TABLE):
         return
     _explain(scene)
 
@@ -83,11 +111,6 @@ def _explain(scene: Scene) -> None:
     for name in POSE_FIELDS:
         _refuse(scene, name, ~torch.isfinite(getattr(scene, name)), "finite numbers")
     _refuse(scene, "size_m", ~(scene.size_m > 0), "length, width and height above 0")
-
-
-def _flat(tensor: Tensor, dtype: np.dtype[Any]) -> Numbers:
-    array: Numbers = np.ascontiguousarray(tensor.detach().numpy(), dtype).reshape(-1)
-    return array
 
 
 def _refuse(scene: Scene, name: str, bad: Tensor, expected: str) -> None:

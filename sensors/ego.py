@@ -7,10 +7,10 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sensors.frames import EGO_FEATURES, EgoFrames
 from sensors.jit import kernel
+from sensors.pose import contiguous
 from sensors.scene import Scene
 
 Numbers = NDArray[np.generic]
@@ -30,10 +30,5 @@ def ego_frames(scene: Scene) -> EgoFrames:
     """Speed, yaw rate and acceleration of the ego in its own frame; EGO_FEATURES."""
     motion = torch.empty((scene.num_worlds, len(EGO_FEATURES)))
     moving = (scene.heading_rad, scene.velocity_mps, scene.acceleration_mps2, scene.yaw_rate_radps)
-    _into_own_frame(*(_array(tensor) for tensor in moving), motion.numpy())
+    _into_own_frame(*[contiguous(tensor) for tensor in moving], motion.numpy())
     return EgoFrames(motion, scene.action)
-
-
-def _array(tensor: Tensor) -> Numbers:
-    array: Numbers = tensor.detach().contiguous().numpy()
-    return array

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -169,9 +168,9 @@ def sensor_number(modality: Modality, index: int) -> int:
     return int(modality) * SENSORS_OF_A_KIND + index
 
 
-@kernel(parallel=True)
+@kernel(nogil=True)
 def _keys(episode_seed: NDArray[np.int64], step: NDArray[np.int64], sensor: int, stream: int, out: NDArray[np.uint32]) -> None:
-    for b in prange(episode_seed.size):
+    for b in range(episode_seed.size):
         out[b, 0], out[b, 1] = world_key(episode_seed[b], step[b], sensor, stream)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -275,6 +276,7 @@ def _empty_rows(found: Ints32) -> Floats32:
 
 
 _GRIDS: dict[bytes, PaintGrid] = {}
+_BY_MAP: dict[int, tuple[weakref.ref[RoadMap], PaintGrid]] = {}
 
 
 def _digest(road: RoadMap) -> bytes:
@@ -289,10 +291,16 @@ def _digest(road: RoadMap) -> bytes:
 
 
 def grid_of(road: RoadMap) -> PaintGrid:
-    """The grid of a road map; those of the last ``KEPT_GRIDS`` different maps are kept."""
+    """The grid of a road map; those of the last ``KEPT_GRIDS`` different maps are kept, and a map just asked for is not hashed again."""
+    known = _BY_MAP.get(id(road))
+    if known is not None and known[0]() is road:
+        return known[1]
     key = _digest(road)
     if key not in _GRIDS:
         while len(_GRIDS) >= KEPT_GRIDS:
             del _GRIDS[next(iter(_GRIDS))]
         _GRIDS[key] = build_grid(road)
+    while len(_BY_MAP) >= KEPT_GRIDS:
+        del _BY_MAP[next(iter(_BY_MAP))]
+    _BY_MAP[id(road)] = (weakref.ref(road), _GRIDS[key])
     return _GRIDS[key]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,25 @@ Floats = NDArray[np.float64]
 
 def doubles(tensor: Tensor) -> Floats:
     """See a scene's floats as a contiguous float64 array; no copy where they are one already."""
-    array: Floats = tensor.detach().double().contiguous().numpy()
+    array: Floats = np.ascontiguousarray(array_of(tensor), np.float64)
     return array
+
+
+def singles(tensor: Tensor) -> NDArray[np.float32]:
+    """The same as float32."""
+    array: NDArray[np.float32] = np.ascontiguousarray(array_of(tensor), np.float32)
+    return array
+
+
+def array_of(tensor: Tensor) -> NDArray[Any]:
+    """See a tensor on the CPU as an array."""
+    array: NDArray[Any] = tensor.detach().numpy() if tensor.requires_grad else tensor.numpy()
+    return array
+
+
+def contiguous(tensor: Tensor) -> NDArray[Any]:
+    """See a tensor on the CPU as a contiguous array of its own type; no copy where it is contiguous."""
+    return np.ascontiguousarray(array_of(tensor))
 
 
 class SceneArrays(NamedTuple):
@@ -49,11 +66,11 @@ def scene_arrays(scene: Scene) -> SceneArrays:
         doubles(scene.velocity_mps),
         doubles(scene.yaw_rate_radps),
         doubles(scene.size_m),
-        scene.kind.contiguous().numpy(),
-        scene.valid.contiguous().numpy(),
-        scene.weather.visibility_m.contiguous().numpy(),
-        scene.episode_seed.contiguous().numpy(),
-        scene.step.contiguous().numpy(),
+        contiguous(scene.kind),
+        contiguous(scene.valid),
+        contiguous(scene.weather.visibility_m),
+        contiguous(scene.episode_seed),
+        contiguous(scene.step),
     )
 
 

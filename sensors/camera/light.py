@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensors.ground import FAST
-from sensors.jit import kernel
+from sensors.jit import inlined, kernel
+from sensors.pose import singles
 from sensors.weather import Weather
 
 f4 = np.float32
+Numbers = NDArray[np.generic]
 KOSCHMIEDER = 3.912
 HAZE_HEIGHT_M = 500.0
 """Thickness of the layer of haze that the sky is seen through."""
@@ -30,13 +32,6 @@ GROUND_CHANGES, GAIN, DROPS, FLAKES, WHITE, GLARE = range(27, 33)
 of the ground, and whether it takes anything more than sun and sky; the sensor's gain; drops and flakes a cubic metre, and how bright they
 are; how much of the sun's light a lens scatters."""
 LIGHT_NUMBERS = 33
-
-
-def _blend(elevation_rad: NDArray[np.float64], stops: tuple[tuple[float, tuple[float, ...]], ...]) -> NDArray[np.float64]:
-    """Interpolate colours between sun elevations given in degrees, (B,) to (B, C)."""
-    at = np.radians([stop[0] for stop in stops])
-    table = np.asarray([stop[1] for stop in stops])
-    return np.stack([np.interp(elevation_rad, at, table[:, c]) for c in range(table.shape[1])], -1)
 
 
 SUN_STOPS = (
@@ -84,82 +79,122 @@ FOG_M = 600.0
 LONGEST_SHUTTER, MOST_EXPOSURE = 4.0, 6.0
 """Exposure beyond the first is bought with gain, and with it noise; nothing goes beyond the second, so that the dark stays dark."""
 HEAD_LIGHTS = 100.0
+BEAM_COLOUR = (1.0, 0.98, 0.92)
 BACK_SCATTER_M = 1.2
 """Air light that the ego's head lights make in the thickest fog, over its extinction [m]."""
 
 
-def _cloud(weather: Weather, visibility_m: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What share of the sky is hidden by clouds that rain or snow, and by these or fog, (B,) each."""
-    rain, snow = weather.rain_mm_per_h.double().numpy(), weather.snow_mm_per_h.double().numpy()
-    clouds = 1.0 - np.exp(-(rain + 2.0 * snow))
-    return clouds, np.maximum(clouds, np.exp(-visibility_m / FOG_M))
+def _table_of(stops: tuple[tuple[float, tuple[float, ...]], ...]) -> NDArray[np.float64]:
+    """Colours at sun elevations given in degrees as a table of elevation [rad] and colour, (N, 4)."""
+    return np.asarray([(math.radians(degrees), *colour) for degrees, colour in stops])
 
 
-def drops_per_m3(rain_mm_per_h: NDArray[np.float64]) -> NDArray[np.float64]:
+SUN, DISC, AMBIENT, ZENITH, HORIZON = (_table_of(stops) for stops in (SUN_STOPS, DISC_STOPS, AMBIENT_STOPS, ZENITH_STOPS, HORIZON_STOPS))
+
+
+@inlined()
+def _blend(elevation_rad: float, stops: NDArray[np.float64], row: NDArray[np.float64], first: int) -> None:
+    """Interpolate a colour between sun elevations into three numbers of a row."""
+    n = 1
+    while n < len(stops) - 1 and elevation_rad > stops[n, 0]:
+        n += 1
+    share = min(max((elevation_rad - stops[n - 1, 0]) / (stops[n, 0] - stops[n - 1, 0]), 0.0), 1.0)
+    for c in range(3):
+        row[first + c] = stops[n - 1, 1 + c] + share * (stops[n, 1 + c] - stops[n - 1, 1 + c])
+
+
+@inlined()
+def drops_per_m3(rain_mm_per_h: float) -> float:
     """Rain drops of more than 2 mm in a cubic metre, by Marshall and Palmer (1948): 8000 exp(-4.1 R^-0.21 D) / (m3 mm)."""
-    slope = 4.1 * np.maximum(rain_mm_per_h, 1e-3) ** -0.21
-    return np.where(rain_mm_per_h > 0.0, 8000.0 / slope * np.exp(-2.0 * slope), 0.0)
+    slope = 4.1 * max(rain_mm_per_h, 1e-3) ** -0.21
+    return 8000.0 / slope * math.exp(-2.0 * slope) if rain_mm_per_h > 0.0 else 0.0
 
 
-def flakes_per_m3(snow_mm_per_h: NDArray[np.float64]) -> NDArray[np.float64]:
+@inlined()
+def flakes_per_m3(snow_mm_per_h: float) -> float:
     """Snow flakes of more than 4 mm (melted 1 mm) likewise, by Gunn and Marshall (1958): N0 = 3800 R^-0.87, L = 2.55 R^-0.48 / mm."""
-    rate = np.maximum(snow_mm_per_h, 1e-3)
+    rate = max(snow_mm_per_h, 1e-3)
     slope = 2.55 * rate**-0.48
-    return np.where(snow_mm_per_h > 0.0, 3800.0 * rate**-0.87 / slope * np.exp(-slope), 0.0)
+    return 3800.0 * rate**-0.87 / slope * math.exp(-slope) if snow_mm_per_h > 0.0 else 0.0
+
+
+@inlined()
+def _put_sky(elevation: float, azimuth: float, visibility_m: float, clouds: float, hidden: float, row: NDArray[np.float64]) -> None:
+    """Write the sun, what the sky gives, and the exposure that they ask for."""
+    height = max(elevation, math.radians(6.0))  # shadows of a low sun would reach for ever
+    row[SUN_X], row[SUN_Y], row[SUN_Z] = math.cos(height) * math.cos(azimuth), math.cos(height) * math.sin(azimuth), math.sin(height)
+    _blend(elevation, SUN, row, SUN_R)
+    _blend(elevation, DISC, row, DISC_R)
+    _blend(elevation, AMBIENT, row, AMBIENT_R)
+    _blend(elevation, ZENITH, row, ZENITH_R)
+    _blend(elevation, HORIZON, row, HORIZON_R)
+    through = math.exp(-300.0 / visibility_m) * (1.0 - clouds)  # neither thick fog nor rain clouds let the direct sun through
+    for c in range(3):
+        row[SUN_R + c] *= through
+        row[DISC_R + c] *= through
+        row[AMBIENT_R + c] *= 1.0 - 0.3 * clouds
+    mean = (row[AMBIENT_R] + row[AMBIENT_G] + row[AMBIENT_B]) / 3.0
+    for c in range(3):
+        grey = mean * OVERCAST[c]
+        row[ZENITH_R + c] += (grey * (1.0 + 0.25 * clouds) - row[ZENITH_R + c]) * hidden
+        row[HORIZON_R + c] += (grey - row[HORIZON_R + c]) * hidden
+    row[EXTINCTION] = KOSCHMIEDER / visibility_m
+    brightness = row[AMBIENT_G] + row[SUN_G] * math.sin(max(elevation, 0.0))
+    row[EXPOSURE] = min(math.sqrt(1.4 / brightness), MOST_EXPOSURE)
+    row[GAIN] = max(row[EXPOSURE] / LONGEST_SHUTTER, 1.0)
+
+
+@inlined()
+def _put_lamps(elevation: float, hidden: float, row: NDArray[np.float64]) -> None:
+    """Write what lamps give: lit by dusk, in fog and in rain, and seen against the exposure that the scene asks for."""
+    lit = max(min((math.radians(8.0) - elevation) / math.radians(5.0), 1.0), min(2.0 * hidden - 0.2, 1.0), 0.0)
+    seen = row[EXPOSURE] ** -0.85
+    row[HEAD], row[TAIL] = 2.2 * lit * seen, 0.10 * (1.0 - lit) + 0.42 * lit * seen
+    row[BRAKING], row[BLINKING] = 3.0 * seen, seen
+    ambient = row[AMBIENT_G]  # by day the beams are lost in the sun's light
+    row[BEAM] = HEAD_LIGHTS * lit * min(max(1.0 - ambient / 0.1, 0.08), 1.0) if ambient < 0.2 else 0.0
+    back = min(BACK_SCATTER_M * row[EXTINCTION] * min(row[BEAM] / HEAD_LIGHTS, 1.0), 0.06)
+    for c in range(3):
+        row[HORIZON_R + c] += back * BEAM_COLOUR[c] * hidden
+
+
+@inlined()
+def _put_ground_and_air(elevation: float, rain: float, snow: float, wet: float, cover: float, row: NDArray[np.float64]) -> None:
+    """Write wetness, cover, and what falls."""
+    row[WET], row[SNOW], row[DROPS], row[FLAKES] = wet, cover, drops_per_m3(rain), flakes_per_m3(snow)
+    row[GROUND_CHANGES] = 1.0 if wet > 0.0 or cover > 0.0 or row[BEAM] > 0.0 else 0.0
+    low = min(max((math.radians(25.0) - elevation) / math.radians(10.0), 0.0), 1.0)
+    row[GLARE] = low if row[DISC_G] > 0.01 else 0.0
+    row[WHITE] = 0.3 * (row[AMBIENT_R] + row[AMBIENT_G] + row[AMBIENT_B]) + 2e-4 * row[BEAM]
+
+
+@kernel(nogil=True)
+def _fill_table(
+    elevation: Numbers, azimuth: Numbers, visibility_m: Numbers, rain: Numbers, snow: Numbers, wet: Numbers, cover: Numbers, table: Numbers
+) -> None:
+    """Write a row for each world; worlds of one weather share the work."""
+    row = np.empty(LIGHT_NUMBERS)
+    for b in range(len(table)):
+        same = b > 0 and elevation[b] == elevation[b - 1] and azimuth[b] == azimuth[b - 1] and visibility_m[b] == visibility_m[b - 1]
+        same = same and rain[b] == rain[b - 1] and snow[b] == snow[b - 1] and wet[b] == wet[b - 1] and cover[b] == cover[b - 1]
+        if not same:
+            up, falls = float(elevation[b]), float(rain[b]) + 2.0 * float(snow[b])
+            clouds = 1.0 - math.exp(-falls)  # the share of the sky that they hide
+            hidden = max(clouds, math.exp(-float(visibility_m[b]) / FOG_M))  # these or fog
+            _put_sky(up, float(azimuth[b]), float(visibility_m[b]), clouds, hidden, row)
+            _put_lamps(up, hidden, row)
+            _put_ground_and_air(up, float(rain[b]), float(snow[b]), float(wet[b]), float(cover[b]), row)
+        for n in range(LIGHT_NUMBERS):
+            table[b, n] = row[n]
 
 
 def light_table(weather: Weather) -> NDArray[np.float32]:
     """Turn weather into the numbers that kernels read, (B, LIGHT_NUMBERS)."""
-    elevation, azimuth = weather.sun_elevation_rad.double().numpy(), weather.sun_azimuth_rad.double().numpy()
-    table = np.zeros((len(elevation), LIGHT_NUMBERS))
-    height = np.maximum(elevation, math.radians(6.0))  # shadows of a low sun would reach for ever
-    table[:, SUN_X], table[:, SUN_Y] = np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth)
-    table[:, SUN_Z] = np.sin(height)
-    visibility = weather.visibility_m.double().numpy()
-    clouds, hidden = _cloud(weather, visibility)
-    through = (np.exp(-300.0 / visibility) * (1.0 - clouds))[:, None]  # neither thick fog nor rain clouds let the direct sun through
-    table[:, SUN_R : SUN_B + 1] = _blend(elevation, SUN_STOPS) * through
-    table[:, DISC_R : DISC_B + 1] = _blend(elevation, DISC_STOPS) * through
-    ambient = _blend(elevation, AMBIENT_STOPS) * (1.0 - 0.3 * clouds)[:, None]
-    table[:, AMBIENT_R : AMBIENT_B + 1] = ambient
-    grey = ambient.mean(1, keepdims=True) * np.asarray(OVERCAST)
-    table[:, ZENITH_R : ZENITH_B + 1] = _mix(_blend(elevation, ZENITH_STOPS), grey * (1.0 + 0.25 * clouds)[:, None], hidden)
-    table[:, HORIZON_R : HORIZON_B + 1] = _mix(_blend(elevation, HORIZON_STOPS), grey, hidden)
-    table[:, EXTINCTION] = KOSCHMIEDER / visibility
-    brightness = ambient[:, 1] + table[:, SUN_G] * np.sin(np.maximum(elevation, 0.0))
-    table[:, EXPOSURE] = np.minimum((1.4 / brightness) ** 0.5, MOST_EXPOSURE)
-    table[:, GAIN] = np.maximum(table[:, EXPOSURE] / LONGEST_SHUTTER, 1.0)
-    _put_lamps(table, elevation, hidden)
-    _put_ground_and_air(table, weather)
-    return table.astype(np.float32)
-
-
-def _mix(clear: NDArray[np.float64], grey: NDArray[np.float64], hidden: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Colours of the clear sky behind a share of grey, (B, 3)."""
-    return clear + (grey - clear) * hidden[:, None]
-
-
-def _put_lamps(table: NDArray[np.float64], elevation: NDArray[np.float64], hidden: NDArray[np.float64]) -> None:
-    """Write what lamps give: lit by dusk, in fog and in rain, and seen against the exposure that the scene asks for."""
-    lit = np.maximum(np.clip((math.radians(8.0) - elevation) / math.radians(5.0), 0.0, 1.0), np.clip(2.0 * hidden - 0.2, 0.0, 1.0))
-    seen = table[:, EXPOSURE] ** -0.85
-    table[:, HEAD], table[:, TAIL] = 2.2 * lit * seen, 0.10 * (1.0 - lit) + 0.42 * lit * seen
-    table[:, BRAKING], table[:, BLINKING] = 3.0 * seen, seen
-    ambient = table[:, AMBIENT_G]  # by day the beams are lost in the sun's light
-    table[:, BEAM] = HEAD_LIGHTS * lit * np.clip(1.0 - ambient / 0.1, 0.08, 1.0) * (ambient < 0.2)
-    back = BACK_SCATTER_M * table[:, EXTINCTION] * np.minimum(table[:, BEAM] / HEAD_LIGHTS, 1.0)
-    table[:, HORIZON_R : HORIZON_B + 1] += np.minimum(back, 0.06)[:, None] * np.asarray((1.0, 0.98, 0.92)) * hidden[:, None]
-
-
-def _put_ground_and_air(table: NDArray[np.float64], weather: Weather) -> None:
-    """Write wetness, cover, and what falls."""
-    table[:, WET], table[:, SNOW] = weather.wetness.double().numpy(), weather.snow_cover.double().numpy()
-    table[:, GROUND_CHANGES] = (table[:, WET] > 0.0) | (table[:, SNOW] > 0.0) | (table[:, BEAM] > 0.0)
-    table[:, DROPS] = drops_per_m3(weather.rain_mm_per_h.double().numpy())
-    table[:, FLAKES] = flakes_per_m3(weather.snow_mm_per_h.double().numpy())
-    low = np.clip((math.radians(25.0) - weather.sun_elevation_rad.double().numpy()) / math.radians(10.0), 0.0, 1.0)
-    table[:, GLARE] = low * (table[:, DISC_G] > 0.01)
-    table[:, WHITE] = 0.9 * table[:, AMBIENT_R : AMBIENT_B + 1].mean(1) + 2e-4 * table[:, BEAM]
+    w = weather
+    fields = (w.sun_elevation_rad, w.sun_azimuth_rad, w.visibility_m, w.rain_mm_per_h, w.snow_mm_per_h, w.wetness, w.snow_cover)
+    table = np.empty((len(w.visibility_m), LIGHT_NUMBERS), np.float32)
+    _fill_table(*[singles(field) for field in fields], table)
+    return table
 
 
 @kernel(fastmath=FAST)

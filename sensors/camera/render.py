@@ -6,6 +6,7 @@ carries it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,19 +23,22 @@ from sensors.errors import ConfigError
 from sensors.faults import Modality
 from sensors.frames import CameraFrames
 from sensors.ground import MAX_WIDTH
+from sensors.jit import kernel
 from sensors.launch import over_worlds
 from sensors.livery import body_colours
-from sensors.noise import sensor_number, world_keys
+from sensors.noise import sensor_number, world_key
 from sensors.paint import grid_of
-from sensors.pose import doubles
+from sensors.pose import contiguous, doubles, singles
 from sensors.recycle import room
 from sensors.scene import Light, Scene
 
 SENSOR_AXES = np.asarray([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """A camera's right, down and forward, as columns in its mount's frame (x forward, y left, z up)."""
 NOISE_STREAM, FALL_STREAM = 0, 1
+FIRST_SENSOR = sensor_number(Modality.CAMERA, 0)
 
 
+@functools.lru_cache(maxsize=256)
 def ego_T_camera(camera: Camera) -> NDArray[np.float64]:
     """A camera's pose in the ego frame, (3, 4): columns right, down, forward, and its position."""
     mount = camera.mount.ego_T_sensor()
@@ -82,14 +86,23 @@ def optics_of(cameras: Sequence[Camera]) -> NDArray[np.float32]:
 
 
 def _keys(scene: Scene, count: int) -> NDArray[np.uint32]:
-    """Key words of each camera's and world's noise, and of what falls before it (0 where nothing does anywhere), (K, B, 4)."""
-    keys = np.zeros((count, scene.num_worlds, 4), np.uint32)
-    falls = bool((scene.weather.rain_mm_per_h + scene.weather.snow_mm_per_h).any())
-    for k in range(count):
-        keys[k, :, :2] = world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), NOISE_STREAM)
-        if falls:
-            keys[k, :, 2:] = world_keys(scene.episode_seed, scene.step, sensor_number(Modality.CAMERA, k), FALL_STREAM)
+    """Key words of each camera's and world's noise, and of what falls before it (0 where nothing does), (K, B, 4)."""
+    keys, weather = np.empty((count, scene.num_worlds, 4), np.uint32), scene.weather
+    falls = (singles(weather.rain_mm_per_h), singles(weather.snow_mm_per_h))
+    _fill_keys(contiguous(scene.episode_seed), contiguous(scene.step), *falls, keys)
     return keys
+
+
+@kernel(nogil=True)
+def _fill_keys(
+    episode_seed: NDArray[np.int64], step: NDArray[np.int64], rain: NDArray[np.float32], snow: NDArray[np.float32], keys: NDArray[np.uint32]
+) -> None:
+    for k in range(keys.shape[0]):
+        for b in range(keys.shape[1]):
+            keys[k, b, 0], keys[k, b, 1] = world_key(episode_seed[b], step[b], FIRST_SENSOR + k, NOISE_STREAM)
+            keys[k, b, 2], keys[k, b, 3] = 0, 0
+            if rain[b] + snow[b] > 0.0:
+                keys[k, b, 2], keys[k, b, 3] = world_key(episode_seed[b], step[b], FIRST_SENSOR + k, FALL_STREAM)
 
 
 def _images(worlds: int, count: int, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -204,10 +204,10 @@ def test_streaks_grow_with_the_rate_of_rain_and_snow(make_scene):
 
 
 def test_numbers_of_drops_and_flakes_follow_their_published_sizes():
-    assert drops_per_m3(np.asarray([0.0]))[0] == 0.0 and flakes_per_m3(np.asarray([0.0]))[0] == 0.0
+    assert drops_per_m3(0.0) == 0.0 and flakes_per_m3(0.0) == 0.0
     diameter_mm = np.arange(2.0, 12.0, 1e-3) + 5e-4
     sum_over_sizes = (8000.0 * np.exp(-4.1 * 20.0**-0.21 * diameter_mm)).sum() * 1e-3
-    assert drops_per_m3(np.asarray([20.0]))[0] == pytest.approx(sum_over_sizes, rel=1e-3)
+    assert drops_per_m3(20.0) == pytest.approx(sum_over_sizes, rel=1e-3)
 
 
 def test_streaks_are_keyed_by_seed_and_step(make_scene):
