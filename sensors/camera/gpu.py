@@ -42,7 +42,7 @@ KEPT_GRIDS = 16
 _kept: dict[tuple[int, str], tuple[PaintGrid, Any]] = {}
 
 
-@cuda.jit
+@cuda.jit  # type: ignore[untyped-decorator]
 def render_on_device(
     first: Any,
     end: Any,
