@@ -26,7 +26,7 @@ class Camera:
     shutter_s: float = 0.01
     """How long the shutter is open, 0.0001 to 0.1: the length of the streaks of rain and snow, and of motion blur."""
     looks: int = 1
-    """Instants averaged while the shutter is open, an odd number up to 99; 1: no motion blur. Each costs as much as a picture."""
+    """Instants averaged while the shutter is open, an odd number up to 99; 1: no motion blur. Each costs most of a picture."""
     rate_hz: float = 0.0
     """How often it looks; 0 is at every scene. It needs the history of scenes to keep to it."""
     latency_s: float = 0.0

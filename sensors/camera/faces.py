@@ -169,7 +169,7 @@ def _find_rows(own, corners, behind, height):  # type: ignore[no-untyped-def]
         a, b = corners[SEEN_V + u8(first)], corners[SEEN_V + u8(first + p)]
         c, d = corners[SEEN_V + u8(first + q)], corners[SEEN_V + u8(first + p + q)]
         low, high = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
-    return math.floor(min(max(low, 0.0), height)), math.ceil(min(max(high, 0.0), height))
+    return int(math.floor(min(max(low, 0.0), height))), int(math.ceil(min(max(high, 0.0), height)))
 
 
 @inlined()

@@ -88,7 +88,7 @@ def find_fallers(view, light, velocity, shutter_s, key, fallers):  # type: ignor
             view[1] * x + view[4] * y + view[7] * z,
             view[2] * x + view[5] * y + view[8] * z,
         )
-        for _ in range(math.ceil(drawn)):
+        for _ in range(int(math.ceil(drawn))):
             a = half_u * (2.0 * uniform(hash2(u4(draw), key[0], key[1])) - 1.0)
             b = half_v * (2.0 * uniform(hash2(u4(draw + 1), key[0], key[1])) - 1.0)
             depth = FAR_M * max(uniform(hash2(u4(draw + 2), key[0], key[1])), (NEAR_M / FAR_M) ** 3) ** (1.0 / 3.0)

@@ -78,7 +78,7 @@ def _ground_span(base_z, step_z, z, width):  # type: ignore[no-untyped-def]
     if step_z == 0.0:
         return (0, width) if base_z < limit else (0, 0)
     edge = min(max((limit - base_z) / step_z, -1.0), width + 1.0)
-    return (0, min(max(math.ceil(edge), 0), width)) if step_z > 0.0 else (min(max(math.floor(edge) + 1, 0), width), width)
+    return (0, min(max(int(math.ceil(edge)), 0), width)) if step_z > 0.0 else (min(max(int(math.floor(edge)) + 1, 0), width), width)
 
 
 @inlined()
@@ -128,7 +128,7 @@ def _background(view, v, grid, places, grain, light, sky, ego, shadows, shades, 
 def _hit(face, body, v, width, edges, s):  # type: ignore[no-untyped-def]
     """Label the pixels of a row whose middles see a face; ``edges`` are from ``spans_of``."""
     low, high = edges[2 * SUB_ROWS], edges[2 * SUB_ROWS + 1]
-    first, end = max(math.ceil(low - 0.5), 0), min(math.ceil(high - 0.5), width)
+    first, end = max(int(math.ceil(low - 0.5)), 0), min(int(math.ceil(high - 0.5)), width)
     if first < end:
         q = face[Q] + face[Q_RIGHT] * (first + 0.5) + face[Q_DOWN] * (v + 0.5)
         label = BARRIER if int(body[KIND]) == OBSTACLE else VEHICLE
@@ -143,7 +143,7 @@ def _stretches(v, width, faces, rows, count, edges, active):  # type: ignore[no-
         if v < rows[n, 0] or v >= rows[n, 1]:
             continue
         low, high = spans_of(faces[n], v, width, edges[found])
-        first, to = max(math.floor(low), 0), min(math.ceil(high), width)
+        first, to = max(int(math.floor(low)), 0), min(int(math.ceil(high)), width)
         if low < high and first < to:
             active[found, 0], active[found, 1], active[found, 2] = n, first, to
             found, begin, end = found + 1, min(begin, first), max(end, to)

@@ -58,7 +58,7 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
     Raises:
         ConfigError: Cameras of several sizes, one that is not above the ground, or one wider than MAX_WIDTH.
     """
-    size = _common_size(cameras)
+    size = common_size(cameras)
     worlds, count = scene.num_worlds, len(cameras)
     rgb, depth, semantic, instance = _images(worlds, count, *size)
     if worlds and count:
@@ -71,7 +71,7 @@ def render_camera(scene: Scene, cameras: Sequence[Camera]) -> CameraFrames:
             grain_table(),
             _actors(scene),
             light_table(scene.weather),
-            _keys(scene, count),
+            keys_of(scene, count),
             optics_of(cameras),
             (rgb.numpy(), depth.numpy(), semantic.numpy(), instance.numpy()),
         )
@@ -85,7 +85,7 @@ def optics_of(cameras: Sequence[Camera]) -> NDArray[np.float32]:
     return np.asarray(rows, np.float32).reshape(-1, 4)
 
 
-def _keys(scene: Scene, count: int) -> NDArray[np.uint32]:
+def keys_of(scene: Scene, count: int) -> NDArray[np.uint32]:
     """Key words of each camera's and world's noise, and of what falls before it (0 where nothing does), (K, B, 4)."""
     keys, weather = np.empty((count, scene.num_worlds, 4), np.uint32), scene.weather
     falls = (singles(weather.rain_mm_per_h), singles(weather.snow_mm_per_h))
@@ -115,7 +115,7 @@ def _images(worlds: int, count: int, height: int, width: int) -> tuple[Tensor, T
     return rgb, depth, torch.from_numpy(block[9 * pixels :]).view(shape), instance
 
 
-def _common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
+def common_size(cameras: Sequence[Camera]) -> tuple[int, int]:
     """Height and width that all cameras share; 0 x 0 of none."""
     sizes = {(camera.height_px, camera.width_px) for camera in cameras}
     if len(sizes) > 1:

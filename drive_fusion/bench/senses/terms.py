@@ -57,6 +57,7 @@ def camera_terms(config: SensorBench) -> dict[str, float]:
     variants = {
         "whole": (scene, cameras),
         "without_noise": (scene, [replace(camera, noise=False) for camera in cameras]),
+        "blurred_9_looks": (scene, [replace(camera, looks=9) for camera in cameras]),
         "without_cars": (alone, cameras),
         "without_road": (replace(scene, road=RoadMap.build([])), cameras),
         **{name: (scene.with_weather(Weather.named(name, config.camera_worlds)), cameras) for name in ("night", "fog", "rain", "snow")},
