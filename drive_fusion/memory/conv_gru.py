@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from drive_fusion.bev import BevGrid
-from drive_fusion.memory.kinds import Memory, State, cleared
+from drive_fusion.memory.kinds import Memory, State, cleared, precise
 from drive_fusion.memory.warp import moved, warp
 
 
@@ -31,7 +31,7 @@ class ConvGruMemory(Memory):
     def forward(self, seen: Tensor, state: State, starts: Tensor, motion: Tensor) -> tuple[Tensor, State]:
         """Remember maps (T, B, W, X, Y): the same shape."""
         fresh = self.fresh(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])  # (T, B, 3 W, X, Y), for all instants at once
-        hidden, before, remembered = state["map"].to(fresh.dtype), state["motion"], []
+        hidden, before, remembered = precise(state["map"], fresh), state["motion"], []
         for inputs, start, now in zip(fresh.unbind(0), starts.unbind(0), motion.unbind(0), strict=True):
             hidden = self._step(inputs, self._here(cleared(hidden, start), before, now))
             before = now
@@ -46,4 +46,4 @@ class ConvGruMemory(Memory):
         reset, update, new = inputs.chunk(3, 1)
         old_reset, old_update = self.gates(hidden).chunk(2, 1)
         new = torch.tanh(new + self.candidate(torch.sigmoid(reset + old_reset) * hidden))
-        return torch.lerp(new, hidden, torch.sigmoid(update + old_update))
+        return torch.lerp(precise(new, hidden), hidden, precise(torch.sigmoid(update + old_update), hidden))
