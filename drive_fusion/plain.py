@@ -21,6 +21,8 @@ from torch import Tensor, nn, optim
 
 from drive_fusion.bev import BevGrid
 from drive_fusion.extractor import FusedExtractor, ModelSize
+from drive_fusion.policy import FusedPolicy
+from drive_fusion.rollout import Rollout
 from sensors.camera.config import Camera
 from sensors.errors import DriveFusionError
 from sensors.lidar.config import Lidar
@@ -45,6 +47,8 @@ _BY_NAME: dict[str, type] = {
     for kind in (
         *_OBJECT_FIELDS,
         FusedExtractor,
+        FusedPolicy,
+        Rollout,
         policies.ActorCriticPolicy,
         policies.ActorCriticCnnPolicy,
         policies.MultiInputActorCriticPolicy,

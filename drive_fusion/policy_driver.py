@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from drive_fusion.checkpoint import MANIFEST, CheckpointError
+from drive_fusion.policy import FusedPolicy
 from drive_fusion.ppo import FusedPPO, folder_of
 from drive_fusion.rule_driver import RuleDriver
 from envs.drivers import DRIVERS, Driver, driver_named
@@ -27,8 +28,15 @@ from sensors.scene import Scene
 SCRIPTED = (*DRIVERS, "rule")
 
 
+class Recall(NamedTuple):
+    """What a model remembers of B worlds, and where it is to forget before it decides again."""
+
+    memory: Any  # a `FusedPolicy`'s tensors, or the arrays of another recurrent model of SB3
+    starts: Tensor  # (B,) bool
+
+
 class PolicyDriver:
-    """An SB3 model behind the wheel, by its most likely action."""
+    """An SB3 model behind the wheel, by its most likely action; a recurrent one with its memory."""
 
     autopilot = False
 
@@ -51,20 +59,26 @@ class PolicyDriver:
         self.model = model
         self._world = world
 
-    def act(self, scene: Scene, frames: Frames | None, state: Any) -> tuple[Tensor, Any]:
+    def act(self, scene: Scene, frames: Frames | None, state: Recall | None) -> tuple[Tensor, Recall | None]:
         """Decide for every world."""
         if self.needs_frames is None:
-            observation: Any = _numpy(self._world.observation())
+            observation: Any = self._world.observation()
         elif frames is None:
             raise ConfigError(f"this model sees through rig {self.needs_frames.name!r}, but got no frames; render the scene with that rig")
         else:
-            observation = {name: value.cpu().numpy() for name, value in pack(frames, self.needs_frames).items()}
-        actions, _ = self.model.predict(observation, deterministic=True)
-        return torch.from_numpy(np.asarray(actions)).to(scene.device), None
+            observation = pack(frames, self.needs_frames)
+        memory = state.memory if state is not None else None
+        starts = state.starts if state is not None else torch.ones(scene.num_worlds, dtype=torch.bool)
+        if isinstance(self.model.policy, FusedPolicy):
+            actions, memory = self.model.policy.drive(observation, memory, starts)
+        else:
+            chosen, memory = self.model.predict(_numpy(observation), memory, starts.numpy() if memory is not None else None, True)
+            actions = torch.from_numpy(np.asarray(chosen))
+        return actions.to(scene.device), Recall(memory, torch.zeros_like(starts)) if memory else None
 
-    def reset(self, state: Any, where: Tensor) -> Any:
-        """The policy keeps no memory."""
-        return state
+    def reset(self, state: Recall | None, where: Tensor) -> Recall | None:
+        """Forget some worlds, (B,) bool."""
+        return None if state is None else state._replace(starts=state.starts | where.cpu())
 
 
 @dataclass(frozen=True)

@@ -1,65 +1,63 @@
-"""FusedPPO: Stable-Baselines3's PPO with the fused driver's eyes, checkpoints that run no code, exact resume, and no NaN let in."""
+"""FusedPPO: Stable-Baselines3's PPO with the fused driver's eyes and memory, checkpoints that run no code, and exact resume."""
 
 from __future__ import annotations
 
 import io
-import random
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3 import PPO
-from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.utils import check_for_correct_spaces
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from drive_fusion.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from drive_fusion.collecting import FiniteEnv, RewardFault, check_arrays, collect, fresh_memory
+from drive_fusion.distributed import Group
 from drive_fusion.extractor import FusedExtractor, ModelSize
 from drive_fusion.fusion import Spatial
+from drive_fusion.kept import Keep
+from drive_fusion.learner_state import (
+    ARGUMENTS,
+    COUNTERS,
+    first_names,
+    folder_of,
+    generators,
+    restore_generators,
+    standing_of_all,
+)
+from drive_fusion.memory import Temporal
 from drive_fusion.plain import PlainDataError, decode, encode
+from drive_fusion.policy import FusedPolicy, State, judged, remembers
+from drive_fusion.rollout import Rollout, chunk_length
+from drive_fusion.update import fit_critic, update
 from sensors.device import device_named
-from sensors.errors import ConfigError, DriveFusionError, SensorFault
+from sensors.errors import ConfigError, DriveFusionError, unknown_name
 from sensors.rig import Rig
 
-ARGUMENTS = (
-    *("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf", "normalize_advantage"),
-    *("ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "rollout_buffer_class", "rollout_buffer_kwargs", "target_kl"),
-    *("tensorboard_log", "policy_kwargs", "verbose"),
-)
-"""What PPO's constructor takes and a checkpoint keeps."""
-COUNTERS = (
-    *("seed", "num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_episode_num", "_current_progress_remaining"),
-    *(
-        "critic_warmup_steps",
-        "_n_updates",
-        "_stats_window_size",
-        "ep_info_buffer",
-        "ep_success_buffer",
-        "observation_space",
-        "action_space",
-        "n_envs",
-    ),
-)
-CRITIC_WARMUP_EPOCHS = 30
-CRITIC_WARMUP_LR = 2e-3
+__all__ = ["FusedPPO", "OutOfMemory", "RewardFault", "folder_of"]
 
 
-class RewardFault(DriveFusionError):
-    """An environment's reward that is not a finite number."""
+class OutOfMemory(DriveFusionError):
+    """A rollout or an update that the device's memory does not hold."""
 
 
 class FusedPPO(PPO):
-    """PPO whose policy sees through a `FusedExtractor`.
+    """PPO whose policy sees through a `FusedExtractor`, and may remember.
 
     Without a rig it is SB3's PPO on any observation, with the same checkpoints.
     """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {**PPO.policy_aliases, "FusedPolicy": FusedPolicy}
 
     def __init__(
         self,
@@ -68,9 +66,16 @@ class FusedPPO(PPO):
         *,
         rig: str | Rig | None = None,
         spatial: Spatial = "concat",
+        temporal: Temporal = "none",
         size: str | ModelSize = "micro",
+        modality_dropout: float = 0.0,
         device: str | torch.device = "auto",
         critic_warmup_steps: int = 0,
+        keep: Keep = "auto",
+        chunk: int | None = None,
+        burn_in: int = 4,
+        bf16: bool = False,
+        compiled: bool = False,
         **arguments: Any,
     ):
         """Build a learner.
@@ -80,30 +85,78 @@ class FusedPPO(PPO):
             env: As in SB3: a VecEnv or a gymnasium environment.
             rig: The rig that makes the environment's observation; None for an observation without sensors.
             spatial: How the modalities' maps are fused.
+            temporal: What is remembered from one decision to the next.
             size: How big the network is.
+            modality_dropout: Chance of each modality to fall silent for a stretch of training.
             device: "cpu", "cuda" (an error without a GPU) or "auto".
             critic_warmup_steps: For so many steps at the start only the critic's own layers learn. After a warm start of the policy they
                 know nothing, and their errors would undo it.
+            keep: What a rollout keeps of a rig's observations: "frames", compact ones; "scenes", from which minibatches are rendered
+                again; or "auto", scenes wherever they are enough.
+            chunk: With a memory, consecutive decisions that are unrolled at once; None is the longest divisor of ``n_steps`` up to 16.
+            burn_in: With a memory, decisions run before a chunk, so that its state comes from the present weights.
+            bf16: On a GPU, networks in bfloat16 under autocast.
+            compiled: On a GPU, the heads through torch.compile.
             arguments: SB3's PPO arguments.
 
         Raises:
-            ConfigError: The device is not there, or the observation is not that rig's.
+            ConfigError: The device is not there, the observation is not that rig's, or a setting cannot be.
         """
-        if rig is not None:
-            given = dict(arguments.pop("policy_kwargs", None) or {})
-            extractor = {"rig": rig, "spatial": spatial, "size": size}
-            defaults: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}}
-            arguments["policy_kwargs"] = (
-                defaults | given | {"features_extractor_class": FusedExtractor, "features_extractor_kwargs": extractor}
-            )
+        if keep not in ("auto", "frames", "scenes"):
+            raise unknown_name("keep", keep, ("auto", "frames", "scenes"))
+        if burn_in < 0:
+            raise ConfigError(f"burn_in is {burn_in}, expected 0 or more decisions")
         self._settled_timesteps = 0
+        self.memory: State = {}
+        """What the policy remembers of the worlds that are being trained in."""
         self.critic_warmup_steps = critic_warmup_steps
-        super().__init__(policy, env, device=device_named(device), **arguments)
+        self.keep, self.chunk, self.burn_in, self.bf16, self.compiled = keep, chunk, burn_in, bf16, compiled
+        self.judge: Any = judged
+        kwargs = dict(arguments.pop("policy_kwargs", None) or {})
+        if rig is not None:
+            own = {"rig": rig, "spatial": spatial, "size": size, "temporal": temporal, "modality_dropout": modality_dropout}
+            own["decision_s"] = _decision_s(env)
+            defaults: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}}
+            kwargs = defaults | kwargs | {"features_extractor_class": FusedExtractor, "features_extractor_kwargs": own}
+        if kwargs.get("features_extractor_class") is FusedExtractor and policy in ("MultiInputPolicy", MultiInputActorCriticPolicy):
+            policy = FusedPolicy
+        super().__init__(policy, env, device=device_named(device), policy_kwargs=kwargs, **arguments)
+
+    def _setup_model(self) -> None:
+        shared = self.policy_kwargs.get("share_features_extractor", True)
+        ours = isinstance(self.policy_class, type) and issubclass(self.policy_class, FusedPolicy)
+        if self.rollout_buffer_class is None and shared and (ours or self.group.size > 1):
+            self.rollout_buffer_class = Rollout
+        super()._setup_model()
+        if remembers(self.policy):
+            chunk_length(self.n_steps, self.chunk)
+            if not self.native:
+                raise ConfigError("a driver with memory needs the rollout of its own; leave rollout_buffer_class out")
+        if self.group.size > 1 and not self.native:
+            raise ConfigError("several processes need the rollout of their own; leave rollout_buffer_class out")
+        if self.compiled and self.device.type == "cuda":
+            self.judge = torch.compile(judged)
+
+    @property
+    def native(self) -> bool:
+        """Whether rollouts stay on the device, as tensors; else they are SB3's."""
+        return isinstance(self.rollout_buffer, Rollout)
+
+    @property
+    def group(self) -> Group:
+        """The processes that learn together with this one."""
+        return Group.current()
 
     @property
     def settled(self) -> bool:
         """Whether the learner stands between two rollouts, where a checkpoint resumes exactly."""
         return self.num_timesteps == self._settled_timesteps
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Lower precision, where it is asked for and there is a GPU."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16 and self.device.type == "cuda"):
+            yield
 
     def collect_rollouts(self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int) -> bool:
         """As in SB3, and stops before a number that is not finite reaches the policy.
@@ -111,39 +164,51 @@ class FusedPPO(PPO):
         Raises:
             SensorFault: An observation is not finite.
             RewardFault: A reward is not finite.
+            OutOfMemory: The device does not hold the rollout.
         """
         if self.num_timesteps == 0:
             self._settled_timesteps = 0
-        _check_observation(self._last_obs, self.num_timesteps)
-        return super().collect_rollouts(_FiniteEnv(env, self), callback, rollout_buffer, n_rollout_steps)
+        if self._last_obs is not None:
+            check_arrays(self._last_obs, self.num_timesteps)
+        if not isinstance(rollout_buffer, Rollout):
+            return super().collect_rollouts(FiniteEnv(env, self), callback, rollout_buffer, n_rollout_steps)
+        if remembers(self.policy) and len(next(iter(self.memory.values()), ())) != env.num_envs:
+            self.memory = fresh_memory(self, env.num_envs)
+        with self._room(f"a rollout of {env.num_envs} worlds", "fewer environments or a smaller n_steps"):
+            return collect(self, env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
-        """As in SB3; during the critic's warm-up, everything else stands still."""
-        if self.num_timesteps <= self.critic_warmup_steps:
-            self._train_critic()
-        else:
-            super().train()
+        """As in SB3; during the critic's warm-up, everything else stands still.
+
+        Raises:
+            OutOfMemory: The device does not hold a minibatch.
+        """
+        with self._room(f"an update by batches of {self.batch_size}", f"batch_size {max(1, self.batch_size // 2)}"):
+            if self.num_timesteps <= self.critic_warmup_steps:
+                fit_critic(self)
+            elif self.native:
+                update(self)
+            else:
+                super().train()
         self._settled_timesteps = self.num_timesteps
 
-    def _train_critic(self) -> None:
-        """Fit the critic's own layers to the rollout. What they look at stands still: computed once, it makes many passes cheap."""
-        critic = [*self.policy.mlp_extractor.value_net.parameters(), *self.policy.value_net.parameters()]
-        optimiser = torch.optim.Adam(critic, lr=CRITIC_WARMUP_LR)
-        self.policy.set_training_mode(False)
-        with torch.no_grad():
-            rollout = list(self.rollout_buffer.get(self.batch_size))
-            eyes = self.policy.vf_features_extractor
-            features = [BaseModel.extract_features(self.policy, part.observations, eyes) for part in rollout]
-        losses = []
-        for _ in range(CRITIC_WARMUP_EPOCHS):
-            for seen, part in zip(features, rollout, strict=True):
-                values = self.policy.value_net(self.policy.mlp_extractor.forward_critic(seen)).flatten()
-                loss = torch.nn.functional.mse_loss(values, part.returns)
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-            losses.append(loss.item())
-        self.logger.record("train/critic_warmup_loss", losses[-1])
+    @contextmanager
+    def _room(self, what: str, instead: str) -> Iterator[None]:
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemory(_no_room(what, self.device, instead)) from error
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):
+                raise
+            raise OutOfMemory(_no_room(what, self.device, instead)) from error
+
+    def learn(self, total_timesteps: int, callback: Any = None, *arguments: Any, **named: Any) -> Self:  # type: ignore[override]
+        """As in SB3."""
+        for option, name in ((self.bf16, "bf16"), (self.compiled, "compiled")):
+            if option and self.device.type != "cuda":
+                print(f"{name} is for GPUs; on {self.device} it does nothing", file=sys.stderr)
+        return super().learn(total_timesteps, callback, *arguments, **named)
 
     def copy_policy(self, path: str | Path) -> None:
         """Start with another checkpoint's policy; its optimiser and counters are left behind.
@@ -159,6 +224,8 @@ class FusedPPO(PPO):
 
     def save(self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         """Save everything that resuming needs into a checkpoint folder, replacing one that is there in one step.
+
+        Of several processes all must save; the first one writes.
 
         Args:
             path: The folder; a ``.zip`` at its end, as SB3's callbacks add, is dropped.
@@ -177,9 +244,11 @@ class FusedPPO(PPO):
                 facts[name] = encode(part, learner, name)
         except PlainDataError as error:
             raise CheckpointError(f"{path}: {error}") from error
-        own = self.policy.state_dict()
-        weights = {name: own[name].cpu().contiguous() for name in set(_first_names(own).values())}
-        write_checkpoint(folder_of(path), {"weights": weights, "learner": learner}, facts)
+        if self.group.first:
+            own = self.policy.state_dict()
+            weights = {name: own[name].cpu().contiguous() for name in set(first_names(own).values())}
+            write_checkpoint(folder_of(path), {"weights": weights, "learner": learner}, facts)
+        self.group.wait()
 
     @classmethod
     def load(  # type: ignore[override]
@@ -195,8 +264,8 @@ class FusedPPO(PPO):
         """Load a checkpoint folder.
 
         With an environment the learner resumes where it stood: generators of torch, numpy and Python, optimiser, counters, and, where the
-        environment has ``load_state`` and the checkpoint was saved between two rollouts, its worlds and the last observation. Otherwise
-        episodes start anew. Without an environment it can only predict, and no generator is touched.
+        environment has ``load_state`` and the checkpoint was saved between two rollouts, its worlds, the last observation and the memory.
+        Otherwise episodes start anew. Without an environment it can only predict, and no generator is touched.
 
         Args:
             path: The folder, with or without SB3's ``.zip``.
@@ -223,7 +292,7 @@ class FusedPPO(PPO):
             model._fill(stored, tensors["weights"])
         except ConfigError:
             raise
-        except (PlainDataError, KeyError, RuntimeError, ValueError) as error:
+        except (PlainDataError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(f"{place} does not fit: {' '.join(str(error).split())}") from error
         if env is not None:
             model._resume(stored, force_reset)
@@ -236,9 +305,11 @@ class FusedPPO(PPO):
         if wrapped is not None:
             check_for_correct_spaces(wrapped, stored["counters"]["observation_space"], stored["counters"]["action_space"])
         arguments = {**stored["arguments"], **changed}
+        if arguments.get("rollout_buffer_class") in (RolloutBuffer, DictRolloutBuffer, Rollout):
+            arguments["rollout_buffer_class"] = None  # chosen anew
         model = cls(stored["policy_class"], wrapped, device=device, _init_setup_model=False, **arguments)
-        for name, value in stored["counters"].items():
-            setattr(model, name, value)
+        for name in COUNTERS:
+            setattr(model, name, stored["counters"][name])
         if wrapped is not None:
             model.n_envs = wrapped.num_envs
         seed, model.seed, model.env = model.seed, None, None  # with a seed, building would reseed every generator and the environment
@@ -249,8 +320,7 @@ class FusedPPO(PPO):
 
     def _parts(self) -> dict[str, Any]:
         """Everything a checkpoint keeps besides the weights."""
-        begun = self.env is not None and self._last_obs is not None  # before the first reset there is no state to keep
-        env_state = getattr(self.env, "state", None) if begun and self.settled else None
+        own, *others = standing_of_all(self)
         return {
             "arguments": {name: getattr(self, name) for name in ARGUMENTS},
             "policy_class": self.policy_class,
@@ -258,15 +328,14 @@ class FusedPPO(PPO):
             "optimiser": self.policy.optimizer.state_dict(),
             "generators": generators(self.device),
             "settled": self.settled,
-            "environment": env_state() if callable(env_state) else None,
-            "last_observation": self._last_obs if self.settled else None,
-            "last_episode_starts": self._last_episode_starts if self.settled else None,
+            **own,
+            "others": others,
             "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
         }
 
     def _fill(self, stored: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Put weights and optimiser in place, in the memory layout of the parameters, on which exact rounding depends."""
-        first = _first_names(self.policy.state_dict())
+        first = first_names(self.policy.state_dict())
         named = {name: weights[first[name]] for name in first if first[name] in weights}
         self.policy.load_state_dict({**named, **{name: tensor for name, tensor in weights.items() if name not in first}})
         parameters = [parameter for group in self.policy.optimizer.param_groups for parameter in group["params"]]
@@ -281,71 +350,22 @@ class FusedPPO(PPO):
         restore_generators(stored["generators"], self.device)
         self._settled_timesteps = self.num_timesteps
         load_state = getattr(self.env, "load_state", None)
-        same = stored["environment"] is not None and stored["counters"]["n_envs"] == self.n_envs
-        if callable(load_state) and same and not force_reset:
-            load_state(stored["environment"])
-            self._last_obs = stored["last_observation"]
-            self._last_episode_starts = stored["last_episode_starts"]
+        everyone = [stored, *stored.get("others", ())]
+        if len(everyone) != self.group.size or stored["counters"]["n_envs"] != self.n_envs:
+            return
+        own = everyone[self.group.rank]
+        if callable(load_state) and own["environment"] is not None and not force_reset:
+            load_state(own["environment"])
+            self._last_obs = own["last_observation"]
+            self._last_episode_starts = own["last_episode_starts"]
+            self.memory = {name: part.to(self.device) for name, part in (own.get("memory") or {}).items()}
 
 
-def folder_of(path: str | Path) -> Path:
-    """Where a checkpoint lies: the path itself, less the ``.zip`` that SB3's callbacks add (unless such a file is there)."""
-    place = Path(path)
-    return place.with_suffix("") if place.suffix == ".zip" and not place.is_file() else place
+def _no_room(what: str, device: torch.device, instead: str) -> str:
+    return f"{device} has too little memory for {what}; take {instead}, or resume the last checkpoint with them. Nothing saved is lost"
 
 
-def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Under which name each entry's memory comes first: the actor's and the critic's eyes are the same tensors, stored once."""
-    places: dict[int, str] = {}
-    return {name: places.setdefault(tensor.data_ptr(), name) for name, tensor in state.items()}
-
-
-def generators(device: torch.device) -> dict[str, Any]:
-    """The state of every global generator, as plain data."""
-    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return {"torch": torch.get_rng_state(), "cuda": on_gpu, "numpy": np.random.get_state(), "python": random.getstate()}
-
-
-def restore_generators(state: Mapping[str, Any], device: torch.device) -> None:
-    """Put the global generators back to what `generators` gave."""
-    torch.set_rng_state(state["torch"])
-    if device.type == "cuda" and state["cuda"] is not None:
-        torch.cuda.set_rng_state(state["cuda"], device)
-    np.random.set_state(state["numpy"])
-    random.setstate(state["python"])
-
-
-class _FiniteEnv(VecEnvWrapper):
-    """Passes an environment on, and stops at the first number that is not finite."""
-
-    def __init__(self, venv: VecEnv, learner: FusedPPO):
-        super().__init__(venv)
-        self.learner = learner
-
-    def reset(self) -> VecEnvObs:
-        return self.venv.reset()
-
-    def step_wait(self) -> VecEnvStepReturn:
-        observation, rewards, dones, infos = self.venv.step_wait()
-        step = self.learner.num_timesteps
-        _check_observation(observation, step)
-        if not np.isfinite(rewards).all():
-            world = int(np.flatnonzero(~np.isfinite(rewards))[0])
-            raise RewardFault(
-                f"reward of world {world} after {step} steps is {rewards[world]}, expected a finite number; "
-                "the weights are still those of the last update: save them or resume the last checkpoint"
-            )
-        for world in np.flatnonzero(dones).tolist():
-            _check_observation(infos[world].get("terminal_observation"), step)
-        return observation, rewards, dones, infos
-
-
-def _check_observation(observation: Any, step: int) -> None:
-    parts = observation if isinstance(observation, dict) else {"observation": observation}
-    for name, values in parts.items():
-        if isinstance(values, np.ndarray) and values.dtype.kind == "f" and not np.isfinite(values).all():
-            bad = np.argwhere(~np.isfinite(values))
-            raise SensorFault(
-                f"{name} after {step} steps: {len(bad)} of {values.size} numbers are not finite, first at {tuple(bad[0].tolist())}, "
-                "expected finite ones; a sensor without data sets valid=False. The weights are still those of the last update"
-            )
+def _decision_s(env: Any) -> float:
+    """Time between two decisions of an environment [s], 1 where it does not say."""
+    world = getattr(getattr(env, "unwrapped", env), "world", None)
+    return float(getattr(world, "policy_dt_s", 1.0)) if world is not None else 1.0

@@ -14,6 +14,9 @@ from sensors.errors import ConfigError
 class CrashPenalty(VecEnvWrapper):
     """Takes a fixed amount off the reward of the step in which the ego crashes; ``infos`` keep the world's as ``world_reward``."""
 
+    passes_observations = True
+    """It changes rewards alone."""
+
     def __init__(self, venv: VecEnv, penalty: float) -> None:
         """Wrap an environment.
 

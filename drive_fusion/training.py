@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from sensors.errors import ConfigError, SensorFault
 
 if TYPE_CHECKING:
+    from drive_fusion.distributed import Group
     from drive_fusion.ppo import FusedPPO
 
-FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study")
+FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study", "bf16", "compiled")
+LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4}
+"""Settings that older runs do not name, and what they had."""
 """Settings that a resumed run may have otherwise than it began with."""
 
 
@@ -31,7 +35,23 @@ class TrainConfig:
     rig: str = "micro"
     """The sensors that the driver sees with; 'none' is highway-env's own observation."""
     spatial: str = "concat"
-    """How the modalities' bird's-eye maps are fused: concat."""
+    """How the modalities' bird's-eye maps are fused: concat, sum, attention, graph or hybrid."""
+    temporal: str = "none"
+    """What is remembered from one decision to the next: none, stack, gru, conv_gru or transformer."""
+    size: str = "micro"
+    """How big the network is: micro, nano, base or large."""
+    modality_dropout: float = 0.0
+    """Chance of each sense to fall silent for a stretch of training, so that the driver learns to do without."""
+    keep: str = "auto"
+    """What a rollout keeps of observations: frames; scenes, which minibatches are rendered from again; auto is scenes where they do."""
+    chunk: int | None = None
+    """With a memory, consecutive decisions that are unrolled at once; unless given, the longest divisor of n_steps up to 16."""
+    burn_in: int = 4
+    """With a memory, decisions that are run before a chunk."""
+    bf16: bool = False
+    """On a GPU: networks in bfloat16."""
+    compiled: bool = False
+    """On a GPU: the network's heads through torch.compile."""
     reward: Path | None = None
     """A learned reward's folder; without one, the world's own reward is learned from."""
     crash_penalty: float = 0.0
@@ -41,7 +61,7 @@ class TrainConfig:
     critic_warmup: int = 0
     """Steps at the start in which only the critic learns, so that a warm start is not lost to a critic that knows nothing."""
     num_envs: int = 64
-    """Worlds stepped side by side."""
+    """Worlds stepped side by side; torchrun's processes share them."""
     steps: int = 100_000
     """Environment steps in all; the last rollout is finished."""
     seed: int = 0
@@ -77,12 +97,16 @@ class TrainConfig:
         for name in ("num_envs", "steps", "n_steps", "batch", "epochs", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 1 or more")
-        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy"):
+        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy", "burn_in"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 0 or more")
         for name, value, most in (("gamma", self.gamma, 1.0), ("gae_lambda", self.gae_lambda, 1.0 + 1e-12)):
             if not 0.0 <= value < most:
                 raise ConfigError(f"train: {name} is {value}, expected 0 to 1")
+        if not 0.0 <= self.modality_dropout <= 1.0:
+            raise ConfigError(f"train: modality_dropout is {self.modality_dropout}, expected 0 to 1")
+        if self.rig == "none" and (self.temporal, self.modality_dropout) != ("none", 0.0):
+            raise ConfigError("train: without a rig there are no senses to fuse; leave temporal and modality_dropout out, or name a rig")
         if not self.lr > 0.0 or not self.clip > 0.0:
             raise ConfigError(f"train: lr {self.lr} and clip {self.clip} must be above 0")
         if self.num_envs * self.n_steps % self.batch:
@@ -123,38 +147,73 @@ def train(config: TrainConfig) -> Path:
     """
     import torch
 
-    from drive_fusion.ppo import RewardFault
+    from drive_fusion.distributed import leave
+    from drive_fusion.ppo import OutOfMemory, RewardFault
     from drive_fusion.watch import Stopped, TrainingWatch
 
-    _begin(config)
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    group = _joined(config)
+    torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // group.size))
+    if group.first:
+        _begin(config)
+    group.wait()
     model = resumed(config) if config.resume else learner(config)
     watch = TrainingWatch(config.last_checkpoint, config.steps, config.save_every)
-    _log_to(model, config.folder / "tensorboard")
+    _log_to(model, config.folder / "tensorboard", group.first)
     try:
         with watch.listening():
             model.learn(max(0, config.steps - model.num_timesteps), callback=watch, reset_num_timesteps=not config.resume)
     except Stopped:
+        if not group.first:
+            raise KeyboardInterrupt from None
         print(f"stopped at {model.num_timesteps} of {config.steps} steps; the checkpoint is {config.last_checkpoint}", file=sys.stderr)
         print(f"go on with: drive-fusion train --study {config.study} --run {config.run} … --resume", file=sys.stderr)
         raise KeyboardInterrupt from None
-    except (SensorFault, RewardFault):
-        model.save(config.last_checkpoint)  # the weights of the last update; episodes start anew from here
+    except (SensorFault, RewardFault, OutOfMemory):
+        if group.size == 1:
+            model.save(config.last_checkpoint)  # the weights of the last update; episodes start anew from here
         raise
     model.save(config.last_checkpoint)
+    leave()
     return config.folder
+
+
+def _joined(config: TrainConfig) -> Group:
+    """The processes that torchrun started, this one among them; alone without it."""
+    from drive_fusion.distributed import join
+
+    group = join(_torch_device(config))
+    if config.num_envs % group.size:
+        raise ConfigError(f"train: {group.size} processes cannot share num_envs {config.num_envs} evenly; choose a multiple")
+    return group
 
 
 def learner(config: TrainConfig) -> FusedPPO:
     """A fresh learner, with the warm start's policy where one is named."""
+    sees = config.rig != "none"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # of several processes SB3 sees but a share of the rollout
+        model = _built(config, sees)
+    if config.warm_start is not None:
+        model.copy_policy(config.warm_start)
+    return model
+
+
+def _built(config: TrainConfig, sees: bool) -> FusedPPO:
     from drive_fusion.ppo import FusedPPO
 
-    sees = config.rig != "none"
-    model = FusedPPO(
+    return FusedPPO(
         "MultiInputPolicy" if sees else "MlpPolicy",
         environment(config),
         rig=config.rig if sees else None,
         spatial=config.spatial,  # type: ignore[arg-type]
+        temporal=config.temporal,  # type: ignore[arg-type]
+        size=config.size,
+        modality_dropout=config.modality_dropout,
+        keep=config.keep,  # type: ignore[arg-type]
+        chunk=config.chunk,
+        burn_in=config.burn_in,
+        bf16=config.bf16,
+        compiled=config.compiled,
         device=_device(config),
         seed=config.seed,
         learning_rate=config.lr,
@@ -168,9 +227,6 @@ def learner(config: TrainConfig) -> FusedPPO:
         target_kl=config.target_kl,
         critic_warmup_steps=config.critic_warmup,
     )
-    if config.warm_start is not None:
-        model.copy_policy(config.warm_start)
-    return model
 
 
 def resumed(config: TrainConfig) -> FusedPPO:
@@ -182,10 +238,13 @@ def resumed(config: TrainConfig) -> FusedPPO:
 
 def environment(config: TrainConfig) -> Any:
     """The worlds to train in, paying the reward that the config names."""
+    from drive_fusion.distributed import Group
     from drive_fusion.rewards import CrashPenalty
     from envs.sb3 import make_sb3_vec
 
-    venv = make_sb3_vec(config.id, config.num_envs, rig=None if config.rig == "none" else config.rig, seed=config.seed)
+    group = Group.current()
+    rig = None if config.rig == "none" else config.rig
+    venv = make_sb3_vec(config.id, config.num_envs // group.size, rig=rig, seed=config.seed, part=(group.rank, group.size))
     if config.reward is not None:
         from feedback.reward_model import RewardModel
         from feedback.reward_vec import RewardVecEnv
@@ -195,12 +254,19 @@ def environment(config: TrainConfig) -> Any:
 
 
 def _device(config: TrainConfig) -> str:
-    from sensors.device import device_named
-
-    device = device_named(config.device)
+    device = _torch_device(config)
     if config.device == "auto":
         print(f"train: device auto is {device}", file=sys.stderr)
     return str(device)
+
+
+def _torch_device(config: TrainConfig) -> Any:
+    """The device of this process: of several on one machine each has a GPU of its own."""
+    from sensors.device import device_named
+
+    device = device_named(config.device)
+    rank = os.environ.get("LOCAL_RANK")
+    return device_named(f"cuda:{rank}") if device.type == "cuda" and device.index is None and rank is not None else device
 
 
 def _begin(config: TrainConfig) -> None:
@@ -217,13 +283,13 @@ def _begin(config: TrainConfig) -> None:
     if not path.exists() or not config.last_checkpoint.exists():
         raise ConfigError(f"run {config.folder} has no checkpoint yet; leave --resume out")
     begun = json.loads(path.read_text())
-    differing = sorted(key for key in settings if key not in FREE_TO_CHANGE and settings[key] != begun.get(key))
+    differing = sorted(key for key in settings if key not in FREE_TO_CHANGE and settings[key] != begun.get(key, LATER.get(key)))
     if differing:
-        changes = ", ".join(f"{key} {begun.get(key)!r} -> {settings[key]!r}" for key in differing)
+        changes = ", ".join(f"{key} {begun.get(key, LATER.get(key))!r} -> {settings[key]!r}" for key in differing)
         raise ConfigError(f"run {config.folder} was begun with other settings ({changes}); give the same, or choose another --run")
 
 
-def _log_to(model: FusedPPO, folder: Path) -> None:
-    from stable_baselines3.common.logger import configure
+def _log_to(model: FusedPPO, folder: Path, written: bool) -> None:
+    from stable_baselines3.common.logger import Logger, configure
 
-    model.set_logger(configure(str(folder), ["tensorboard"]))
+    model.set_logger(configure(str(folder), ["tensorboard"]) if written else Logger(None, []))

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 
+from drive_fusion.distributed import Group
+
 EPISODES_SHOWN = 200
 
 
@@ -49,7 +51,7 @@ class TrainingWatch(BaseCallback):
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty() or not Group.current().first,
         )
 
     @contextmanager
@@ -80,6 +82,7 @@ class TrainingWatch(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self._time("update")
+        self._asked_to_stop = Group.current().any(self._asked_to_stop)
         if self._asked_to_stop or self.num_timesteps - self._saved_at >= self.save_every:
             self.model.save(self.checkpoint)
             self._saved_at = self.num_timesteps
@@ -114,7 +117,7 @@ class TrainingWatch(BaseCallback):
         shown = f"return {figures['return']:.1f}, ended early {100 * figures['terminated']:.0f} %" if figures else ""
         self._bar.update(self._task, completed=self.num_timesteps, figures=shown)
         tenth = 10 * self.num_timesteps // self.steps
-        if self._bar.disable and tenth > self._tenths_told:
+        if self._bar.disable and Group.current().first and tenth > self._tenths_told:
             self._tenths_told = tenth
             print(f"{self.num_timesteps:>8} of {self.steps} steps: {shown}", file=sys.stderr, flush=True)
 

@@ -46,6 +46,7 @@ def make_sb3_vec(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     seeds: Tensor | Sequence[int] | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> DrivingVecEnv | AgentsVecEnv:
     """Make a vectorised environment.
 
@@ -57,6 +58,8 @@ def make_sb3_vec(
         seed: Keys the training seeds: episode k of world i is always the same.
         config: Changes to highway-env's configuration.
         seeds: Episode seeds to use instead, any number: episode k of world i takes entry (i + k * num_envs) modulo their number.
+        part: (p, n): these are worlds p * num_envs and on of n * num_envs that n processes share; their episodes are the ones that those
+            would have in a single process.
 
     Returns:
         The environment, a ``DrivingVecEnv``. Its reward is highway-env's. Of several agents an ``envs.sb3_agents.AgentsVecEnv``, in which
@@ -65,15 +68,24 @@ def make_sb3_vec(
     Raises:
         ConfigError: Unknown id, rig, device or configuration key.
     """
-    worlds = DrivingVecEnv(World(id, num_envs, device=device, config=config), rig, seed, seeds)
+    worlds = DrivingVecEnv(World(id, num_envs, device=device, config=config), rig, seed, seeds, part)
     return worlds if worlds.world.agents is None else AgentsVecEnv(worlds)
 
 
 class DrivingVecEnv(VecEnv):
     """See ``make_sb3_vec``."""
 
-    def __init__(self, world: Any, rig: str | Rig | None, seed: int = 0, seeds: Tensor | Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        world: Any,
+        rig: str | Rig | None,
+        seed: int = 0,
+        seeds: Tensor | Sequence[int] | None = None,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         """Wrap a world; its episodes are this environment's from now on."""
+        if not 0 <= part[0] < part[1]:
+            raise ConfigError(f"part is {part}, expected (p, n) with p from 0 to n - 1")
         self.world = world
         self.render_mode: str | None = "rgb_array"
         self.transition: Transition | None = None
@@ -81,6 +93,7 @@ class DrivingVecEnv(VecEnv):
         """The world's own outcome of the last step, reward terms included."""
         self._senses = Senses(world, rig)
         self._seed = seed
+        self._part = part
         self._given = None if seeds is None else torch.as_tensor(seeds, dtype=torch.int64)
         if self._given is not None and (self._given.ndim != 1 or not len(self._given)):
             raise ConfigError(f"seeds have shape {tuple(self._given.shape)}, expected a list of at least one")
@@ -94,6 +107,11 @@ class DrivingVecEnv(VecEnv):
     def rig(self) -> Rig | None:
         """What the worlds are seen through; None is highway-env's own observation."""
         return self._senses.rig
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the rig or the worlds' faults can ask for earlier scenes, so that the present one alone does not give the observation."""
+        return self._senses.looks_back
 
     @property
     def scene(self) -> Scene:
@@ -161,10 +179,10 @@ class DrivingVecEnv(VecEnv):
     def _next_seeds(self, where: Tensor) -> Tensor:
         """Seeds of the next episode of some worlds; keyed, so that they do not depend on when the others end."""
         self._episode += where.long()
-        worlds = torch.arange(self.num_envs)
+        worlds = self._part[0] * self.num_envs + torch.arange(self.num_envs)
         if self._given is None:
             return train_seeds(self._seed, worlds, self._episode)
-        return self._given[(worlds + self._episode * self.num_envs) % len(self._given)]
+        return self._given[(worlds + self._episode * self._part[1] * self.num_envs) % len(self._given)]
 
     def _remember(self, actions: Tensor) -> None:
         self._history.append(actions.clone())

@@ -43,6 +43,11 @@ class Senses:
         """The space of one world's observation."""
         return own_observation_space(self._world) if self.rig is None else observation_space(self.rig, self._world.action_width)
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether the rig or the worlds' faults can ask for earlier scenes."""
+        return bool(self._history.needed(self._world.faults))
+
     def step(self, actions: Any) -> tuple[Scene, Outcome]:
         """Advance the world by one decision, and keep what the rig's sensors will ask of it later."""
         stepped: tuple[Scene, Outcome]

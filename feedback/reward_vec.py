@@ -29,6 +29,9 @@ class RewardVecEnv(VecEnvWrapper):
     ``world_return`` and ``learned_return``.
     """
 
+    passes_observations = True
+    """It changes rewards alone."""
+
     def __init__(self, venv: VecEnv, model: RewardModel, gamma: float = 0.99) -> None:
         """Wrap an environment.
 
