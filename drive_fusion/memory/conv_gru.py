@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from drive_fusion.bev import BevGrid
+from drive_fusion.bev import BevGrid, cell_centres_m
 from drive_fusion.memory.kinds import Memory, State, cleared, precise
 from drive_fusion.memory.warp import moved, warp
 
 
 class ConvGruMemory(Memory):
     """What is remembered is added to the map."""
+
+    centre_m: Tensor
 
     def __init__(self, width: int, grid: BevGrid, dt_s: float):
         """Build.
@@ -27,6 +29,7 @@ class ConvGruMemory(Memory):
         self.fresh = nn.Conv2d(width, 3 * width, 3, padding=1)
         self.gates = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
         self.candidate = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.register_buffer("centre_m", cell_centres_m(grid), persistent=False)
 
     def forward(self, seen: Tensor, state: State, starts: Tensor, motion: Tensor) -> tuple[Tensor, State]:
         """Remember maps (T, B, W, X, Y): the same shape."""
@@ -40,7 +43,7 @@ class ConvGruMemory(Memory):
 
     def _here(self, hidden: Tensor, before: Tensor, now: Tensor) -> Tensor:
         """The old map, seen from where the car is now."""
-        return warp(hidden, *moved(before, now, self.dt_s), self.grid) if self.dt_s > 0.0 else hidden
+        return warp(hidden, *moved(before, now, self.dt_s), self.grid, self.centre_m) if self.dt_s > 0.0 else hidden
 
     def _step(self, inputs: Tensor, hidden: Tensor) -> Tensor:
         reset, update, new = inputs.chunk(3, 1)

@@ -28,7 +28,7 @@ def moved(before: Tensor, now: Tensor, dt_s: float) -> tuple[Tensor, Tensor]:
     return chord_m[:, None] * torch.stack((half.cos(), half.sin()), -1), turn_rad
 
 
-def warp(old: Tensor, displacement_m: Tensor, turn_rad: Tensor, grid: BevGrid) -> Tensor:
+def warp(old: Tensor, displacement_m: Tensor, turn_rad: Tensor, grid: BevGrid, centre_m: Tensor | None = None) -> Tensor:
     """Sample a map of the first instant at the places of the second's cells; zero where it did not reach.
 
     Args:
@@ -36,12 +36,14 @@ def warp(old: Tensor, displacement_m: Tensor, turn_rad: Tensor, grid: BevGrid) -
         displacement_m: Where the car went in that frame, (B, 2).
         turn_rad: How far it turned, (B,).
         grid: The map's grid.
+        centre_m: Its ``cell_centres_m``, for who has them at hand.
 
     Returns:
         (B, C, X, Y) in the second instant's ego frame.
     """
     (middle_x, half_x), (middle_y, half_y) = (((low + high) / 2.0, (high - low) / 2.0) for low, high in (grid.x_range_m, grid.y_range_m))
-    x_m, y_m = cell_centres_m(grid).to(turn_rad).view(grid.x_cells, grid.y_cells, 2).unbind(-1)
+    centre_m = cell_centres_m(grid).to(turn_rad) if centre_m is None else centre_m
+    x_m, y_m = centre_m.view(grid.x_cells, grid.y_cells, 2).unbind(-1)
     cos, sin = turn_rad.cos()[:, None, None], turn_rad.sin()[:, None, None]
     there_x = cos * x_m - sin * y_m + displacement_m[:, 0, None, None]
     there_y = sin * x_m + cos * y_m + displacement_m[:, 1, None, None]
