@@ -36,6 +36,7 @@ from drive_fusion.learner_state import (
     standing_of_all,
 )
 from drive_fusion.memory import Temporal
+from drive_fusion.model_card import write_card
 from drive_fusion.plain import PlainDataError, decode, encode
 from drive_fusion.policy import FusedPolicy, State, judged, remembers
 from drive_fusion.rollout import Rollout, chunk_length
@@ -223,7 +224,7 @@ class FusedPPO(PPO):
             raise CheckpointError(f"{path} does not fit as a warm start: {' '.join(str(error).split())}") from error
 
     def save(self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
-        """Save everything that resuming needs into a checkpoint folder, replacing one that is there in one step.
+        """Save everything that resuming needs into a checkpoint folder, replacing one that is there in one step, with a model card.
 
         Of several processes all must save; the first one writes.
 
@@ -248,6 +249,7 @@ class FusedPPO(PPO):
             own = self.policy.state_dict()
             weights = {name: own[name].cpu().contiguous() for name in set(first_names(own).values())}
             write_checkpoint(folder_of(path), {"weights": weights, "learner": learner}, facts)
+            write_card(folder_of(path), self)
         self.group.wait()
 
     @classmethod

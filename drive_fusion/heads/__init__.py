@@ -2,5 +2,17 @@
 
 from drive_fusion.heads.auxiliary import AuxiliaryHeads, AuxiliaryWeights
 from drive_fusion.heads.labels import Cell, Labels, labels_of
+from drive_fusion.heads.lessons import Lessons, TeachConfig, lessons_of, skill, teach
 
-__all__ = ["AuxiliaryHeads", "AuxiliaryWeights", "Cell", "Labels", "labels_of"]
+__all__ = [
+    "AuxiliaryHeads",
+    "AuxiliaryWeights",
+    "Cell",
+    "Labels",
+    "Lessons",
+    "TeachConfig",
+    "labels_of",
+    "lessons_of",
+    "skill",
+    "teach",
+]
