@@ -64,6 +64,14 @@ class BevGrid:
         return cell, inside, across_x - row - 0.5, across_y - column - 0.5
 
 
+def cell_centres_m(grid: BevGrid) -> Tensor:
+    """Centre of each cell in the ego frame, in the order of their numbers, (cells, 2)."""
+    length_m, width_m = grid.cell_m
+    x_m = grid.x_range_m[0] + (torch.arange(grid.x_cells) + 0.5) * length_m
+    y_m = grid.y_range_m[0] + (torch.arange(grid.y_cells) + 0.5) * width_m
+    return torch.stack(torch.meshgrid(x_m, y_m, indexing="ij"), -1).flatten(0, 1)
+
+
 def splat_sum(rows: Tensor, cell: Tensor, cells: int) -> Tensor:
     """Add feature rows up per cell.
 

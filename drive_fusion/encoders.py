@@ -240,7 +240,7 @@ class RadarEncoder(nn.Module):
         range_m, azimuth, elevation, doppler_mps, _, _ = (scaled * self.scale[radar]).unbind(-1)
         flat = elevation.cos()
         local = torch.stack((flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin()), -1)
-        direction = (self.pose[radar, :3, :3] @ local[..., None])[..., 0]
+        direction = (self.pose[radar, :3, :3] * local[..., None, :]).sum(-1)  # no matmul: autocast would round it to bfloat16
         xyz_m = range_m[..., None] * direction + self.pose[radar, :3, 3]
         cell, inside, off_x, off_y = self.grid.locate(xyz_m[..., 0], xyz_m[..., 1])
         over_ground_mps = doppler_mps + speed_mps * direction[..., 0]

@@ -112,7 +112,7 @@ def _squared(wanted: Tensor, got: Tensor, count: int) -> Tensor:
 
 
 def _normalised(advantages: Tensor, count: int, group: Group) -> Tensor:
-    if len(advantages) == count:
+    if group.size == 1:
         return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     mean = group.sum(advantages.double().sum()) / count
     deviation = (group.sum(((advantages.double() - mean) ** 2).sum()) / (count - 1)).sqrt()

@@ -89,7 +89,7 @@ def _tasks(network: Any, config: NetworkBench, space: Any) -> list[Callable[[], 
     if "lidar" in observation:
         observation["lidar"][:, :, 0] = (torch.rand(observation["lidar"][:, :, 0].shape) < LIKELY_HITS).float()
     steps = config.unroll if network.state_shapes else 1
-    stretch = {name: value.unflatten(0, (steps, -1)) for name, value in observation.items()}
+    stretch = {name: value.view(steps, -1, *value.shape[1:]) for name, value in observation.items()}
     worlds = config.batch // steps
     states = network.initial_state(config.batch), network.initial_state(worlds)
     none, first = torch.zeros(config.batch), torch.zeros(steps, worlds)

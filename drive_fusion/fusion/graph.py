@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from drive_fusion.bev import BevGrid, as_map, batch_cells, splat_sum
+from drive_fusion.bev import as_map, batch_cells, cell_centres_m, splat_sum
 from drive_fusion.fusion.seen import RADAR_POINT_FEATURES, Look, Seen
 from drive_fusion.layers import FeedForward
 from drive_fusion.sizes import ModelSize
@@ -168,11 +168,3 @@ def peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor]:
     height = heat[:, 0].masked_fill(heat[:, 0] < highest, -math.inf).flatten(1)
     values, cells = height.topk(count, dim=1)
     return values, cells
-
-
-def cell_centres_m(grid: BevGrid) -> Tensor:
-    """Centre of each cell in the ego frame, in the order of their numbers, (cells, 2)."""
-    length_m, width_m = grid.cell_m
-    x_m = grid.x_range_m[0] + (torch.arange(grid.x_cells) + 0.5) * length_m
-    y_m = grid.y_range_m[0] + (torch.arange(grid.y_cells) + 0.5) * width_m
-    return torch.stack(torch.meshgrid(x_m, y_m, indexing="ij"), -1).flatten(0, 1)

@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from drive_fusion.bev import BevGrid
+from drive_fusion.bev import BevGrid, cell_centres_m
 from drive_fusion.encoders import centre_px, depth_bins_m
-from drive_fusion.fusion.graph import cell_centres_m
 from drive_fusion.sizes import ModelSize
 from sensors.batch import Batch
 from sensors.faults.kinds import FAULTS_OF, FaultKind, Modality

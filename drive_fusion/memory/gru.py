@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from drive_fusion.memory.kinds import Memory, State, cleared
+from drive_fusion.memory.kinds import Memory, State, cleared, precise
 
 
 class GruMemory(Memory):
@@ -19,7 +19,7 @@ class GruMemory(Memory):
     def forward(self, seen: Tensor, state: State, starts: Tensor, motion: Tensor) -> tuple[Tensor, State]:
         """Remember features (T, B, F): (T, B, F + H)."""
         inputs = nn.functional.linear(seen, self.cell.weight_ih, self.cell.bias_ih)  # (T, B, 3 H), for all instants at once
-        hidden, remembered = state["hidden"].to(inputs.dtype), []
+        hidden, remembered = precise(state["hidden"], inputs), []
         for fresh, start in zip(inputs.unbind(0), starts.unbind(0), strict=True):
             hidden = self._step(fresh, cleared(hidden, start))
             remembered.append(hidden)
@@ -31,4 +31,4 @@ class GruMemory(Memory):
         old = nn.functional.linear(hidden, self.cell.weight_hh, self.cell.bias_hh)
         old_reset, old_update, old_new = old.chunk(3, -1)
         new = torch.tanh(fresh_new + torch.sigmoid(fresh_reset + old_reset) * old_new)
-        return torch.lerp(new, hidden, torch.sigmoid(fresh_update + old_update))
+        return torch.lerp(precise(new, hidden), hidden, precise(torch.sigmoid(fresh_update + old_update), hidden))

@@ -55,3 +55,8 @@ def same_episode(starts: Tensor, before: int) -> Tensor:
     episode = starts.long().cumsum(0)
     known = torch.cat((episode.new_zeros(before, episode.shape[1]), episode))
     return known.unfold(0, before + 1, 1) == episode[..., None]
+
+
+def precise(values: Tensor, like: Tensor) -> Tensor:
+    """At least float32, whatever autocast computes in: what runs through many steps must not lose its small changes."""
+    return values.to(torch.promote_types(like.dtype, torch.float32))

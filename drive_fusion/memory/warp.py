@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from drive_fusion.bev import BevGrid
+from drive_fusion.bev import BevGrid, cell_centres_m
 
 
 def moved(before: Tensor, now: Tensor, dt_s: float) -> tuple[Tensor, Tensor]:
@@ -28,7 +28,7 @@ def moved(before: Tensor, now: Tensor, dt_s: float) -> tuple[Tensor, Tensor]:
     return chord_m[:, None] * torch.stack((half.cos(), half.sin()), -1), turn_rad
 
 
-def warp(old: Tensor, displacement_m: Tensor, turn_rad: Tensor, grid: BevGrid) -> Tensor:
+def warp(old: Tensor, displacement_m: Tensor, turn_rad: Tensor, grid: BevGrid, centre_m: Tensor | None = None) -> Tensor:
     """Sample a map of the first instant at the places of the second's cells; zero where it did not reach.
 
     Args:
@@ -36,17 +36,16 @@ def warp(old: Tensor, displacement_m: Tensor, turn_rad: Tensor, grid: BevGrid) -
         displacement_m: Where the car went in that frame, (B, 2).
         turn_rad: How far it turned, (B,).
         grid: The map's grid.
+        centre_m: Its ``cell_centres_m``, for who has them at hand.
 
     Returns:
         (B, C, X, Y) in the second instant's ego frame.
     """
-    middle_m = [(low + high) / 2.0 for low, high in (grid.x_range_m, grid.y_range_m)]
-    half_m = [(high - low) / 2.0 for low, high in (grid.x_range_m, grid.y_range_m)]
-    cos, sin = turn_rad.cos(), turn_rad.sin()
-    # A cell at p = middle + half * q, with q in [-1, 1], lay at R p + d; grid_sample wants that in q again, the last axis first.
-    there_x = cos * middle_m[0] - sin * middle_m[1] + displacement_m[:, 0] - middle_m[0]
-    there_y = sin * middle_m[0] + cos * middle_m[1] + displacement_m[:, 1] - middle_m[1]
-    row_y = torch.stack((cos, sin * half_m[0] / half_m[1], there_y / half_m[1]), -1)
-    row_x = torch.stack((-sin * half_m[1] / half_m[0], cos, there_x / half_m[0]), -1)
-    place = torch.nn.functional.affine_grid(torch.stack((row_y, row_x), 1), list(old.shape), align_corners=False)
+    (middle_x, half_x), (middle_y, half_y) = (((low + high) / 2.0, (high - low) / 2.0) for low, high in (grid.x_range_m, grid.y_range_m))
+    centre_m = cell_centres_m(grid).to(turn_rad) if centre_m is None else centre_m
+    x_m, y_m = centre_m.view(grid.x_cells, grid.y_cells, 2).unbind(-1)
+    cos, sin = turn_rad.cos()[:, None, None], turn_rad.sin()[:, None, None]
+    there_x = cos * x_m - sin * y_m + displacement_m[:, 0, None, None]
+    there_y = sin * x_m + cos * y_m + displacement_m[:, 1, None, None]
+    place = torch.stack(((there_y - middle_y) / half_y, (there_x - middle_x) / half_x), -1)  # grid_sample wants the last axis first
     return torch.nn.functional.grid_sample(old, place.to(old.dtype), align_corners=False)

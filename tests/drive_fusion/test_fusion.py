@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drive_fusion.bev import BevGrid
+from drive_fusion.bev import BevGrid, cell_centres_m
 from drive_fusion.extractor import FusedExtractor
 from drive_fusion.fusion import Seen, Spatial, spatial_fusion
 from drive_fusion.fusion.attention import MapAttention
-from drive_fusion.fusion.graph import GraphFusion, cell_centres_m, edge_features, nearest, peaks
+from drive_fusion.fusion.graph import GraphFusion, edge_features, nearest, peaks
 from drive_fusion.memory import Temporal
 from drive_fusion.sizes import ModelSize
 from sensors.errors import ConfigError
@@ -106,6 +106,21 @@ def test_a_world_alone_equals_the_world_in_a_batch(micro_space, observe, spatial
     observation = observe(5)
     alone = extractor({name: value[2:3] for name, value in observation.items()})
     assert torch.allclose(alone, extractor(observation)[2:3], atol=1e-5)
+
+
+@pytest.mark.parametrize(("spatial", "temporal"), EVERY)
+def test_bfloat16_is_near(micro_space, observe, spatial, temporal):
+    """Under autocast nothing clashes, the state stays float32, points stay where they are, and gradients are finite."""
+    extractor = make(micro_space, spatial, temporal).eval()
+    observation = in_time(observe(4), 2)
+    expected, _ = extractor.unroll(observation, extractor.initial_state(2), torch.zeros(2, 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        found, state = extractor.unroll(observation, extractor.initial_state(2), torch.zeros(2, 2))
+        extractor.unroll(observation, state, torch.zeros(2, 2))
+        found.float().square().sum().backward()
+    assert all(part.dtype == torch.float32 for part in state.values())
+    assert float(((found.float() - expected).norm() / expected.norm()).detach()) < 0.2  # a graph may choose other places
+    assert all(torch.isfinite(value.grad).all() for value in extractor.parameters() if value.grad is not None)
 
 
 @pytest.mark.parametrize("spatial", SPATIAL)

@@ -10,10 +10,9 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drive_fusion.bev import BevGrid
+from drive_fusion.bev import BevGrid, cell_centres_m
 from drive_fusion.dropout import ModalityDropout
 from drive_fusion.extractor import FusedExtractor
-from drive_fusion.fusion.graph import cell_centres_m
 from drive_fusion.memory import Temporal
 from drive_fusion.memory.conv_gru import ConvGruMemory
 from drive_fusion.memory.gru import GruMemory
