@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -63,10 +65,20 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+_LINES: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()
+_LINES_LOCK = Lock()
+
+
+def _line_of(engine: Engine) -> Lock:
+    """Threads of one program stand in line to write: SQLite's own waiting is by sleeping and trying again, up to 0.1 s at a time."""
+    with _LINES_LOCK:
+        return _LINES.setdefault(engine, Lock())
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Give a connection that holds the write lock from its start, so that what it reads is still true when it writes."""
-    with plain_errors(engine), engine.connect().execution_options(writes=True) as connection, connection.begin():
+    with _line_of(engine), plain_errors(engine), engine.connect().execution_options(writes=True) as connection, connection.begin():
         yield connection
 
 

@@ -90,6 +90,62 @@ _FRESH = {
     with_video: select(pair.c.id).where(~_mine, _open_pair(with_video)).order_by(pair.c.id).limit(bindparam("count"))
     for with_video in (False, True)
 }
+
+
+def _askable(with_video: bool) -> ColumnElement[bool]:
+    """Of pairs: those that every reviewer is asked about, however many have answered."""
+    conditions = [pair.c.reason != PRACTICE, pair.c.labels_wanted.is_(None)]
+    if with_video:
+        conditions += [exists().where(video.c.clip_id == side).correlate(pair) for side in (pair.c.clip_a, pair.c.clip_b)]
+    return and_(*conditions)
+
+
+NEWEST = select(select(func.max(pair.c.id)).scalar_subquery(), select(func.max(video.c.id)).scalar_subquery())
+"""Numbers that change when there is more to ask about."""
+
+_SIDES = (False, True)
+ASKABLE = {
+    with_video: select(
+        select(func.count()).select_from(pair).where(_askable(with_video)).scalar_subquery(),
+        exists().where(pair.c.labels_wanted.is_not(None)),
+    )
+    for with_video in _SIDES
+}
+"""How many pairs every reviewer is asked about, and whether there are pairs that want a certain number of labels."""
+
+SETTLED = {
+    with_video: select(
+        select(func.count())
+        .select_from(label.join(pair, pair.c.id == label.c.pair_id))
+        .where(label.c.reviewer_id == _reviewer_id, _STANDING, _askable(with_video))
+        .scalar_subquery()
+        + select(func.count())
+        .select_from(practice.join(pair, pair.c.id == practice.c.pair_id))
+        .where(practice.c.reviewer_id == _reviewer_id, _askable(with_video))
+        .scalar_subquery()
+    )
+    for with_video in _SIDES
+}
+"""How many of those a reviewer has answered, or practised on."""
+
+LIMITED = {
+    with_video: select(func.count()).select_from(pair).where(pair.c.labels_wanted.is_not(None), _open_pair(with_video))
+    for with_video in _SIDES
+}
+"""How many pairs that want a certain number of labels a reviewer can still answer."""
+
+RIDDEN_CLIP = select(takeover.c.id).where(
+    takeover.c.reviewer_id == _reviewer_id,
+    takeover.c.ride_id.is_not(None),
+    or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
+)
+
+_mine = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
+_WAITING = {with_video: ASSIGNED.where(_open_pair(with_video)).limit(bindparam("count")) for with_video in (False, True)}
+_FRESH = {
+    with_video: select(pair.c.id).where(~_mine, _open_pair(with_video)).order_by(pair.c.id).limit(bindparam("count"))
+    for with_video in (False, True)
+}
 REMAINING = {with_video: select(func.count()).select_from(pair).where(_open_pair(with_video)) for with_video in (False, True)}
 """How many pairs a reviewer can still answer."""
 

@@ -41,6 +41,7 @@ class Store:
 
     def __init__(self, url: str | Path, busy_timeout_s: float = 10.0) -> None:
         self.engine = open_database(url, busy_timeout_s)
+        self._counted: dict[bool, tuple[tuple[int | None, ...], tuple[int, bool]]] = {}
 
     @property
     def folder(self) -> Path:
@@ -371,7 +372,19 @@ class Store:
         who = {"reviewer_id": reviewer_id}
         with reading(self.engine) as connection:
             done = connection.execute(queries.DONE, who).scalar_one()
-            return Progress(done, connection.execute(queries.REMAINING[with_video], who).scalar_one())
+            settled = connection.execute(queries.SETTLED[with_video], who).scalar_one()
+            askable, some_limited = self._askable(connection, with_video)
+            limited = connection.execute(queries.LIMITED[with_video], who).scalar_one() if some_limited else 0
+            return Progress(done, askable - settled + limited)
+
+    def _askable(self, connection: Connection, with_video: bool) -> tuple[int, bool]:
+        """What ``queries.ASKABLE`` says; asked again when there are more pairs or videos."""
+        newest = tuple(connection.execute(queries.NEWEST).one())
+        known = self._counted.get(with_video)
+        if known is None or known[0] != newest:
+            count, some_limited = connection.execute(queries.ASKABLE[with_video]).one()
+            known = self._counted[with_video] = newest, (count, bool(some_limited))
+        return known[1]
 
     # Practice
 

@@ -113,8 +113,8 @@ def invite(
     request: Request,
     session: AdminOfForm,
     doors: DoorsOfApp,
+    role: Annotated[Role, Form()],
     name: Annotated[str, Form(max_length=200)] = "",
-    role: Annotated[Role, Form()] = "reviewer",
 ) -> Response:
     """Invite somebody; the link is shown this once."""
     try:
@@ -130,8 +130,8 @@ def change_role(
     request: Request,
     session: AdminOfForm,
     doors: DoorsOfApp,
+    role: Annotated[Role, Form()],
     name: Annotated[str, Form(max_length=200)] = "",
-    role: Annotated[Role, Form()] = "reviewer",
 ) -> Response:
     """Change what somebody may do; nobody changes their own role, so that an admin is left."""
     try:

@@ -30,6 +30,7 @@ IDLE_S = 20.0
 LIMIT_S = 20 * 60.0
 """No ride takes longer, pauses and slow motion included."""
 WIDTH_PX = 640
+VIDEO_WIDTH_PX = 480
 JPEG_QUALITY = 82
 MESSAGES_PER_S = 40.0
 """More messages of one ride are refused; a page sends some 15."""
@@ -118,6 +119,7 @@ class RideDesk:
     def __init__(self, store: Store, offer: RideOffer, most: int = 4) -> None:
         self.store, self.offer, self.most = store, offer, most
         self._lock = threading.Lock()
+        self._filming = threading.Lock()  # one video at a time, so that rides keep their pace
         self._rides: dict[int, OpenRide] = {}
         self._closed = False
 
@@ -178,6 +180,8 @@ class RideDesk:
 
         try:
             LiveRide(*self.offer.make(), 0, show).run()
+            rows = [row for row in self.store.takeovers() if row.ride_id is not None and row.onset_s is not None]
+            self._make_videos([clip_id for row in rows for clip_id in (row.clip_id, row.after_clip_id) if clip_id is not None])
         except DriveFusionError as error:
             logging.getLogger("uvicorn.error").error("ride-alongs: %s", error)
 
@@ -215,16 +219,24 @@ class RideDesk:
         return live.run()
 
     def _store(self, ride: OpenRide, result: RideResult) -> None:
-        from feedback.clips import ClipShelf
         from feedback.ride_files import keep_ride
 
         for folder in ("rides", "clips"):
             (self.store.folder / folder).mkdir(exist_ok=True)
         ride.ride_id, clips = keep_ride(self.store, ride.reviewer_id, self.offer.driver, result, ride.client_key)
+        ride.state = "over"  # the person can go on; the videos come when they come
         ride.publish()
+        self._make_videos(clips)
+
+    def _make_videos(self, clips: list[str]) -> None:
+        """Make the replays of takeovers; what a stop of the server leaves undone is made after its next start."""
+        from feedback.clips import ClipShelf
+
         shelf = ClipShelf(self.store)
         for clip_id in clips:
-            shelf.add_video(clip_id)
+            with self._filming:
+                if not self._closed:
+                    shelf.add_video(clip_id, VIDEO_WIDTH_PX)
 
 
 def _picture(live: LiveRide, scene: Any) -> bytes:

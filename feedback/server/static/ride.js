@@ -22,7 +22,8 @@ let ride = null; // its name
 let state = null; // what the server said last
 let seq = 0;
 let lastSent = 0;
-let inFlight = 0;
+let sending = false;
+let again = false;
 const want = { held: false, paused: false, rate: 1 };
 const down = new Set(); // pads that are pressed, by key, pointer or game pad
 let steering = 0;
@@ -311,15 +312,21 @@ setInterval(() => {
   }
 }, SEND_EVERY_MS);
 
+/** Say what is wanted, one message at a time, so that none overtakes another. */
 async function send({ acceleration = 0, steering: angle = 0 } = {}) {
-  if (!ride || inFlight > 4) {
+  if (sending) {
+    again = true;
     return;
   }
+  sending = true;
   lastSent = performance.now();
   seq += 1;
-  inFlight += 1;
   await post("wheel", { seq, ...want, acceleration, steering: Math.max(-1, Math.min(1, angle)) });
-  inFlight -= 1;
+  sending = false;
+  if (again && ride) {
+    again = false;
+    send({ acceleration, steering: angle });
+  }
 }
 
 /** Messages of a moment: the next one says it again. */
