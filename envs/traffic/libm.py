@@ -2,7 +2,7 @@
 
 highway-env's numbers are the C library's. A call of it takes 10 to 20 ns, most of them, on some processors, for a look at the rounding
 mode, and nothing around it vectorises. So its algorithms stand here once more, with every product that it fuses into a sum: those of
-glibc 2.28 and later for processors with fused multiply-add (sine and cosine after A. Ziv, "Fast evaluation of elementary mathematical
+glibc 2.36 for processors with fused multiply-add (sine and cosine after A. Ziv, "Fast evaluation of elementary mathematical
 functions with correctly rounded last bit", 1991; powers after S. Nagy, "Arm optimized routines", 2018). Which arguments they cover is
 said by each; the library answers for the others. ``SAME`` says for each function whether this machine's library gives these numbers, by
 a print of 4096 answers: where it does not, the library is called.
