@@ -40,7 +40,7 @@ GLOWS = 160
 # Columns of a glow: place in the image, radius across and down [px], depth [m] (0: an image in the road), red, green, blue.
 GLOW_U, GLOW_V, GLOW_RADIUS, GLOW_TALL, GLOW_DEPTH, GLOW_RED, GLOW_GREEN, GLOW_BLUE = range(8)
 GLOW_NUMBERS = 8
-GLOW_M = f4(0.20)
+GLOW_M = 0.20
 REACH = f4(2.4)
 """How far a glow goes, in its radii."""
 BESIDE_TURN_LAMP = 0.1
@@ -87,7 +87,7 @@ def _add_glow(view, light, x, y, z, size_m, colour, glows, count):  # type: igno
 @plain
 def find_glows(view, actors, light, glows):  # type: ignore[no-untyped-def]
     """List the lit lamps of other vehicles that face the camera; returns how many."""
-    count, seen = 0, light[BLINKING]
+    count, seen = 0, float(light[BLINKING])  # doubles all through, so that ``_add_glow`` is compiled once
     night = light[HEAD] / seen
     for actor in range(1, len(actors)):
         on = int(actors[actor, AT_LIGHTS])
