@@ -25,7 +25,9 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("drive_fusion.demo.config:DemoConfig", "drive_fusion.demo.stages:run_demo", "the main job end to end, in ten minutes"),
     "run": Command("drive_fusion.episode:RunConfig", "drive_fusion.episode:run_episodes", "drive episodes; record them; make a video"),
     "train": Command("drive_fusion.training:TrainConfig", "drive_fusion.training:train", "train a fused driver with PPO"),
-    "review": Command("feedback.server.config:ReviewConfig", "drive_fusion.review:run_review", "serve the review room to people's browsers"),
+    "review": Command(
+        "feedback.server.config:ReviewConfig", "drive_fusion.review:run_review", "serve the review room to people's browsers"
+    ),
     "audit": Command("feedback.audit_command:AuditConfig", "feedback.audit_command:run_audit", "check a study's audit log"),
     "evaluate": Command(
         "drive_fusion.scoreboard:EvaluateConfig", "drive_fusion.scoreboard:run_evaluation", "score drivers on held-out seeds"

@@ -26,7 +26,7 @@ def alpha_nominal(units: Iterable[Sequence[Hashable]]) -> float | None:
     Returns:
         Alpha; None where nothing can be said: no unit has two values, or all values are the same.
     """
-    within: Counter[tuple[Hashable, Hashable]] = Counter()  # coincidences, weighted
+    within: defaultdict[tuple[Hashable, Hashable], float] = defaultdict(float)  # coincidences, weighted
     total: Counter[Hashable] = Counter()
     for values in units:
         count = len(values)

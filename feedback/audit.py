@@ -61,7 +61,7 @@ def note(connection: Connection, event: str, subject: str, subject_id: int, revi
     """
     actor = "console" if reviewer_id is None else connection.execute(_pseudonym, {"reviewer_id": reviewer_id}).scalar_one()
     if subject in OPINIONS:
-        detail["row_sha256"] = digest(connection.execute(_ROW_OF[subject], {"row_id": subject_id}).mappings().one())
+        detail["row_sha256"] = digest(dict(connection.execute(_ROW_OF[subject], {"row_id": subject_id}).mappings().one()))
     last = connection.execute(_last).one_or_none()
     entry = {
         "id": 1 if last is None else last.id + 1,
@@ -84,9 +84,9 @@ def adopt(connection: Connection) -> None:
             note(connection, "adopted", table, row_id, owner)
 
 
-def digest(row: Mapping[str, Any]) -> str:
+def digest(row: dict[str, Any]) -> str:
     """SHA-256 of a row, hexadecimal; the same in any database."""
-    return hashlib.sha256(json.dumps(dict(row), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def _chained(entry: Mapping[str, Any]) -> str:
@@ -146,7 +146,9 @@ def verify(engine: Any, head: str | None = None) -> Verdict:
     """
     with reading(engine) as connection:
         log = [dict(row) for row in connection.execute(select(audit).order_by(audit.c.id)).mappings()]
-        rows = {table: {row["id"]: digest(row) for row in connection.execute(query).mappings()} for table, (query, _) in OPINIONS.items()}
+        rows = {
+            table: {row["id"]: digest(dict(row)) for row in connection.execute(query).mappings()} for table, (query, _) in OPINIONS.items()
+        }
     problems = [*_broken_links(log), *_strayed_rows(log, rows)]
     if head is not None and head not in {START, *(entry["sha256"] for entry in log)}:
         problems.append(f"head {head[:12]}… is not in the log: its newest entries were cut off, or it is another study's")

@@ -230,7 +230,8 @@ class LiveRide:
         """
         world = self.world
         scene = world.reset(torch.tensor([self.seed]))
-        instants, actions, outcomes = [scene], [], []
+        instants, actions = [scene], []
+        outcomes: list[Outcome] = []
         history, state = History(self.driver.needs_frames), None
         start_s, self._due = float(scene.time_s[0]), self._clock()
         dead = 0

@@ -21,11 +21,14 @@ def choose_practice(store: Store, count: int = PAIRS) -> int:
     Returns:
         How many there are.
     """
-    there = sum(reason == "practice" for *_, reason in store.pairs())
-    asked = {frozenset((first, second)) for _, first, second, _ in store.pairs()}
-    for number, (crashed, fine) in enumerate(_clear_cases(store.clips(), asked)):
+    pairs = store.pairs()
+    there = sum(reason == "practice" for *_, reason in pairs)
+    asked = {frozenset((first, second)) for _, first, second, _ in pairs}
+    used = {clip_id for _, first, second, reason in pairs if reason == "practice" for clip_id in (first, second)}
+    for crashed, fine in _clear_cases([clip for clip in store.clips() if clip.id not in used], asked):
         if there >= count:
             break
+        number = there
         first, second = (crashed, fine) if number % 2 else (fine, crashed)
         lesson = f"The one ride {_told(crashed)}, the other did not: safety comes first."
         store.add_pair(first.id, second.id, "practice", answer="B" if number % 2 else "A", lesson=lesson)

@@ -247,7 +247,7 @@ class Store:
         checks.check_answer(choice, latency_s, replays)
         checks.check_remark(reasons, comment)
         key = checks.checked_key(client_key)
-        values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key}
+        values: dict[str, Any] = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key}
         values |= {"latency_s": float(latency_s), "replays": int(replays)}
         with writing(self.engine) as connection:
             return self._answer(connection, values, reasons, comment)
@@ -287,17 +287,17 @@ class Store:
         undo_key = hashlib.sha256(f"undo for {key}".encode()).hexdigest()[:32]
         with writing(self.engine) as connection:
             checks.require_reviewer(connection, reviewer_id)
+            values: dict[str, Any] = {"reviewer_id": reviewer_id, "client_key": key, "choice": choice}
+            values |= {"latency_s": float(latency_s), "replays": int(replays)}
             sent = queries.sent_before(connection, reviewer_id, key)
+            if sent is not None:
+                return self._answer(connection, {**values, "pair_id": sent.pair_id}, (), "")
             old = connection.execute(queries.SAID_LABEL, {"reviewer_id": reviewer_id, "label_id": label_id}).one_or_none()
-            if old is None and sent is None:
+            if old is None:
                 raise LabelRejected(f"answer {label_id} is not yours, or was changed already; reload the history")
-            pair_id = old.pair_id if sent is None else sent.pair_id
-            values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "client_key": key}
-            if sent is None:
-                undo = {**values, "choice": "undo", "undoes": label_id, "client_key": undo_key, "mirrored": old.mirrored}
-                queries.add_label_row(connection, undo)
-            values |= {"choice": choice, "latency_s": float(latency_s), "replays": int(replays)}
-            return self._answer(connection, values, (), "")
+            undo = {"reviewer_id": reviewer_id, "pair_id": old.pair_id, "choice": "undo", "undoes": label_id, "client_key": undo_key}
+            queries.add_label_row(connection, {**undo, "mirrored": old.mirrored})
+            return self._answer(connection, {**values, "pair_id": old.pair_id}, (), "")
 
     def said(self, reviewer_id: int, count: int, before: int | None = None) -> list[Said]:
         """List a reviewer's standing answers as they saw the pairs, newest first; those before a label's number, if one is given."""

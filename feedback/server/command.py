@@ -118,8 +118,10 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _say_hello(config: ReviewConfig, url: str, accounts: Accounts) -> None:
     print(f"review room: {url}", flush=True)
-    newcomer = f"drive-fusion review {config.study} --add-reviewer NAME"
-    print(f"{'a reviewer needs' if accounts.any_person() else 'nobody can log in yet; make'} a token: {newcomer}", flush=True)
+    nobody = "" if accounts.any_person() else "nobody can log in yet; "
+    print(f"{nobody}let somebody in: drive-fusion review {config.study} --invite NAME", flush=True)
+    if config.ride is not None:
+        print(f"ride-alongs: {config.ride} in {config.id}, at most {config.max_rides} at a time", flush=True)
     if url.startswith("http://") and config.host not in LOOPBACK:
         print("warning: without https, tokens and answers cross the network readable", file=sys.stderr, flush=True)
     print("stop with Ctrl-C; nothing is lost", flush=True)

@@ -1,8 +1,11 @@
-"""Who a request is from: the session cookie, and what a request that changes something must carry."""
+"""Who a request is from: the session cookie, and what a request that changes something must carry.
+
+Only what asks the database runs in a thread; the rest is async, which saves each request five turns of waiting for one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Form, Header, HTTPException, Request, Response
@@ -46,13 +49,13 @@ class Doors:
         response.delete_cookie(self.cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
 
 
-def doors_of(request: Request) -> Doors:
+async def doors_of(request: Request) -> Doors:
     """The application's doors."""
     doors: Doors = request.app.state.doors
     return doors
 
 
-def store_of(request: Request) -> Store:
+async def store_of(request: Request) -> Store:
     """The application's store."""
     store: Store = request.app.state.store
     return store
@@ -63,7 +66,7 @@ def maybe_session(request: Request, doors: Annotated[Doors, Depends(doors_of)]) 
     return doors.accounts.session(doors.secret(request))
 
 
-def session_of(session: Annotated[Session | None, Depends(maybe_session)]) -> Session:
+async def session_of(session: Annotated[Session | None, Depends(maybe_session)]) -> Session:
     """Who a request is from.
 
     Raises:
@@ -74,14 +77,14 @@ def session_of(session: Annotated[Session | None, Depends(maybe_session)]) -> Se
     return session
 
 
-def session_by_header(
+async def session_by_header(
     session: Annotated[Session, Depends(session_of)], x_csrf_token: Annotated[str | None, Header(max_length=200)] = None
 ) -> Session:
     """Who a script's request is from that changes something."""
     return _checked(session, x_csrf_token)
 
 
-def session_by_form(
+async def session_by_form(
     session: Annotated[Session, Depends(session_of)], csrf_token: Annotated[str | None, Form(max_length=200)] = None
 ) -> Session:
     """Who a form is from that changes something."""
@@ -94,10 +97,10 @@ def _checked(session: Session, csrf_token: str | None) -> Session:
     return session
 
 
-def with_right(right: Right, who: Callable[..., Session] = session_of) -> Callable[..., Session]:
+def with_right(right: Right, who: Callable[..., Awaitable[Session]] = session_of) -> Callable[..., Awaitable[Session]]:
     """Make a dependency: somebody who has a right; others are refused, whatever they send."""
 
-    def allowed(session: Session) -> Session:
+    async def allowed(session: Session) -> Session:
         if not may(session.reviewer.role, right):
             raise HTTPException(403, f"your role, {session.reviewer.role}, does not include this")
         return session

@@ -73,7 +73,7 @@ class Rating(BaseModel):
     client_key: ClientKey
 
 
-def desk_of(request: Request) -> RideDesk:
+async def desk_of(request: Request) -> RideDesk:
     """The application's rides.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Somebody's first minutes, on a desktop and on a phone: invitation, guidelines, practice, answers, second thoughts; all of it by eye tested."""
+"""Somebody's first minutes, on a desktop and on a phone: invitation, guidelines, practice, answers, second thoughts."""
 
 from __future__ import annotations
 

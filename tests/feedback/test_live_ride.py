@@ -303,3 +303,44 @@ def test_ratings_count_by_the_latest(store: Store, reviewer_id: int, taken: Any)
         with pytest.raises(Exception, match=message):
             attempt()
     assert store.rides()[0].stars == 4
+
+
+class Seeing:
+    """A driver that drives by what its sensors see."""
+
+    autopilot = False
+
+    def __init__(self) -> None:
+        from sensors.presets import RIGS
+
+        self.needs_frames = RIGS["micro"]
+        self.seen: list[int] = []
+
+    def act(self, scene: Scene, frames: Any, state: Any) -> tuple[torch.Tensor, Any]:
+        self.seen.append(int(frames.camera.rgb.shape[0]))
+        return torch.ones(1, dtype=torch.int64), (state or 0) + 1
+
+    def reset(self, state: Any, where: torch.Tensor) -> Any:
+        return state
+
+
+def test_a_driver_that_sees_by_its_sensors_is_given_their_frames() -> None:
+    driver = Seeing()
+    _, result, _ = ride({1.0: Wish(held=True), 2.0: Wish()}, driver=driver, seconds=5)
+    assert driver.seen == [1] * result.recording.num_decisions
+    assert result.recording.differences(replay(result.recording, result.hands, result.handed_back)) == []
+
+
+def test_a_ride_among_cars_that_come_and_go_is_replayed_too() -> None:
+    """Traffic at an intersection spawns as it goes, so that scenes differ in how many actors they hold."""
+    clock, shown = Clock(), []
+    world = World("intersection-v0", 1, num_threads=1)
+
+    def show(live: LiveRide, scene: Scene) -> None:
+        shown.append(scene.num_actors)
+        live.wish(Wish(held=2.0 <= live.time_s < 4.0, acceleration=0.3, steering=0.2, rate=0.5))
+
+    live = LiveRide(world, driver_named("slower", 3), 5, show, clock, clock.sleep)
+    result = live.run()
+    assert result is not None and len(result.takeovers) == 1 and result.by_hand_s > 1.0
+    assert result.recording.differences(replay(result.recording, result.hands, result.handed_back)) == []
