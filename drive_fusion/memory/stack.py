@@ -25,9 +25,12 @@ class StackMemory(Memory):
         frames = torch.cat((state["frames"].to(seen.dtype).transpose(0, 1), seen))  # (3 + T, B, W, X, Y)
         belongs = same_episode(starts, FRAMES - 1)  # (T, B, 4)
         steps = len(seen)
-        stacked = torch.cat(
-            [frames[lag : lag + steps].masked_fill(~belongs[..., lag, None, None, None], 0.0) for lag in range(FRAMES)], 2
-        )  # (T, B, 4 W, X, Y)
+        stacked = torch.cat([_only(frames[lag : lag + steps], belongs[..., lag]) for lag in range(FRAMES)], 2)  # (T, B, 4 W, X, Y)
         mixed = self.norm(self.mix(stacked.flatten(0, 1))).unflatten(0, seen.shape[:2])
         kept = frames[steps:].transpose(0, 1).masked_fill(~belongs[-1, :, 1:, None, None, None], 0.0)
         return mixed, {"frames": kept.float()}
+
+
+def _only(frames: Tensor, there: Tensor) -> Tensor:
+    """Frames (T, B, W, X, Y), with zeros where ``there`` (T, B) is false; no copy where it is true throughout."""
+    return frames if bool(there.all()) else frames.masked_fill(~there[..., None, None, None], 0.0)
