@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from sensors.errors import DriveFusionError
@@ -74,10 +75,13 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
     tensors, facts = {}, None
     for name, entry in manifest["files"].items():
         data = _read_file(folder, entry)
-        if name == "facts.json":
-            facts = json.loads(data)
-        else:
-            tensors[name.removesuffix(".safetensors")] = safetensors.torch.load(data)
+        try:
+            if name == "facts.json":
+                facts = json.loads(data)
+            else:
+                tensors[name.removesuffix(".safetensors")] = safetensors.torch.load(data)
+        except (ValueError, RecursionError, SafetensorError) as error:
+            raise CheckpointError(f"{folder / str(entry['file'])} is not what its name says ({error}); use an older checkpoint") from error
     return tensors, facts
 
 
@@ -119,14 +123,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_bytes())
         found = (manifest["format"], manifest["version"])
-        entries = [(entry["file"], entry["sha256"], entry["bytes"]) for entry in manifest["files"].values()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        entries = [(Path(entry["file"]), str(entry["sha256"]), int(entry["bytes"])) for entry in manifest["files"].values()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint's manifest ({error}); use an older checkpoint") from error
     if found != (FORMAT, VERSION):
         raise CheckpointError(f"{path} is {found[0]!r} version {found[1]!r}, expected {FORMAT!r} version {VERSION}")
     for name, _, _ in entries:
-        if Path(name).name != name:
-            raise CheckpointError(f"{path} names {name!r}, which is outside the checkpoint; refused")
+        if name.name != str(name):
+            raise CheckpointError(f"{path} names {str(name)!r}, which is outside the checkpoint; refused")
     return dict(manifest)
 
 

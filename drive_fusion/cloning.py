@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from stable_baselines3.common.distributions import Distribution
 from torch import Tensor
 
+from drive_fusion.policy import remembers, unrolled
 from drive_fusion.ppo import FusedPPO
 from envs.drivers import META_ACTIONS, Driver
 from envs.history import history_of
@@ -213,13 +215,13 @@ def clone(
     judged = _held_out(taught, config.holdout, generator)
     train, held = taught.select(~judged), taught.select(judged)
     optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr)
-    steps = config.epochs * -(-len(train) // config.batch)
+    steps = config.epochs * len(_batches(model, train, config.batch, torch.Generator().manual_seed(config.seed)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     policy.set_training_mode(True)
     for _ in range(config.epochs):
-        for rows in torch.split(torch.randperm(len(train), generator=generator), config.batch):
+        for rows in _batches(model, train, config.batch, generator):
             batch = train.select(rows)
-            distribution = policy.get_distribution(_on(batch.observations, model.device))
+            distribution = _distribution(model, batch, drop=True)
             entropy = distribution.entropy()
             loss = -distribution.log_prob(batch.actions.to(model.device)).mean()
             loss = loss - config.entropy * (entropy.mean() if entropy is not None else 0.0)
@@ -229,9 +231,54 @@ def clone(
             optimiser.step()
             schedule.step()
             if progress is not None:
-                progress(schedule.last_epoch / steps)
+                progress(min(1.0, schedule.last_epoch / steps))
     policy.set_training_mode(False)
     return _judge(model, held, len(train))
+
+
+def _batches(model: FusedPPO, taught: Demonstrations, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Rows of each gradient step, in a drawn order; with a memory, of whole episodes."""
+    if not remembers(model.policy):
+        return list(torch.split(torch.randperm(len(taught), generator=generator), size))
+    episodes = torch.unique(taught.episode)
+    drawn = episodes[torch.randperm(len(episodes), generator=generator)]
+    whole = [(taught.episode == episode).nonzero().flatten() for episode in drawn]
+    batches: list[list[Tensor]] = [[]]
+    for rows in whole:
+        if batches[-1] and sum(map(len, batches[-1])) + len(rows) > size:
+            batches.append([])
+        batches[-1].append(rows)
+    return [torch.cat(batch) for batch in batches]
+
+
+def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) -> Distribution:
+    """What the policy would do in each decision; with a memory, after all that its episode showed before.
+
+    Args:
+        model: Whose policy.
+        batch: N decisions; with a memory whole episodes, each in order of time.
+        drop: Let modality dropout work.
+    """
+    policy, observations = model.policy, _on(batch.observations, model.device)
+    if not remembers(policy):
+        return policy.get_distribution(observations)
+    episodes, column = torch.unique_consecutive(batch.episode, return_inverse=True)
+    first = torch.searchsorted(column, torch.arange(len(episodes)))
+    step = torch.arange(len(column)) - first[column]
+    longest = int(step.max()) + 1
+    place = (step * len(episodes) + column).to(model.device)
+
+    def unfolded(part: Tensor) -> Tensor:
+        """(N, ...) to (T, B, ...); where an episode is over, zeros."""
+        room = part.new_zeros((longest * len(episodes), *part.shape[1:]))
+        return room.index_copy(0, place, part).view(longest, len(episodes), *part.shape[1:])
+
+    seen = {name: unfolded(part) for name, part in observations.items()}
+    starts = torch.zeros(longest, len(episodes), dtype=torch.bool, device=model.device)
+    starts[0] = True
+    state = policy.features_extractor.initial_state(len(episodes), drop=drop)  # type: ignore[operator]
+    features, _ = unrolled(policy, seen, state, starts)
+    return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(features[place]))
 
 
 def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) -> Tensor:
@@ -245,15 +292,18 @@ def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) 
 @torch.no_grad()
 def _judge(model: FusedPPO, held: Demonstrations, taught: int) -> CloneReport:
     guesses, likelihoods = [], []
-    for rows in torch.split(torch.arange(len(held)), RENDER_BATCH):
+    rights = []
+    for rows in _batches(model, held, RENDER_BATCH, torch.Generator().manual_seed(0)):
         batch = held.select(rows)
-        distribution = model.policy.get_distribution(_on(batch.observations, model.device))
+        distribution = _distribution(model, batch)
+        rights.append(batch.actions)
         guesses.append(distribution.mode().cpu())
         likelihoods.append(distribution.log_prob(batch.actions.to(model.device)).cpu())
-    right = torch.cat(guesses) == held.actions
-    counts = held.actions.bincount()
+    actions = torch.cat(rights)
+    right = torch.cat(guesses) == actions
+    counts = actions.bincount()
     names = META_ACTIONS if len(counts) <= len(META_ACTIONS) else tuple(str(number) for number in range(len(counts)))
-    recall = {names[number]: float(right[held.actions == number].float().mean()) for number in counts.nonzero().flatten().tolist()}
+    recall = {names[number]: float(right[actions == number].float().mean()) for number in counts.nonzero().flatten().tolist()}
     return CloneReport(
         taught, len(held), float(right.float().mean()), float(counts.max() / len(held)), -float(torch.cat(likelihoods).mean()), recall
     )

@@ -1,4 +1,4 @@
-"""The extractor on a CPU's cores: each thread takes some of the worlds through the whole network, instead of all threads sharing every layer.
+"""The extractor on a CPU's cores: each thread takes some worlds through the whole network, instead of all threads sharing every layer.
 
 The driver's layers are small, and several of them (scatters, sums into cells, norms) run on one core each, so that threads which share a
 layer mostly wait for one another. Results depend on the number of threads, as torch's own do, and on nothing else.
@@ -6,8 +6,10 @@ layer mostly wait for one another. Results depend on the number of threads, as t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -22,7 +24,7 @@ Features = Callable[[slice], tuple[Tensor, dict[str, Tensor]]]
 
 
 def parts_of(worlds: int, rows: int, device: torch.device) -> list[slice]:
-    """How worlds are shared out among threads; one slice where that is not worth it.
+    """How worlds are shared out among threads: few frames go to a single one. Nothing is shared out on a GPU, or by one thread.
 
     Args:
         worlds: B.
@@ -30,6 +32,8 @@ def parts_of(worlds: int, rows: int, device: torch.device) -> list[slice]:
         device: Where.
     """
     threads = torch.get_num_threads() if device.type == "cpu" else 1
+    if threads == 1:
+        return []
     count = max(1, min(threads, worlds, rows // FEWEST))
     edges = [worlds * number // count for number in range(count + 1)]
     return [slice(first, last) for first, last in zip(edges, edges[1:], strict=False)]
@@ -70,7 +74,8 @@ class _SharedOut(torch.autograd.Function):
         (gradient,) = gradients
 
         def back(graph: Tensor, part: slice) -> tuple[Tensor | None, ...]:
-            return torch.autograd.grad(graph, ctx.leaves, gradient[:, part].contiguous(), allow_unused=True)
+            own = gradient[:, part].contiguous()
+            return torch.autograd.grad(graph, ctx.leaves, own, allow_unused=True)  # type: ignore[no-any-return]
 
         found = list(workers(len(ctx.parts)).map(back, ctx.graphs, ctx.parts))
         ctx.graphs = []
@@ -83,6 +88,19 @@ def _total(gradients: Sequence[Tensor | None]) -> Tensor | None:
     return sum(there[1:], there[0]) if there else None
 
 
+@contextmanager
+def alone(really: bool = True) -> Iterator[None]:
+    """Let torch use one core: a few frames are too little for layers to be shared, and waiting for other cores is what takes long."""
+    before = torch.get_num_threads()
+    if really:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if really:
+            torch.set_num_threads(before)
+
+
 @cache
 def workers(count: int) -> ThreadPoolExecutor:
     """So many threads, in each of which torch uses one core."""
@@ -92,3 +110,6 @@ def workers(count: int) -> ThreadPoolExecutor:
         waiting.result()
     torch.set_num_threads(before)  # the setting of a thread is also what later threads begin with
     return pool
+
+
+os.register_at_fork(after_in_child=workers.cache_clear)  # a forked process has none of its parent's threads

@@ -172,5 +172,9 @@ def _decode_tagged(data: dict[str, Any], tensors: Mapping[str, Tensor], known: M
         found = known.get(name, _BY_NAME.get(name))
         if kind == "class":
             return found
+        if found not in _OBJECT_FIELDS and name not in known:
+            raise PlainDataError(
+                f"stored data makes an object of {name!r}, expected one of {', '.join(sorted(k.__name__ for k in _OBJECT_FIELDS))}"
+            )
         return found(**{key: decode(item, tensors, known) for key, item in data["fields"].items()})  # type: ignore[misc]
     raise PlainDataError(f"stored data has an entry of kind {kind!r}, which is not known here; it comes from another version")

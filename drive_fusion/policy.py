@@ -18,7 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from torch import Tensor
 
 from drive_fusion.distributed import Group
-from drive_fusion.parallel import parts_of, shared_out
+from drive_fusion.parallel import alone, parts_of, shared_out
 from sensors.errors import ConfigError, SensorFault
 
 State = dict[str, Tensor]
@@ -41,7 +41,9 @@ class FusedPolicy(MultiInputActorCriticPolicy):
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         if self.state_shapes and not self.share_features_extractor:
-            raise ConfigError("share_features_extractor=False needs a driver without memory; actor and critic here share what they remember")
+            raise ConfigError(
+                "share_features_extractor=False needs a driver without memory; actor and critic here share what they remember"
+            )
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -224,7 +226,11 @@ def unrolled(policy: ActorCriticPolicy, seen: Observation, state: State, starts:
         return eyes.unroll({name: value[:, part] for name, value in shown.items()}, own, starts[:, part])  # type: ignore[operator,no-any-return]
 
     parts = parts_of(starts.shape[1], starts.numel(), policy.device)
-    found, state_after = shared_out(features, parts, eyes) if len(parts) > 1 else features(slice(None))
+    if len(parts) > 1:
+        found, state_after = shared_out(features, parts, eyes)
+    else:
+        with alone(bool(parts)):
+            found, state_after = features(slice(None))
     return found.flatten(0, 1), state_after
 
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
@@ -43,6 +42,7 @@ from drive_fusion.rollout import Rollout, chunk_length
 from drive_fusion.update import fit_critic, update
 from sensors.device import device_named
 from sensors.errors import ConfigError, DriveFusionError, unknown_name
+from sensors.presets import RIGS, rig_named
 from sensors.rig import Rig
 
 __all__ = ["FusedPPO", "OutOfMemory", "RewardFault", "folder_of"]
@@ -115,6 +115,7 @@ class FusedPPO(PPO):
         self.judge: Any = judged
         kwargs = dict(arguments.pop("policy_kwargs", None) or {})
         if rig is not None:
+            rig = rig_named(rig) if isinstance(rig, str) and ":" in rig else rig  # a checkpoint keeps the rig, not a name to import
             own = {"rig": rig, "spatial": spatial, "size": size, "temporal": temporal, "modality_dropout": modality_dropout}
             own["decision_s"] = _decision_s(env)
             defaults: dict[str, Any] = {"net_arch": {"pi": [64], "vf": [64]}}
@@ -290,14 +291,15 @@ class FusedPPO(PPO):
         tensors, facts = read_checkpoint(place)
         try:
             stored = decode(facts, tensors["learner"], custom_objects)
+            _check_names(stored)
             model = cls._rebuilt(stored, env, device, changed)
             model._fill(stored, tensors["weights"])
+            if env is not None:
+                model._resume(stored, force_reset)
         except ConfigError:
             raise
-        except (PlainDataError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever a crafted file makes SB3, gymnasium or torch say
             raise CheckpointError(f"{place} does not fit: {' '.join(str(error).split())}") from error
-        if env is not None:
-            model._resume(stored, force_reset)
         return model
 
     @classmethod
@@ -361,6 +363,14 @@ class FusedPPO(PPO):
             self._last_obs = own["last_observation"]
             self._last_episode_starts = own["last_episode_starts"]
             self.memory = {name: part.to(self.device) for name, part in (own.get("memory") or {}).items()}
+
+
+def _check_names(stored: Mapping[str, Any]) -> None:
+    """Refuse a stored rig that is the name of a module: looking it up would import what the file says."""
+    eyes = (stored["arguments"].get("policy_kwargs") or {}).get("features_extractor_kwargs") or {}
+    rig = eyes.get("rig")
+    if not (rig is None or isinstance(rig, Rig) or rig in RIGS):
+        raise PlainDataError(f"it names the rig {rig!r}, expected one of {', '.join(RIGS)} or a rig's own numbers; nothing was imported")
 
 
 def _no_room(what: str, device: torch.device, instead: str) -> str:

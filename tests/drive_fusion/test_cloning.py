@@ -86,6 +86,40 @@ def test_a_clone_learns_what_can_be_seen_and_reports_on_unseen_episodes(make_env
     assert set(report.recall) == {"LANE_LEFT", "FASTER"}
 
 
+def test_a_clone_with_memory_learns_what_only_the_past_tells(make_env, observe):
+    observations = {name: value.repeat(240, *[1] * (value.ndim - 1)) for name, value in observe(1).items()}
+    shown = torch.rand(60, generator=torch.Generator().manual_seed(0)).round()
+    ego = torch.zeros(60, 4)
+    ego[:, 0] = 2.0 * shown - 1.0  # a sign in the first decision says what to do in all four
+    observations["ego"] = torch.cat((ego.reshape(-1, 1), torch.zeros(240, 8)), 1)
+    taught = Demonstrations(observations, shown.long().repeat_interleave(4) * 3, torch.arange(60).repeat_interleave(4))
+    reports = {}
+    for temporal in ("none", "gru"):
+        model = FusedPPO(env=make_env(), rig="micro", temporal=temporal, n_steps=8, batch_size=16, device="cpu", seed=0)
+        reports[temporal] = clone(model, taught, CloneConfig(epochs=12, batch=32, lr=1e-2))
+    assert reports["gru"].accuracy > 0.95
+    assert reports["none"].accuracy < 0.9
+
+
+def test_a_memorys_demonstrations_are_unrolled_as_they_were_driven(make_env, observe):
+    from drive_fusion.cloning import _distribution
+
+    model = FusedPPO(env=make_env(), rig="micro", temporal="gru", n_steps=8, batch_size=16, device="cpu", seed=0)
+    seen = observe(7)
+    taught = Demonstrations(seen, torch.zeros(7, dtype=torch.int64), torch.tensor([5, 5, 5, 2, 2, 2, 2]))
+    found = _distribution(model, taught).distribution.probs
+    for rows in (range(3), range(3, 7)):
+        state = None
+        for row in rows:
+            one = {name: part[row : row + 1] for name, part in seen.items()}
+            starts = torch.tensor([row == rows[0]])
+            features, state = model.policy.features_extractor.advance(
+                one, state or model.policy.features_extractor.initial_state(1), starts
+            )
+            expected = model.policy._get_action_dist_from_latent(model.policy.mlp_extractor.forward_actor(features)).distribution.probs
+            assert torch.allclose(found[row], expected[0], atol=1e-5)
+
+
 def test_one_episode_is_not_enough(make_env, observe):
     taught = Demonstrations(observe(10), torch.zeros(10, dtype=torch.int64), torch.zeros(10, dtype=torch.int64))
     model = FusedPPO(env=make_env(), rig="micro", n_steps=8, batch_size=16, device="cpu", seed=0)

@@ -8,13 +8,15 @@ import torch
 
 from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.evaluation import Evaluation, evaluate, scores_table, table
-from drive_fusion.policy_driver import driver_of
+from drive_fusion.policy_driver import PolicyDriver, driver_of
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.rule_driver import RuleDriver
+from envs.observation import pack
 from envs.sb3 import make_sb3_vec
 from envs.seeds import seed_set
 from envs.world import World
 from sensors.errors import ConfigError
+from sensors.presets import RIGS
 
 ID = "highway-fast-v0"
 SEEDS = seed_set("validation", 5)
@@ -108,3 +110,26 @@ def test_who_cannot_drive_is_refused(tmp_path):
         driver_of(3, world)
     with pytest.raises(ConfigError, match="no seeds"):
         evaluate("idle", ID, [])
+
+
+def test_a_driver_carries_its_memory_and_forgets_where_it_is_told():
+    from sensors.rendering import render
+
+    venv = make_sb3_vec("highway-fast-v0", 2, rig="micro", seed=0)
+    model = FusedPPO(env=venv, rig="micro", temporal="gru", n_steps=8, batch_size=16, device="cpu", seed=0)
+    driver = PolicyDriver(model)
+    world = World("highway-fast-v0", 3)
+    scene = world.reset(torch.arange(3))
+    state, memory = None, None
+    for step in range(4):
+        frames = render(scene, "micro")
+        actions, state = driver.act(scene, frames, state)
+        observation = {name: part.numpy() for name, part in pack(frames, RIGS["micro"]).items()}
+        starts = np.array([False, step == 2, False])
+        expected, memory = model.predict(observation, memory, starts, deterministic=True)
+        assert np.array_equal(actions.numpy(), expected)
+        assert np.allclose(state.memory["hidden"].numpy(), memory[0])
+        scene, _ = world.step(actions)
+        state = driver.reset(state, torch.tensor([False, step == 1, False]))
+    one = evaluate(model, "highway-fast-v0", [7, 8, 9], num_worlds=3)
+    assert one["return"].tolist() == evaluate(model, "highway-fast-v0", [7, 8, 9], num_worlds=2)["return"].tolist()
