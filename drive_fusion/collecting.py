@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch import Tensor
 
 from drive_fusion.kept import keeper
-from drive_fusion.policy import Observation, State, check_finite, decide, initial_state, remembers, values_of
+from drive_fusion.policy import Observation, State, check_finite, decide, remembers, values_of
 from drive_fusion.rollout import Rollout, chunk_length
 from sensors.errors import DriveFusionError
 
@@ -67,7 +67,8 @@ def collect(learner: FusedPPO, env: VecEnv, callback: BaseCallback, rollout_buff
         paid = np.array(rewards, dtype=np.float32)
         _add_value_at_time_limits(learner, paid, dones, infos, decision.state, kept)
         rollout_buffer.keep(decision, state, torch.from_numpy(paid).to(device), starts)
-        learner._last_obs, learner._last_episode_starts, learner.memory = new_obs, dones, decision.state
+        learner._last_obs = new_obs  # type: ignore[assignment]
+        learner._last_episode_starts, learner.memory = dones, decision.state
         state = decision.state
         if not going_on:
             return False
@@ -99,8 +100,8 @@ def _reused(rollout: Rollout, learner: FusedPPO, env: VecEnv, steps: int) -> Any
     """The last rollout's room, if it fits this one."""
     kept = keeper(learner.keep, env, steps, learner.device)
     before = getattr(rollout, "kept", None)
-    same = type(before) is type(kept) and before.steps == steps and getattr(before, "worlds", None) is getattr(kept, "worlds", None)  # type: ignore[union-attr]
-    return before if same else kept
+    of_both = [(type(room), getattr(room, "steps", None), getattr(room, "worlds", None)) for room in (before, kept)]
+    return before if of_both[0] == of_both[1] else kept
 
 
 def _agree_on_chance(learner: FusedPPO) -> None:
@@ -116,8 +117,9 @@ def _within(learner: FusedPPO, actions: NDArray[Any]) -> NDArray[Any]:
     if not isinstance(space, spaces.Box):
         return actions
     if learner.policy.squash_output:
-        return learner.policy.unscale_action(actions)
-    return np.clip(actions, space.low, space.high)
+        return np.asarray(learner.policy.unscale_action(actions))
+    clipped: NDArray[Any] = np.clip(actions, space.low, space.high)
+    return clipped
 
 
 def _add_value_at_time_limits(

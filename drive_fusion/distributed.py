@@ -70,7 +70,8 @@ class Group:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in wanted if parameter.grad is not None]
         flat = self.sum(torch.cat([gradient.flatten() for gradient in gradients]))
-        for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, total in zip(gradients, parts, strict=True):
             gradient.copy_(total.view_as(gradient))
 
     def gathered(self, data: bytes) -> list[bytes]:

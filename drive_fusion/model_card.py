@@ -75,7 +75,7 @@ def _training(model: FusedPPO) -> dict[str, Any]:
     rows: dict[str, Any] = {"algorithm": type(model).__name__, "environment steps": f"{model.num_timesteps:,}", "seed": model.seed}
     for layer in _layers(model.env):
         world = getattr(layer, "world", None)
-        if getattr(world, "id", None):
+        if world is not None and hasattr(world, "id"):
             rows["world"] = f"{world.id}, {layer.num_envs} at once"
         if hasattr(layer, "penalty"):
             rows["reward"] = f"the world's own, less {layer.penalty:g} for a crash"

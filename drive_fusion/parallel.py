@@ -1,4 +1,4 @@
-"""The extractor on a CPU's cores: each thread takes some of the worlds through the whole network, instead of all threads sharing every layer.
+"""The extractor on a CPU's cores: each thread takes some worlds through the whole network, instead of all threads sharing every layer.
 
 The driver's layers are small, and several of them (scatters, sums into cells, norms) run on one core each, so that threads which share a
 layer mostly wait for one another. Results depend on the number of threads, as torch's own do, and on nothing else.
@@ -24,7 +24,7 @@ Features = Callable[[slice], tuple[Tensor, dict[str, Tensor]]]
 
 
 def parts_of(worlds: int, rows: int, device: torch.device) -> list[slice]:
-    """How worlds are shared out among threads: a few frames go to a single one, nothing is shared out on a GPU or where torch has one thread.
+    """How worlds are shared out among threads: few frames go to a single one. Nothing is shared out on a GPU, or by one thread.
 
     Args:
         worlds: B.
@@ -74,7 +74,8 @@ class _SharedOut(torch.autograd.Function):
         (gradient,) = gradients
 
         def back(graph: Tensor, part: slice) -> tuple[Tensor | None, ...]:
-            return torch.autograd.grad(graph, ctx.leaves, gradient[:, part].contiguous(), allow_unused=True)
+            own = gradient[:, part].contiguous()
+            return torch.autograd.grad(graph, ctx.leaves, own, allow_unused=True)  # type: ignore[no-any-return]
 
         found = list(workers(len(ctx.parts)).map(back, ctx.graphs, ctx.parts))
         ctx.graphs = []

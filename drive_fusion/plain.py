@@ -173,6 +173,8 @@ def _decode_tagged(data: dict[str, Any], tensors: Mapping[str, Tensor], known: M
         if kind == "class":
             return found
         if found not in _OBJECT_FIELDS and name not in known:
-            raise PlainDataError(f"stored data makes an object of {name!r}, expected one of {', '.join(sorted(k.__name__ for k in _OBJECT_FIELDS))}")
+            raise PlainDataError(
+                f"stored data makes an object of {name!r}, expected one of {', '.join(sorted(k.__name__ for k in _OBJECT_FIELDS))}"
+            )
         return found(**{key: decode(item, tensors, known) for key, item in data["fields"].items()})  # type: ignore[misc]
     raise PlainDataError(f"stored data has an entry of kind {kind!r}, which is not known here; it comes from another version")

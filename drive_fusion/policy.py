@@ -41,7 +41,9 @@ class FusedPolicy(MultiInputActorCriticPolicy):
     def __init__(self, *arguments: Any, **named: Any):
         super().__init__(*arguments, **named)
         if self.state_shapes and not self.share_features_extractor:
-            raise ConfigError("share_features_extractor=False needs a driver without memory; actor and critic here share what they remember")
+            raise ConfigError(
+                "share_features_extractor=False needs a driver without memory; actor and critic here share what they remember"
+            )
 
     @property
     def state_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,8 +1,8 @@
 """The rollout: T decisions of B worlds as tensors on the network's device.
 
 Of a memory it keeps the state at chunk starts alone. An update unrolls whole chunks of consecutive decisions; for a chunk that does not
-begin the rollout the few decisions before it are run first, without gradients, so that its state comes from the present weights (Kapturowski
-et al. 2019, R2D2). The first chunk's state is what the worlds were driven with.
+begin the rollout the few decisions before it are run first, without gradients, so that its state comes from the present weights
+(Kapturowski et al. 2019, R2D2). The first chunk's state is what the worlds were driven with.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class Minibatch:
     """Decisions of the minibatch in all processes."""
 
 
-def advantages(rewards: Tensor, values: Tensor, starts: Tensor, last_values: Tensor, last_dones: Tensor, gamma: float, lam: float) -> Tensor:
+def advantages(
+    rewards: Tensor, values: Tensor, starts: Tensor, last_values: Tensor, last_dones: Tensor, gamma: float, lam: float
+) -> Tensor:
     """Generalised advantage estimation (Schulman et al. 2016, equation 16).
 
     Args:
@@ -93,7 +95,9 @@ def chunk_length(steps: int, chunk: int | None) -> int:
     if chunk is None:
         fair = max(length for length in range(1, LONGEST_CHUNK + 1) if steps % length == 0)
         if fair < min(steps, LONGEST_CHUNK // 2):
-            raise ConfigError(f"n_steps {steps} has no divisor from {LONGEST_CHUNK // 2} to {LONGEST_CHUNK}; choose another, or name a chunk")
+            raise ConfigError(
+                f"n_steps {steps} has no divisor from {LONGEST_CHUNK // 2} to {LONGEST_CHUNK}; choose another, or name a chunk"
+            )
         return fair
     if chunk < 1 or steps % chunk:
         raise ConfigError(f"chunk is {chunk}, expected a divisor of n_steps {steps}")
@@ -202,10 +206,12 @@ class Rollout(RolloutBuffer):
         total = self.group.size * self.n_envs * chunks
         size = total if batch_size is None else batch_size // self.chunk
         if size < 1:
-            raise ConfigError(f"batch_size {batch_size} is less than a chunk of {self.chunk} decisions; choose a larger one, or a smaller chunk")
+            raise ConfigError(
+                f"batch_size {batch_size} is less than a chunk of {self.chunk} decisions; choose a larger one, or a smaller chunk"
+            )
         order = self.group.of_first(torch.from_numpy(np.random.permutation(total)).to(self.device)).cpu()
         own = self.group.own(self.n_envs * chunks)
-        for drawn in order.split(size):
+        for drawn in torch.split(order, size):
             mine = drawn[(drawn >= own.start) & (drawn < own.stop)] - own.start
             yield mine, len(drawn) * self.chunk
 
@@ -243,7 +249,7 @@ class Rollout(RolloutBuffer):
         starts = self.episode_starts.flatten()[rows] > 0.5
 
         def folded(part: Tensor) -> Tensor:
-            return part.unflatten(0, tuple(steps.shape))
+            return part.view(*steps.shape, *part.shape[1:])
 
         return Stretch({name: folded(part) for name, part in seen.items()} if isinstance(seen, dict) else folded(seen), state, starts)
 

@@ -191,7 +191,7 @@ def learner(config: TrainConfig) -> FusedPPO:
     """A fresh learner, with the warm start's policy where one is named."""
     sees = config.rig != "none"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # of several processes SB3 sees but a share of the rollout
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # SB3 sees the share of one process
         model = _built(config, sees)
     if config.warm_start is not None:
         model.copy_policy(config.warm_start)

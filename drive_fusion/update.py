@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import explained_variance
 from torch import Tensor, nn
 
 from drive_fusion.distributed import Group
-from drive_fusion.policy import State, judged, unrolled
+from drive_fusion.policy import State, unrolled
 from drive_fusion.rollout import Minibatch, Rollout
 
 if TYPE_CHECKING:
@@ -161,6 +161,6 @@ def _seen_by_critic(learner: FusedPPO) -> list[tuple[Tensor, Tensor, int]]:
     """Features, returns and counts of the rollout's minibatches."""
     policy, parts = learner.policy, learner.rollout_buffer.get(learner.batch_size)
     if isinstance(learner.rollout_buffer, Rollout):
-        return [(features(learner, part), part.returns, part.count) for part in parts]  # type: ignore[arg-type,attr-defined]
+        return [(features(learner, part), part.returns, part.count) for part in parts]  # type: ignore[arg-type,attr-defined,misc]
     eyes = policy.vf_features_extractor
     return [(BaseModel.extract_features(policy, part.observations, eyes), part.returns, len(part.returns)) for part in parts]

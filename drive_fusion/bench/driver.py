@@ -32,7 +32,8 @@ class DriverBench:
     rollouts: int = 6
     """Rollouts with their updates that are timed of each learner, in turn, after one that is not."""
     others: tuple[str, ...] = ("sb3", "frames", "hybrid")
-    """Learners beside ours: stock SB3 PPO with our extractor; ours that keeps frames; ours that keeps scenes; the hybrid with a memory."""
+    """Learners beside ours: stock SB3 PPO with our extractor; ours that keeps frames; ours that keeps scenes; the hybrid with a memory;
+    on a GPU also bf16, and compiled with it."""
     decisions: int = 200
     """Single decisions that are timed."""
     threads: int = 2
@@ -52,6 +53,8 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "ppo": {},
     "frames": {"keep": "frames"},
     "scenes": {"keep": "scenes"},
+    "bf16": {"bf16": True},
+    "compiled": {"bf16": True, "compiled": True},
     "hybrid": {"spatial": "hybrid", "temporal": "conv_gru"},
     "sb3": {},
 }
@@ -136,7 +139,12 @@ class Run:
     def figures(self) -> dict[str, float]:
         """Environment steps a second, whole and of the parts, samples a second of the update, and what the rollout takes."""
         spent, steps = self.spent_s, self.steps
-        parts = {"sim": spent["sim"], "sensors": spent["sensors"], "inference": spent["rollout"] - spent["worlds"], "update": spent["update"]}
+        parts = {
+            "sim": spent["sim"],
+            "sensors": spent["sensors"],
+            "inference": spent["rollout"] - spent["worlds"],
+            "update": spent["update"],
+        }
         return {
             "env_steps_per_s": steps / (spent["rollout"] + spent["update"]),
             **{f"{name}_us_per_env_step": 1e6 * seconds / steps for name, seconds in parts.items()},

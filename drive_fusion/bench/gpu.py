@@ -1,4 +1,4 @@
-"""Speed of worlds on a GPU, state only: random actions, auto-reset, nothing brought back while it runs.
+"""Speed on a GPU: of worlds, state only (random actions, auto-reset, nothing brought back while it runs), and of PPO with sensors.
 
 First some worlds are driven on the GPU and on the CPU alike. In fast mode the highway rounds alike on both, so that all positions must be
 equal; elsewhere GPUs take sines and powers of their own, so that decisions must agree, and positions but for their last digits. Whatever
@@ -48,6 +48,10 @@ class GpuBench:
     """Decisions for which they are."""
     seed: int = 0
     """Of the actions and the first episodes."""
+    ppo_sizes: tuple[str, ...] = ("micro", "nano", "base")
+    """Rigs, with networks of the same names, with which PPO is timed on the GPU; none leaves it out."""
+    ppo_worlds: int = 512
+    """Worlds that PPO learns in; a gradient step takes a fourth of a rollout of 16 decisions of each."""
 
     def __post_init__(self) -> None:
         for name in ("decisions", "rounds", "checked_worlds", "checked_decisions", "worlds_per_block"):
@@ -56,6 +60,8 @@ class GpuBench:
         for name in ("worlds", "threads"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected numbers of at least 1")
+        if self.ppo_worlds < 1:
+            raise ConfigError(f"ppo_worlds is {self.ppo_worlds}, expected at least 1")
         if not self.ids:
             raise ConfigError("ids is empty, expected native ids")
 
@@ -241,6 +247,21 @@ def bench_kernel(config: GpuBench, id: str, threads: int, failures: list[str]) -
     return figures | attempt(name, lambda: resources(fleet(config, id, 1, threads, True).device.kernel), failures)
 
 
+def bench_ppo(config: GpuBench, size: str) -> dict[str, float]:
+    """PPO end to end with the network on the GPU: in float32, in bfloat16, and compiled."""
+    from drive_fusion.bench.driver import DriverBench, Run
+
+    steps = 16
+    plan = DriverBench(rig=size, size=size, num_envs=config.ppo_worlds, n_steps=steps, batch=steps * config.ppo_worlds // 4, device="cuda")
+    found: dict[str, float] = {}
+    for learner in ("ppo", "bf16", "compiled"):
+        run = Run(plan, learner)
+        for number in range(config.rounds + 1):
+            run.go_on(timed=number > 0)
+        found |= {f"{learner}.{name}": value for name, value in run.figures().items()}
+    return found
+
+
 def bench_gpu(config: GpuBench) -> dict[str, float]:
     """Check and measure every kernel of every id; print what failed, each when it fails and all of them last.
 
@@ -256,6 +277,8 @@ def bench_gpu(config: GpuBench) -> dict[str, float]:
     for id in ids:
         for threads in config.threads if id in HIGHWAYS else (1,):
             figures |= bench_kernel(config, id, threads, failures)
+    for size in config.ppo_sizes:
+        figures |= attempt(f"ppo.{size}", functools.partial(bench_ppo, config, size), failures)
     print("".join(f"FAILED {line}\n" for line in failures), end="", flush=True)
     if not figures:
         raise ConfigError(f"all {len(failures)} measurements failed; the first: {failures[0]}")

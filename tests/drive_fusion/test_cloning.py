@@ -113,7 +113,9 @@ def test_a_memorys_demonstrations_are_unrolled_as_they_were_driven(make_env, obs
         for row in rows:
             one = {name: part[row : row + 1] for name, part in seen.items()}
             starts = torch.tensor([row == rows[0]])
-            features, state = model.policy.features_extractor.advance(one, state or model.policy.features_extractor.initial_state(1), starts)
+            features, state = model.policy.features_extractor.advance(
+                one, state or model.policy.features_extractor.initial_state(1), starts
+            )
             expected = model.policy._get_action_dist_from_latent(model.policy.mlp_extractor.forward_actor(features)).distribution.probs
             assert torch.allclose(found[row], expected[0], atol=1e-5)
 

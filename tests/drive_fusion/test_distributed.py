@@ -28,7 +28,21 @@ BLIND = ["--rig", "none"]
 def command(folder: Path, rank: int | None, port: int, options: list[str], steps: int) -> tuple[list[str], dict[str, str]]:
     """A training run, alone or as one of two processes as torchrun would start it."""
     counts = ["--num-envs", str(WORLDS), "--n-steps", str(STEPS), "--batch", "16", "--epochs", "2", "--steps", str(steps)]
-    arguments = ["train", "--study", str(folder), *counts, "--device", "cpu", "--threads", "1", "--seed", "5", "--save-every", "32", *options]
+    arguments = [
+        "train",
+        "--study",
+        str(folder),
+        *counts,
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+        "--seed",
+        "5",
+        "--save-every",
+        "32",
+        *options,
+    ]
     own = {} if rank is None else {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
     own |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} if rank is not None else {}
     return [sys.executable, "-m", "drive_fusion", *arguments], {**os.environ, **own}

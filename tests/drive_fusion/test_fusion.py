@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 import torch
+from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ from drive_fusion.fusion.graph import GraphFusion, edge_features, nearest, peaks
 from drive_fusion.memory import Temporal
 from drive_fusion.sizes import ModelSize
 from sensors.errors import ConfigError
+from sensors.rig import Rig
 
 SPATIAL, TEMPORAL = get_args(Spatial), get_args(Temporal)
 EVERY = list(product(SPATIAL, TEMPORAL))
@@ -121,6 +123,23 @@ def test_bfloat16_is_near(micro_space, observe, spatial, temporal):
     assert all(part.dtype == torch.float32 for part in state.values())
     assert float(((found.float() - expected).norm() / expected.norm()).detach()) < 0.2  # a graph may choose other places
     assert all(torch.isfinite(value.grad).all() for value in extractor.parameters() if value.grad is not None)
+
+
+@pytest.mark.parametrize("kept", [("camera",), ("lidar",), ("radar",), ("lidar", "radar"), ("camera", "radar")])
+@pytest.mark.parametrize("spatial", SPATIAL)
+def test_every_fusion_serves_rigs_with_fewer_senses(micro_space, micro, observe, spatial, kept):
+    rig = Rig(
+        "some",
+        *(sensors if name in kept else () for name, sensors in zip(SENSORS, (micro.cameras, micro.lidars, micro.radars), strict=True)),
+    )
+    places = [place for name in kept for place in SENSORS[name]]
+    space = spaces.Dict({name: micro_space[name] for name in (*kept, "ego")})
+    space["alive"] = space["age"] = spaces.Box(0.0, 1.0, (len(places),))
+    observation = {name: value[:, places] if name in ("alive", "age") else value for name, value in observe(2).items()}
+    extractor = FusedExtractor(space, rig, spatial=spatial, temporal="conv_gru")
+    features = extractor({name: observation[name] for name in space})
+    assert features.shape == (2, 96) and torch.isfinite(features).all()
+    assert tuple(extractor.encoders) == kept
 
 
 @pytest.mark.parametrize("spatial", SPATIAL)

@@ -37,7 +37,9 @@ def drive(venv, kept: KeptScenes | KeptFrames, steps: int) -> list[dict[str, tor
     return seen
 
 
-@pytest.mark.parametrize(("id", "weather", "faults"), [("highway-fast-v0", "rain", ("snow:lidar",)), ("intersection-v0", None, ("dead:lidar",))])
+@pytest.mark.parametrize(
+    ("id", "weather", "faults"), [("highway-fast-v0", "rain", ("snow:lidar",)), ("intersection-v0", None, ("dead:lidar",))]
+)
 def test_scenes_render_again_to_the_same_bits(id, weather, faults):
     venv = make_sb3_vec(id, 3, rig="micro", seed=2)
     set_conditions(venv.world, weather, faults)
