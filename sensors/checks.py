@@ -62,7 +62,7 @@ def _suspicious(
     beyond += _beyond(sun_elevation, limits[0, 0], limits[0, 1]) + _beyond(sun_azimuth, limits[1, 0], limits[1, 1])
     beyond += _beyond(visibility, limits[2, 0], limits[2, 1]) + _beyond(rain, limits[3, 0], limits[3, 1])
     beyond += _beyond(snow, limits[4, 0], limits[4, 1]) + _beyond(wetness, limits[5, 0], limits[5, 1])
-    return beyond + _beyond(snow_cover, limits[6, 0], limits[6, 1]) > 0
+    return bool(beyond + _beyond(snow_cover, limits[6, 0], limits[6, 1]) > 0)
 
 
 def check_scene(scene: Scene) -> None:
