@@ -37,6 +37,36 @@ def _beyond(array: Numbers, low: float, high: float) -> int:
     return count
 
 
+@inlined()
+def _beyond_there(array: Numbers, low: float, high: float, valid: NDArray[np.bool_]) -> int:
+    """The same of actors that are there."""
+    flat, there, count = array.reshape(-1), valid.reshape(-1), 0
+    width = flat.size // max(there.size, 1)
+    for n in range(there.size):
+        if there[n]:
+            for k in range(width):
+                count += not low <= flat[n * width + k] <= high
+    return count
+
+
+@kernel(nogil=True)
+def _wrong(
+    position: Numbers,
+    heading: Numbers,
+    velocity: Numbers,
+    acceleration: Numbers,
+    yaw_rate: Numbers,
+    size: Numbers,
+    kind: NDArray[np.int64],
+    valid: NDArray[np.bool_],
+) -> bool:
+    """Whether a number of an actor that is there is wrong: ``POSE_FIELDS``, kinds."""
+    beyond = _beyond_there(position, -LARGEST, LARGEST, valid) + _beyond_there(heading, -LARGEST, LARGEST, valid)
+    beyond += _beyond_there(velocity, -LARGEST, LARGEST, valid) + _beyond_there(acceleration, -LARGEST, LARGEST, valid)
+    beyond += _beyond_there(yaw_rate, -LARGEST, LARGEST, valid) + _beyond_there(size, SMALLEST_M, LARGEST, valid)
+    return bool(beyond + _beyond_there(kind, 0, KINDS - 1, valid) > 0)
+
+
 @kernel(nogil=True)
 def _suspicious(
     position: Numbers,
@@ -54,15 +84,16 @@ def _suspicious(
     wetness: Numbers,
     snow_cover: Numbers,
     limits: NDArray[np.float64],
-) -> bool:
-    """Whether a number may be wrong, be it of an actor that is not there: ``POSE_FIELDS``, kinds, weather as in ``LIMITS``."""
+) -> tuple[bool, bool]:
+    """Whether ``POSE_FIELDS`` or kinds may be wrong, be it of an actor that is not there, and whether the weather is, as in ``LIMITS``."""
     beyond = _beyond(position, -LARGEST, LARGEST) + _beyond(heading, -LARGEST, LARGEST) + _beyond(velocity, -LARGEST, LARGEST)
     beyond += _beyond(acceleration, -LARGEST, LARGEST) + _beyond(yaw_rate, -LARGEST, LARGEST) + _beyond(size, SMALLEST_M, LARGEST)
     beyond += _beyond(kind, 0, KINDS - 1)
-    beyond += _beyond(sun_elevation, limits[0, 0], limits[0, 1]) + _beyond(sun_azimuth, limits[1, 0], limits[1, 1])
-    beyond += _beyond(visibility, limits[2, 0], limits[2, 1]) + _beyond(rain, limits[3, 0], limits[3, 1])
-    beyond += _beyond(snow, limits[4, 0], limits[4, 1]) + _beyond(wetness, limits[5, 0], limits[5, 1])
-    return bool(beyond + _beyond(snow_cover, limits[6, 0], limits[6, 1]) > 0)
+    foul = _beyond(sun_elevation, limits[0, 0], limits[0, 1]) + _beyond(sun_azimuth, limits[1, 0], limits[1, 1])
+    foul += _beyond(visibility, limits[2, 0], limits[2, 1]) + _beyond(rain, limits[3, 0], limits[3, 1])
+    foul += _beyond(snow, limits[4, 0], limits[4, 1]) + _beyond(wetness, limits[5, 0], limits[5, 1])
+    foul += _beyond(snow_cover, limits[6, 0], limits[6, 1])
+    return beyond > 0, foul > 0
 
 
 def check_scene(scene: Scene) -> None:
@@ -90,9 +121,10 @@ def check_scene(scene: Scene) -> None:
         check_faults(scene.faults)
     seen = doubles if scene.position_m.dtype == torch.float64 else singles
     poses = [seen(getattr(scene, name)) for name in POSE_FIELDS]
-    if not _suspicious(*poses, contiguous(scene.kind), *[singles(getattr(scene.weather, name)) for name in LIMITS], LIMIT_TABLE):
-        return
-    _explain(scene)
+    kind = contiguous(scene.kind)
+    suspicious, foul = _suspicious(*poses, kind, *[singles(getattr(scene.weather, name)) for name in LIMITS], LIMIT_TABLE)
+    if foul or (suspicious and _wrong(*poses, kind, contiguous(scene.valid))):
+        _explain(scene)
 
 
 def _check_worlds(scene: Scene) -> None:

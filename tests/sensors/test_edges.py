@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sensors import checks
 from sensors.camera.config import Camera
 from sensors.errors import ConfigError, SensorFault
 from sensors.faults import Faults
@@ -239,3 +240,11 @@ def test_odd_radars_stay_sound(random_scene, name, noise):
     scene = replace(random_scene(3, worlds=3, actors=8), road=road())
     radar = replace(Radar("r", Mount(2.4, 0.0, 0.5), noise=noise), **ODD_RADARS[name])
     assert_sound(render(scene, Rig("r", radars=(radar,))))
+
+
+def test_what_an_actor_that_is_not_there_holds_costs_no_explanation(make_scene, monkeypatch):
+    """Worlds leave room for actors that come later."""
+    scene = make_scene(np.zeros((2, 3, 2)), valid=[[True, True, False], [True, False, False]])
+    scene.size_m[~scene.valid], scene.kind[~scene.valid], scene.position_m[~scene.valid] = 0.0, -1, math.nan
+    monkeypatch.setattr(checks, "_explain", lambda scene: pytest.fail("explained"))
+    checks.check_scene(scene)
