@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,13 @@ from sensors.errors import ConfigError, SensorFault
 from sensors.faults.entries import check_faults
 from sensors.gpu import check_on_gpu
 from sensors.jit import inlined, kernel
-from sensors.pose import doubles, singles
-from sensors.scene import Scene
+from sensors.pose import contiguous, doubles, singles
+from sensors.scene import Kind, Scene
 from sensors.weather import LIMITS, check_weather
 
+LARGEST, SMALLEST_M = 1e9, 1e-9
+"""Largest number of a pose, and the least size, that a sensor takes."""
+KINDS = len(Kind)
 MAX_ACTORS = 32_767
 """Frames name actors by int16."""
 POSE_FIELDS = ("position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m")
@@ -25,22 +28,43 @@ LIMIT_TABLE = np.array(list(LIMITS.values()))
 Numbers = NDArray[Any]
 
 
-@inlined(fastmath={"reassoc"})
-def _total(array: Numbers) -> float:
-    """The sum, which NaN and infinity stay in."""
-    flat, total = array.reshape(-1), 0.0
+@inlined()
+def _beyond(array: Numbers, low: float, high: float) -> int:
+    """How many numbers are not within limits; NaN is not."""
+    flat, count = array.reshape(-1), 0
     for n in range(flat.size):
-        total += flat[n]
-    return total
+        count += not low <= flat[n] <= high
+    return count
 
 
 @inlined()
-def _beyond(values: Numbers, limits: NDArray[np.float64]) -> int:
-    """How many values are not within limits."""
-    count = 0
-    for n in range(values.size):
-        count += not limits[0] <= values[n] <= limits[1]
+def _beyond_there(array: Numbers, low: float, high: float, valid: NDArray[np.bool_]) -> int:
+    """The same of actors that are there."""
+    flat, there, count = array.reshape(-1), valid.reshape(-1), 0
+    width = flat.size // max(there.size, 1)
+    for n in range(there.size):
+        if there[n]:
+            for k in range(width):
+                count += not low <= flat[n * width + k] <= high
     return count
+
+
+@kernel(nogil=True)
+def _wrong(
+    position: Numbers,
+    heading: Numbers,
+    velocity: Numbers,
+    acceleration: Numbers,
+    yaw_rate: Numbers,
+    size: Numbers,
+    kind: NDArray[np.int64],
+    valid: NDArray[np.bool_],
+) -> bool:
+    """Whether a number of an actor that is there is wrong: ``POSE_FIELDS``, kinds."""
+    beyond = _beyond_there(position, -LARGEST, LARGEST, valid) + _beyond_there(heading, -LARGEST, LARGEST, valid)
+    beyond += _beyond_there(velocity, -LARGEST, LARGEST, valid) + _beyond_there(acceleration, -LARGEST, LARGEST, valid)
+    beyond += _beyond_there(yaw_rate, -LARGEST, LARGEST, valid) + _beyond_there(size, SMALLEST_M, LARGEST, valid)
+    return bool(beyond + _beyond_there(kind, 0, KINDS - 1, valid) > 0)
 
 
 @kernel(nogil=True)
@@ -51,6 +75,7 @@ def _suspicious(
     acceleration: Numbers,
     yaw_rate: Numbers,
     size: Numbers,
+    kind: NDArray[np.int64],
     sun_elevation: Numbers,
     sun_azimuth: Numbers,
     visibility: Numbers,
@@ -59,29 +84,33 @@ def _suspicious(
     wetness: Numbers,
     snow_cover: Numbers,
     limits: NDArray[np.float64],
-) -> bool:
-    """Whether a number may be wrong, be it of an actor that is not there: ``POSE_FIELDS``, then the weather in the order of ``LIMITS``."""
-    total = _total(position) + _total(heading) + _total(velocity) + _total(acceleration) + _total(yaw_rate) + _total(size)
-    beyond, sizes = 0, size.reshape(-1)
-    for n in range(sizes.size):
-        beyond += sizes[n] <= 0.0
-    beyond += _beyond(sun_elevation, limits[0]) + _beyond(sun_azimuth, limits[1]) + _beyond(visibility, limits[2])
-    beyond += _beyond(rain, limits[3]) + _beyond(snow, limits[4]) + _beyond(wetness, limits[5]) + _beyond(snow_cover, limits[6])
-    return beyond > 0 or not math.isfinite(total)
+) -> tuple[bool, bool]:
+    """Whether ``POSE_FIELDS`` or kinds may be wrong, be it of an actor that is not there, and whether the weather is, as in ``LIMITS``."""
+    beyond = _beyond(position, -LARGEST, LARGEST) + _beyond(heading, -LARGEST, LARGEST) + _beyond(velocity, -LARGEST, LARGEST)
+    beyond += _beyond(acceleration, -LARGEST, LARGEST) + _beyond(yaw_rate, -LARGEST, LARGEST) + _beyond(size, SMALLEST_M, LARGEST)
+    beyond += _beyond(kind, 0, KINDS - 1)
+    foul = _beyond(sun_elevation, limits[0, 0], limits[0, 1]) + _beyond(sun_azimuth, limits[1, 0], limits[1, 1])
+    foul += _beyond(visibility, limits[2, 0], limits[2, 1]) + _beyond(rain, limits[3, 0], limits[3, 1])
+    foul += _beyond(snow, limits[4, 0], limits[4, 1]) + _beyond(wetness, limits[5, 0], limits[5, 1])
+    foul += _beyond(snow_cover, limits[6, 0], limits[6, 1])
+    return beyond > 0, foul > 0
 
 
 def check_scene(scene: Scene) -> None:
     """Refuse a scene that no sensor can look at.
 
     Raises:
-        ConfigError: A scene on another device than a CPU or a GPU, too many actors, weather out of its limits, or faults that cannot be; on
-            a GPU any fault.
-        SensorFault: A valid actor whose pose is not finite, or whose size is not positive.
+        ConfigError: A scene on another device than a CPU or a GPU, no actor or too many, weather out of its limits or of other worlds, or
+            faults that cannot be; on a GPU any fault.
+        SensorFault: A valid actor whose pose is not finite or beyond ``LARGEST``, whose size is not positive, or of no known kind.
     """
     if scene.device.type not in ("cpu", "cuda"):
         raise ConfigError(f"the scene is on {scene.device}, but sensors render on the CPU or on CUDA; pass scene.to('cpu')")
     if scene.num_actors > MAX_ACTORS:
         raise ConfigError(f"the scene has room for {scene.num_actors} actors, expected at most {MAX_ACTORS}")
+    if scene.num_actors == 0:
+        raise ConfigError("the scene has room for no actor, expected at least the ego, actor 0")
+    _check_worlds(scene)
     if scene.device.type == "cuda":
         check_on_gpu(scene)
         if not _suspicious_on_gpu(scene):
@@ -92,25 +121,41 @@ def check_scene(scene: Scene) -> None:
         check_faults(scene.faults)
     seen = doubles if scene.position_m.dtype == torch.float64 else singles
     poses = [seen(getattr(scene, name)) for name in POSE_FIELDS]
-    if not _suspicious(*poses, *[singles(getattr(scene.weather, name)) for name in LIMITS], LIMIT_TABLE):
-        return
-    _explain(scene)
+    kind = contiguous(scene.kind)
+    suspicious, foul = _suspicious(*poses, kind, *[singles(getattr(scene.weather, name)) for name in LIMITS], LIMIT_TABLE)
+    if foul or (suspicious and _wrong(*poses, kind, contiguous(scene.valid))):
+        _explain(scene)
+
+
+def _check_worlds(scene: Scene) -> None:
+    """Refuse weather or faults of another number of worlds: kernels would read beyond their end."""
+    worlds = scene.num_worlds
+    for name in LIMITS:
+        got = tuple(getattr(scene.weather, name).shape)
+        if got != (worlds,):
+            raise ConfigError(f"weather: {name} has shape {got}, expected ({worlds},) as the scene has {worlds} worlds")
+    for field in fields(scene.faults):
+        got = tuple(getattr(scene.faults, field.name).shape)
+        if len(got) != 2 or got[0] != worlds:
+            raise ConfigError(f"faults: {field.name} has shape {got}, expected ({worlds}, any) as the scene has {worlds} worlds")
 
 
 def _suspicious_on_gpu(scene: Scene) -> bool:
     """``_suspicious`` in torch's operations, for which the device is waited for once."""
     weather = torch.stack([getattr(scene.weather, name) for name in LIMITS])
     low, high = torch.tensor(LIMIT_TABLE, dtype=weather.dtype, device=weather.device).T[..., None]
-    poses = torch.stack([getattr(scene, name).isfinite().all() for name in POSE_FIELDS])
-    return not bool(poses.all() & ((weather >= low) & (weather <= high)).all() & (scene.size_m > 0).all())
+    poses = torch.stack([(getattr(scene, name).abs() <= LARGEST).all() for name in POSE_FIELDS])
+    known = ((scene.kind >= 0) & (scene.kind < KINDS)).all()
+    return not bool(poses.all() & ((weather >= low) & (weather <= high)).all() & (scene.size_m >= SMALLEST_M).all() & known)
 
 
 def _explain(scene: Scene) -> None:
     """Raise what is wrong with a scene, if anything of an actor that is there or of the weather is."""
     check_weather(scene.weather)
     for name in POSE_FIELDS:
-        _refuse(scene, name, ~torch.isfinite(getattr(scene, name)), "finite numbers")
-    _refuse(scene, "size_m", ~(scene.size_m > 0), "length, width and height above 0")
+        _refuse(scene, name, ~(getattr(scene, name).abs() <= LARGEST), f"finite numbers, up to {LARGEST:g}")
+    _refuse(scene, "size_m", ~(scene.size_m >= SMALLEST_M), "length, width and height above 0")
+    _refuse(scene, "kind", (scene.kind < 0) | (scene.kind >= KINDS), f"a sensors.Kind, 0 to {KINDS - 1}")
 
 
 def _refuse(scene: Scene, name: str, bad: Tensor, expected: str) -> None:

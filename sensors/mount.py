@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,3 +66,14 @@ def check_timing(what: str, rate_hz: float, latency_s: float) -> None:
     for name, value in (("rate_hz", rate_hz), ("latency_s", latency_s)):
         if not 0.0 <= value < math.inf:
             raise ConfigError(f"{what}: {name} is {value}, expected 0 or more")
+
+
+def check_counts(what: str, **counts: object) -> None:
+    """Refuse numbers of pixels, columns or detections that are not whole.
+
+    Raises:
+        ConfigError: One of them is no whole number.
+    """
+    for name, count in counts.items():
+        if not isinstance(count, Integral):
+            raise ConfigError(f"{what}: {name} is {count!r}, expected a whole number")

@@ -68,7 +68,7 @@ def scene_arrays(scene: Scene) -> SceneArrays:
         doubles(scene.size_m),
         contiguous(scene.kind),
         contiguous(scene.valid),
-        contiguous(scene.weather.visibility_m),
+        singles(scene.weather.visibility_m),
         contiguous(scene.episode_seed),
         contiguous(scene.step),
     )

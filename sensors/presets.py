@@ -152,6 +152,8 @@ def rig_named(rig: str | Rig) -> Rig:
     """
     if isinstance(rig, Rig):
         return rig
+    if not isinstance(rig, str):
+        raise ConfigError(f"rig is a {type(rig).__name__}, expected a sensors.Rig, the name of one in sensors.RIGS, or module:name")
     if ":" in rig:
         return _own_rig(rig)
     if rig not in RIGS:

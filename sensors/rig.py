@@ -26,6 +26,9 @@ class Rig:
 
     def __post_init__(self) -> None:
         names: list[str] = [sensor.name for sensor in self.sensors]
+        for name in names:
+            if not name or "/" in name:  # messages and exported folders go by it
+                raise ConfigError(f"rig {self.name!r} has a sensor named {name!r}, expected a name without '/'")
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ConfigError(f"rig {self.name!r} has two sensors named {double[0]!r}; give each its own name")

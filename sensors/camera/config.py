@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from sensors.errors import ConfigError
-from sensors.mount import Mount, check_timing
+from sensors.mount import Mount, check_counts, check_timing
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Camera:
 
     def __post_init__(self) -> None:
         check_timing(f"camera {self.name!r}", self.rate_hz, self.latency_s)
+        check_counts(f"camera {self.name!r}", height_px=self.height_px, width_px=self.width_px)
         if self.height_px < 1 or self.width_px < 1:
             raise ConfigError(f"camera {self.name!r} is {self.height_px} x {self.width_px} pixels, expected at least 1 x 1")
         if self.looks not in range(1, 100, 2):

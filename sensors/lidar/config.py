@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sensors.errors import ConfigError
-from sensors.mount import Mount, check_timing
+from sensors.mount import Mount, check_counts, check_timing
 
 MAX_COLUMNS = 4096
 
@@ -63,6 +63,8 @@ class Lidar:
 
     def __post_init__(self) -> None:
         check_timing(f"lidar {self.name!r}", self.rate_hz, self.latency_s)
+        object.__setattr__(self, "elevations_rad", tuple(self.elevations_rad))  # a list would be no key
+        check_counts(f"lidar {self.name!r}", columns=self.columns)
         if not self.elevations_rad or self.columns < 1:
             raise ConfigError(f"lidar {self.name!r} has no rays: {len(self.elevations_rad)} beams x {self.columns} columns")
         if self.columns > MAX_COLUMNS:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from sensors.errors import ConfigError
-from sensors.mount import Mount, check_timing
+from sensors.mount import Mount, check_counts, check_timing
 
 WIDEST_ARRAY_RAD = math.radians(75.0)
 """Half field of view up to which the radar is one flat array, whose azimuth cell widens as 1 / cos(azimuth); wider ones are several."""
@@ -86,6 +86,7 @@ class Radar:
 
     def __post_init__(self) -> None:
         check_timing(f"radar {self.name!r}", self.rate_hz, self.latency_s)
+        check_counts(f"radar {self.name!r}", detections=self.detections)
         if self.detections < 1:
             raise self._error("detections", self.detections, "at least 1")
         for name, high in (("horizontal_fov_rad", 2 * math.pi), ("elevation_beam_rad", 2 * math.pi), ("false_alarm_rate", 0.1)):

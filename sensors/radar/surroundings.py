@@ -114,8 +114,9 @@ def _legs_db(mirror: Floats, front: float, own: int, n: int, place: int, setting
     share = front / (front + (x - mirror[PX]) * mirror[TY] - (y - mirror[PY]) * mirror[TX])
     corner = (share * x, share * y, t.origin[2] + share * (height - t.origin[2]))
     arm_x, arm_y = arm_of(t.boxes[n], place)
-    to_corner_db = path_loss_db((0.0, 0.0, t.origin[2]), corner, own, -1, settings, t)
-    return to_corner_db + path_loss_db(corner, (t.boxes[n, BX] + arm_x, t.boxes[n, BY] + arm_y, height), own, n, settings, t)
+    loss: float = path_loss_db((0.0, 0.0, t.origin[2]), corner, own, -1, settings, t)
+    loss += path_loss_db(corner, (t.boxes[n, BX] + arm_x, t.boxes[n, BY] + arm_y, height), own, n, settings, t)
+    return loss
 
 
 @inlined()

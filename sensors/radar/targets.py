@@ -327,7 +327,8 @@ def _shaded_db(
 ) -> float:
     """Two-way loss by blocker m."""
     n = t.blockers[m]
-    return _blocking_db(t.boxes[n], t.boxes[n, BX], t.boxes[n, BY], way, rise, widest, _through_db(n, settings, t))
+    loss: float = _blocking_db(t.boxes[n], t.boxes[n, BX], t.boxes[n, BY], way, rise, widest, _through_db(n, settings, t))
+    return loss
 
 
 @inlined()

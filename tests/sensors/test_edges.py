@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from sensors import checks
 from sensors.camera.config import Camera
 from sensors.errors import ConfigError, SensorFault
 from sensors.faults import Faults
@@ -17,7 +18,7 @@ from sensors.rendering import render
 from sensors.rig import Rig
 from sensors.road import Lane, Line, RoadMap, chain
 from sensors.scene import Kind
-from sensors.weather import LIMITS
+from sensors.weather import LIMITS, Weather
 
 
 def assert_sound(frames):
@@ -142,3 +143,108 @@ def test_no_world_no_actor_and_an_ego_that_is_not_there(make_scene):
     scene = make_scene(np.zeros((3, 1, 2)), valid=False)
     assert_sound(render(scene, "nano"))
     assert render(scene.select(slice(0, 0)), "nano").camera.rgb.shape[0] == 0
+
+
+def test_a_scene_without_room_for_the_ego_is_refused(make_scene):
+    with pytest.raises(ConfigError, match="room for no actor"):
+        render(make_scene(np.zeros((2, 0, 2))), "micro")
+
+
+@pytest.mark.parametrize("kind", [-1, len(Kind), 10**6])
+def test_an_actor_of_no_known_kind_is_refused_by_name(make_scene, kind):
+    scene = make_scene([[[0.0, 0.0], [10.0, 0.0]]])
+    scene.kind[0, 1] = kind
+    with pytest.raises(SensorFault, match=rf"kind of actor 1 is {kind}, expected a sensors.Kind"):
+        render(scene, "micro")
+    scene.valid[0, 1] = False
+    scene.kind[0, 1] = 0
+    assert_sound(render(scene, "micro"))
+
+
+@pytest.mark.parametrize("worlds", [1, 3])
+def test_weather_and_faults_of_other_worlds_are_refused(make_scene, worlds):
+    """Kernels would read beyond the end of too few."""
+    scene = make_scene(np.zeros((2, 2, 2)))
+    with pytest.raises(ConfigError, match=rf"weather: sun_elevation_rad has shape \({worlds},\), expected \(2,\)"):
+        render(scene.with_weather(Weather.clear(worlds)), "micro")
+    with pytest.raises(ConfigError, match=rf"faults: kind has shape \({worlds}, 1\), expected \(2, any\)"):
+        render(scene.with_faults(Faults.of(worlds, "dead", "radar", severity=1)), "micro")
+
+
+@pytest.mark.parametrize("name", ["position_m", "heading_rad", "velocity_mps", "acceleration_mps2", "yaw_rate_radps", "size_m"])
+@pytest.mark.parametrize("value", [1e200, -1e30, math.nan, math.inf])
+def test_poses_beyond_all_measure_are_refused_by_name_but_not_of_who_is_not_there(make_scene, name, value):
+    scene = make_scene([[[0.0, 0.0], [10.0, 0.0]], [[0.0, 0.0], [15.0, 1.0]]])
+    bad = getattr(scene, name).clone()
+    bad[1, 1] = value
+    scene = replace(scene, **{name: bad})
+    with pytest.raises(SensorFault, match=rf"world 1 .*{name} of actor 1"):
+        render(scene, "micro")
+    valid = torch.tensor([[True, True], [True, False]])
+    assert_sound(render(replace(scene, valid=valid), "micro"))
+
+
+def test_motion_at_the_limit_stays_sound(make_scene):
+    place = [[[0.0, 0.0], [20.0, 1.0], [1e9, -1e9]]]
+    assert_sound(render(replace(make_scene(place, velocity=1e9, yaw_rate=1e9, heading=1e9), road=road()), "micro"))
+
+
+@pytest.mark.parametrize(("sensor", "name"), [(Camera, "height_px"), (Camera, "width_px"), (Lidar, "columns"), (Radar, "detections")])
+@pytest.mark.parametrize("count", [2.5, 8.0, "8", None])
+def test_counts_that_are_not_whole_are_refused(sensor, name, count):
+    more = {"elevations_rad": (0.0,)} if sensor is Lidar else {}
+    with pytest.raises(ConfigError, match=f"{name} is {count!r}, expected a whole number"):
+        sensor("s", **more, **{name: count})
+
+
+def test_elevations_may_be_a_list(make_scene):
+    lidar = Lidar("l", elevations_rad=[-0.1, 0.0], columns=8)
+    assert lidar == Lidar("l", elevations_rad=(-0.1, 0.0), columns=8)
+    assert_sound(render(make_scene([[[0.0, 0.0]]]), Rig("r", lidars=(lidar,))))
+
+
+@pytest.mark.parametrize("name", ["", "left/right"])
+def test_names_that_cannot_name_a_folder_are_refused(name):
+    with pytest.raises(ConfigError, match="expected a name without"):
+        Rig("r", (Camera(name),))
+
+
+@pytest.mark.parametrize("rig", [None, 3, Camera("c")])
+def test_what_is_no_rig_is_refused(make_scene, rig):
+    with pytest.raises(ConfigError, match="expected a sensors.Rig"):
+        render(make_scene([[[0.0, 0.0]]]), rig)
+
+
+ODD_RADARS = {
+    "a needle's view": {"horizontal_fov_rad": 1e-9},
+    "all round": {"horizontal_fov_rad": 2 * math.pi},
+    "a beam like a sheet": {"elevation_beam_rad": 1e-9},
+    "hardly any Doppler": {"nyquist_mps": 1e-6, "staggered": False},
+    "one cell of Doppler": {"doppler_cell_mps": 1e3},
+    "one cell of range": {"range_cell_m": 1e6},
+    "countless cells": {"range_cell_m": 1e-6, "azimuth_cell_rad": 1e-9},
+    "just beyond the nearest": {"max_range_m": 0.21},
+    "far": {"max_range_m": 1e5},
+    "deaf": {"snr_at_1m_db": -300.0},
+    "all ears": {"snr_at_1m_db": 300.0, "detections": 2_000},
+    "alarms everywhere": {"false_alarm_rate": 0.1},
+    "never an alarm": {"false_alarm_rate": 1e-300},
+    "mirrors and rails of any strength": {"mirror_loss_db": 1e4, "rail_post_dbsm": 300.0, "rcs_spread_db": 100.0},
+    "no way through": {"underbody_loss_db": math.inf, "edge_db": -1e5},
+}
+
+
+@pytest.mark.parametrize("name", ODD_RADARS)
+@pytest.mark.parametrize("noise", [False, True])
+def test_odd_radars_stay_sound(random_scene, name, noise):
+    scene = replace(random_scene(3, worlds=3, actors=8), road=road())
+    radar = replace(Radar("r", Mount(2.4, 0.0, 0.5), noise=noise), **ODD_RADARS[name])
+    assert_sound(render(scene, Rig("r", radars=(radar,))))
+
+
+def test_what_an_actor_that_is_not_there_holds_costs_no_explanation(make_scene, monkeypatch):
+    """Worlds leave room for actors that come later."""
+    scene = make_scene(np.zeros((2, 3, 2)), valid=[[True, True, False], [True, False, False]])
+    scene.size_m[~scene.valid], scene.kind[~scene.valid], scene.position_m[~scene.valid] = 0.0, -1, math.nan
+    monkeypatch.setattr(checks, "_explain", lambda scene: pytest.fail("explained"))
+    checks.check_scene(scene)

@@ -200,3 +200,32 @@ def test_pairs_of_normals_have_its_moments_and_tails_and_are_independent():
             assert abs((np.abs(z) > level).sum() - expected) < 4 * math.sqrt(expected)
     assert abs((x * y).mean()) * math.sqrt(N) < 4.0
     assert abs((x * x * y * y).mean() - 1) * math.sqrt(N / 8) < 4.0
+
+
+@kernel()
+def count_flips(k0, k1, which, flips):
+    """How often each output bit changes when one bit of the counter (0), k0 (1) or k1 (2) does, (32, 32)."""
+    for bit in range(32):
+        mask = np.uint32(1 << bit)
+        for i in range(1 << 16):
+            n = np.uint32(i * 40_503)
+            a = hash2(n, np.uint32(k0), np.uint32(k1))
+            if which == 0:
+                b = hash2(np.uint32(n ^ mask), np.uint32(k0), np.uint32(k1))
+            elif which == 1:
+                b = hash2(n, np.uint32(np.uint32(k0) ^ mask), np.uint32(k1))
+            else:
+                b = hash2(n, np.uint32(k0), np.uint32(np.uint32(k1) ^ mask))
+            for out in range(32):
+                flips[bit, out] += ((a ^ b) >> np.uint32(out)) & np.uint32(1)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_any_bit_of_counter_or_key_flips_every_bit_half_of_the_time(which):
+    """Avalanche; of k1 the top four bits only nearly, as ``hash2`` says."""
+    flips = np.zeros((32, 32), np.int64)
+    count_flips(*KEY, which, flips)
+    bias = np.abs(flips / 2.0**16 - 0.5)
+    chance = 5.0 * 0.5 / math.sqrt(1 << 16)  # five standard deviations, 1,024 of them
+    strict = bias[:28] if which == 2 else bias
+    assert strict.max() < chance and strict.mean() < 0.0018 and bias.max() < 0.015
