@@ -66,7 +66,8 @@ def check_number(id: str, config: Mapping[str, Any]) -> None:
     count = config.get("controlled_vehicles", 1)
     if count != 1 and config["action"]["type"] != ACTION:
         raise ConfigError(
-            f"{id}: controlled_vehicles is {count!r}, expected 1 with action {config['action']['type']}; {ACTION} is of several"
+            f"{id}: controlled_vehicles is {count!r}, expected 1 with action {config['action']['type']}, "
+            f"which drives one ego; {ACTION} is of several"
         )
 
 

@@ -43,13 +43,14 @@ class Trial:
         return f"{self.drive.id} number {self.number}: {self.text}; settings {self.drive.config}"
 
 
-def drawn_drive(id: str, number: int, key: int) -> Drive:
+def drawn_drive(id: str, number: int, key: int, longest_s: float = LONGEST_S) -> Drive:
     """Draw settings, seeds and actions: two episodes, of which the second goes on with the generator of the first.
 
     Args:
         id: An id.
         number: Which draw of the id.
         key: Chooses among sets of draws.
+        longest_s: How long an episode is at most.
 
     Raises:
         ConfigError: The drawn settings are refused.
@@ -60,7 +61,7 @@ def drawn_drive(id: str, number: int, key: int) -> Drive:
     draws = np.random.default_rng((key, IDS.index(id), number))
     defaults = defaults_of(id)
     config = drawn_settings(id, defaults, draws)
-    decisions = drawn_length(defaults | config, draws, LONGEST_S, MOST_DECISIONS)
+    decisions = drawn_length(defaults | config, draws, longest_s, MOST_DECISIONS)
     reach = REACH if draws.random() < 0.3 else 1.0
     slower = float(draws.choice([0.0, 0.0, 0.6]))
     seeds = [int(draws.integers(2**31)), CONTINUE]

@@ -39,7 +39,7 @@ UNCHANGED = frozenset(
 )
 """Pictures, other drivers, and what is drawn apart."""
 FEATURES = ("presence", "x", "y", "vx", "vy", "heading", "cos_h", "sin_h", "cos_d", "sin_d", "long_off", "lat_off", "ang_off")
-GRID_FEATURES = ("presence", "x", "y", "vx", "vy", "heading", "cos_h", "sin_h", "on_road")
+GRID_FEATURES = (*FEATURES, "on_road")
 GOAL_FEATURES = ("presence", "x", "y", "vx", "vy", "cos_h", "sin_h")
 CARS_AT_MOST = 20
 
@@ -203,7 +203,7 @@ def _fit(id: str, defaults: Mapping[str, Any], changes: Settings, draws: Draws) 
 def _drawn_action(id: str, draws: Draws) -> Settings:
     """Another action that the id can take."""
     kinds = ["ContinuousAction", "DiscreteAction"]
-    if not id.startswith(("racetrack", "lane-keeping", "parking")):
+    if not id.startswith(("racetrack", "lane-keeping")):
         kinds += ["DiscreteMetaAction"] * 3
     kind = _one(draws, *kinds)
     axes = _one(draws, {}, {}, {"longitudinal": False, "lateral": True}, {"longitudinal": True, "lateral": False})

@@ -66,6 +66,14 @@ def test_alone_equals_among_70(id: str) -> None:
     assert_alone_equals_among(id, 70, 0, 4)
 
 
+def test_a_grid_as_an_image_is_built_and_seen_without_a_warning() -> None:
+    """highway-env casts NaN to bytes there; warnings fail tests."""  # noqa: D403
+    world = World("u-turn-v0", 2, config={"observation": {"type": "OccupancyGrid", "as_image": True}})
+    world.reset([1, 2])
+    world.step([1, 1])
+    assert world.observation().dtype == torch.uint8 and world.observation().any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("id", IDS)
