@@ -115,7 +115,7 @@ def new_pieces(count: int) -> Pieces:
 @kernel()
 def more_pieces(count: int, pieces: Pieces) -> Pieces:
     """A larger copy of a list, with room for ``count`` and as many more."""
-    longer = new_pieces(2 * count)
+    longer: Pieces = new_pieces(2 * count)
     for n in range(len(pieces.fields)):  # a slice assignment takes seconds to compile
         for field in range(PIECE_FIELDS):
             longer.fields[n, field] = pieces.fields[n, field]
@@ -415,7 +415,8 @@ def add_piece(
             n += 1
     if n == source or not materials:
         return n
-    return add_patches(scene, b, actor, number, first, end, columns, slack, pose, turn, z, paint, n, tan_elevation, v, pieces)
+    more: int = add_patches(scene, b, actor, number, first, end, columns, slack, pose, turn, z, paint, n, tan_elevation, v, pieces)
+    return more
 
 
 @inlined()

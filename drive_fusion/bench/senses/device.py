@@ -69,7 +69,7 @@ def bench_sense(rig: str, modality: Modality, worlds: int, rounds: int, actors: 
     torch.cuda.synchronize()
     times_s = []
     for _ in range(rounds):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
         render_on_gpu(modality, scene, sensors)
         end.record()
