@@ -58,9 +58,7 @@ def test_simulated_kernels_equal_the_cpu_bit_for_bit(tmp_path, make_scene) -> No
     torch.testing.assert_close(compiled.range_m[same], ranges[same], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["place_sensors", "aim_columns", pytest.param("list_pieces", marks=pytest.mark.slow), "cast_columns", "detect_rays"]
-)
+@pytest.mark.parametrize("name", ["place_sensors", "aim_columns", "list_pieces", "cast_columns", "detect_rays"])
 def test_kernels_compile_to_ptx_for_sm_90(name: str) -> None:
     ptx = ptx_of("sensors.lidar.gpu", name)
     assert ".target sm_90" in ptx and ".visible .entry" in ptx
