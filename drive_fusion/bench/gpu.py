@@ -1,4 +1,4 @@
-"""Speed on a GPU: of worlds, state only (random actions, auto-reset, nothing brought back while it runs), and of PPO with sensors.
+"""Speed on a GPU: of worlds, state only (random actions, auto-reset, nothing brought back meanwhile), of rigs' senses, and of PPO.
 
 First some worlds are driven on the GPU and on the CPU alike. In fast mode the highway rounds alike on both, so that all positions must be
 equal; elsewhere GPUs take sines and powers of their own, so that decisions must agree, and positions but for their last digits. Whatever
@@ -48,6 +48,10 @@ class GpuBench:
     """Decisions for which they are."""
     seed: int = 0
     """Of the actions and the first episodes."""
+    rigs: tuple[str, ...] = ("micro", "base")
+    """Rigs whose senses are rendered on the GPU, too."""
+    rig_worlds: tuple[int, ...] = (64, 1024)
+    """Worlds in a batch for those."""
     ppo_sizes: tuple[str, ...] = ("micro", "nano", "base")
     """Rigs, with networks of the same names, with which PPO is timed on the GPU; none leaves it out."""
     ppo_worlds: int = 512
@@ -57,7 +61,7 @@ class GpuBench:
         for name in ("decisions", "rounds", "checked_worlds", "checked_decisions", "worlds_per_block"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("worlds", "threads"):
+        for name in ("worlds", "threads", "rig_worlds"):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected numbers of at least 1")
         if self.ppo_worlds < 1:
@@ -285,10 +289,31 @@ def bench_gpu(config: GpuBench) -> dict[str, float]:
     return figures
 
 
+def bench_senses(config: GpuBench) -> dict[str, float]:
+    """Check and measure every modality of every rig; what fails is printed and left out."""
+    from drive_fusion.bench.senses.device import bench_sense, check_sense, sensors_of
+    from sensors.faults.kinds import Modality
+
+    figures: dict[str, float] = {}
+    failures: list[str] = []
+    for rig in config.rigs:
+        for modality in Modality:
+            name = f"{rig}.{modality.name.lower()}"
+            if not sensors_of(rig, modality):
+                continue
+            checked = attempt(name, functools.partial(check_sense, rig, modality), failures)
+            for worlds in config.rig_worlds if checked else ():
+                batch = functools.partial(bench_sense, rig, modality, worlds, config.rounds)
+                figures |= attempt(f"{name}.worlds_{worlds}", batch, failures)
+            figures |= checked
+    print("".join(f"FAILED {line}\n" for line in failures), end="", flush=True)
+    return figures
+
+
 def run(config: GpuBench | None = None) -> Result:
     """Measure and print flat ``name.metric: value`` lines under the hardware and versions."""
     config = config or GpuBench()
-    result = Result.of("gpu", config, bench_gpu(config))
+    result = Result.of("gpu", config, bench_gpu(config) | bench_senses(config))
     print("\n".join(result.lines()))
     return result
 

@@ -115,7 +115,7 @@ def new_pieces(count: int) -> Pieces:
 @kernel()
 def more_pieces(count: int, pieces: Pieces) -> Pieces:
     """A larger copy of a list, with room for ``count`` and as many more."""
-    longer = new_pieces(2 * count)
+    longer: Pieces = new_pieces(2 * count)
     for n in range(len(pieces.fields)):  # a slice assignment takes seconds to compile
         for field in range(PIECE_FIELDS):
             longer.fields[n, field] = pieces.fields[n, field]
@@ -251,7 +251,7 @@ def put_numbers(n: int, numbers: Floats, still: bool, v: View, turn: tuple[float
         turn: Cosine and sine of the actor's heading.
         z: The sensor's axis in the actor's frame.
     """
-    p, (cos, sin) = v.planes, turn
+    p = v.planes
     face = v.slots[0]
     for slot in range(OUTER + INNER):
         plane, q = v.slots[slot], PLANES + 4 * slot
@@ -266,8 +266,7 @@ def put_numbers(n: int, numbers: Floats, still: bool, v: View, turn: tuple[float
         if mirrored:
             twice = 2.0 / p[face, DEPTH]
             ux, uy, uz = twice * p[face, UX] - ux, twice * p[face, UY] - uy, twice * p[face, UZ] - uz
-        numbers[n, q], numbers[n, q + 1], numbers[n, q + 2] = cos * ux - sin * uy, sin * ux + cos * uy, uz
-        numbers[n, q + 3] = ux * z[0] + uy * z[1] + uz * z[2]
+        put_bound(n, numbers, slot, (ux, uy, uz), turn, z)
     for slot in range(OUTER):
         plane = v.slots[slot]
         numbers[n, REFLECTIVITY + slot] = p[plane, PAINTED] * (-p[plane, DEPTH] if still else 1.0)
@@ -283,6 +282,14 @@ def put_frame(n: int, numbers: Floats, scene: SceneArrays, b: int, actor: int, k
 
 
 @inlined()
+def put_bound(n: int, numbers: Floats, slot: int, normal: Point, turn: tuple[float, float], z: Point) -> None:
+    """Write a slot of a scan that does not roll: what its plane's normal in the actor's frame, over depth, makes of g and of z."""
+    (x, y, w), (cos, sin), q = normal, turn, PLANES + 4 * slot
+    numbers[n, q], numbers[n, q + 1], numbers[n, q + 2] = cos * x - sin * y, sin * x + cos * y, w
+    numbers[n, q + 3] = x * z[0] + y * z[1] + w * z[2]
+
+
+@inlined()
 def put_patch(
     n: int,
     numbers: Floats,
@@ -295,31 +302,23 @@ def put_patch(
     share: float,
 ) -> None:
     """Write the numbers of a patch; ``limits`` are from the sensor, across and up [m], ``share`` its reflectivity over its part's."""
-    p, (cos, sin) = v.planes, turn
+    p = v.planes
     sideways = face == FACE_FRONT or face == FACE_REAR
     cx, cy = (0.0, 1.0) if sideways else (1.0, 0.0)
     ux, uy, uz, depth = p[face, UX], p[face, UY], p[face, UZ], p[face, DEPTH]
     if not still:
         numbers[n, PLANES], numbers[n, PLANES + 1], numbers[n, PLANES + 2], numbers[n, PLANES + 3] = ux, uy, uz, depth
         numbers[n, ACROSS], numbers[n, ACROSS + 1] = cx, cy
-        for limit in range(4):
-            numbers[n, LIMITS + limit] = limits[limit]
+        q = LIMITS
+        numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3] = limits
         numbers[n, REFLECTIVITY] = share * p[face, PAINTED]
         return
     ux, uy, uz = ux / depth, uy / depth, uz / depth
-    for bound in range(4):
-        sign, up = -1.0 if bound & 1 else 1.0, bound >= 2
-        limit = limits[bound]
-        x = sign * ((0.0 if up else cx) - limit * ux)
-        y = sign * ((0.0 if up else cy) - limit * uy)
-        w = sign * ((1.0 if up else 0.0) - limit * uz)
-        q = PLANES + 4 * bound
-        numbers[n, q], numbers[n, q + 1], numbers[n, q + 2], numbers[n, q + 3] = (
-            cos * x - sin * y,
-            sin * x + cos * y,
-            w,
-            x * z[0] + y * z[1] + w * z[2],
-        )
+    right, left, low, top = limits  # by names: a tuple's element by number is a search
+    put_bound(n, numbers, 0, (cx - right * ux, cy - right * uy, -right * uz), turn, z)
+    put_bound(n, numbers, 1, (left * ux - cx, left * uy - cy, left * uz), turn, z)
+    put_bound(n, numbers, 2, (-low * ux, -low * uy, 1.0 - low * uz), turn, z)
+    put_bound(n, numbers, 3, (top * ux, top * uy, top * uz - 1.0), turn, z)
     for slot in range(OUTER):
         numbers[n, REFLECTIVITY + slot] = -share * p[face, PAINTED] * depth
 
@@ -416,7 +415,8 @@ def add_piece(
             n += 1
     if n == source or not materials:
         return n
-    return add_patches(scene, b, actor, number, first, end, columns, slack, pose, turn, z, paint, n, tan_elevation, v, pieces)
+    more: int = add_patches(scene, b, actor, number, first, end, columns, slack, pose, turn, z, paint, n, tan_elevation, v, pieces)
+    return more
 
 
 @inlined()

@@ -116,7 +116,7 @@ def beams_of(box: Box, slack_m: float, slack: float, distances: tuple[float, flo
     for e in range(tan_elevation.size):
         b0 += np.int32(tan_elevation[np.uint64(e)] < lowest)
         b1 += np.int32(tan_elevation[np.uint64(e)] <= highest)
-    return b0, b1
+    return int(b0), int(b1)
 
 
 @inlined()

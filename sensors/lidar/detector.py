@@ -56,7 +56,7 @@ def range_deviation(power: np.float32, always_m: np.float32, weak_m: np.float32)
 @inside
 def exact_return(
     w: F4, met: F4, who: F4, cos_elevation: F4, least: F4, shares: tuple[F4, F4], fade: F4, scale: F4
-) -> tuple[F4, F4, u1, i2]:
+) -> tuple[F4, F4, np.uint8, np.int16]:
     """What an ideal detector tells of a ray: everything within range, exactly.
 
     Args:
@@ -260,7 +260,7 @@ def noisy_return(
     scales: tuple[F4, F4],
     sigmas: tuple[F4, F4],
     keeping: tuple[F4, F4, F4],
-) -> tuple[F4, F4, u1, i2]:
+) -> tuple[F4, F4, np.uint8, np.int16]:
     """What a detector tells of a ray: weak returns and some others are lost, the range is blurred.
 
     Args:

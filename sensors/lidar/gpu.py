@@ -110,11 +110,12 @@ from sensors.pose import SceneArrays
 from sensors.scene import Scene
 from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 
+F4 = np.float32
 f4, u4, u8 = np.float32, np.uint32, np.uint64
 ROOM_BYTES = 1 << 30
 """Worlds are scanned in batches that work in so much memory of the GPU."""
-Aimed = tuple[f4, f4, f4, f4, f4, f4, f4, f4, f4]
-Slot = tuple[f4, f4]
+Aimed = tuple[F4, F4, F4, F4, F4, F4, F4, F4, F4]
+Slot = tuple[F4, F4]
 
 
 class Desk(NamedTuple):
@@ -139,7 +140,7 @@ class Desk(NamedTuple):
     missing: Any  # (1,) not 0 where a sensor had no room for all pieces
 
 
-@cuda.jit
+@cuda.jit  # type: ignore[untyped-decorator]
 def place_sensors(scene: Any, sky: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
     """Place sensor ``first + i``, and weigh air and ground."""
     i = cuda.grid(1)
@@ -163,7 +164,7 @@ def shaken(deviation_rad: float, number: int, column: int, count: int, key: tupl
     return float(f4(deviation_rad) * (first if column < half else second))
 
 
-@cuda.jit
+@cuda.jit  # type: ignore[untyped-decorator]
 def aim_columns(scene: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
     """Aim one column of one sensor."""
     whole, (worlds, sensors, _, count) = optics.azimuth.shape[1], out.range_m.shape
@@ -185,7 +186,7 @@ def aim_columns(scene: Any, optics: Any, first: int, desk: Any, out: Any) -> Non
     row[GX + c], row[GY + c], row[GZ + c], row[ZX + c], row[ZY + c], row[ZZ + c], row[MOVED_X + c], row[MOVED_Y + c], row[TIME + c] = aimed
 
 
-@cuda.jit
+@cuda.jit  # type: ignore[untyped-decorator]
 def list_pieces(scene: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
     """List the pieces of all actors that one sensor sees."""
     i = cuda.grid(1)
@@ -230,17 +231,17 @@ def aimed_at(columns: Floats, c: np.uint64, rolls: bool, zz: np.float32) -> Aime
 
 
 @leaf(fastmath={"contract"})
-def turned_for(aimed: Aimed, p: Floats, n: int) -> tuple[f4, f4, f4, f4, f4, f4]:
+def turned_for(aimed: Aimed, p: Floats, n: int) -> tuple[F4, F4, F4, F4, F4, F4]:
     """A column in the frame of piece n of a rolling scan, as ``pieces.turn_columns`` has it."""
     time = aimed[8] - p[n, MIDDLE_TIME]
     moved = aimed[6] - p[n, MIDDLE_X] - p[n, SPEED_X] * time, aimed[7] - p[n, MIDDLE_Y] - p[n, SPEED_Y] * time
     frame = p[n, COS], p[n, SIN], p[n, SPIN], p[n, SENSOR_X], p[n, SENSOR_Y]
-    here: tuple[f4, f4, f4, f4, f4, f4] = turned(time, frame, moved, (aimed[0], aimed[1], aimed[2]), (aimed[3], aimed[4], aimed[5]))
+    here: tuple[F4, F4, F4, F4, F4, F4] = turned(time, frame, moved, (aimed[0], aimed[1], aimed[2]), (aimed[3], aimed[4], aimed[5]))
     return here
 
 
 @leaf(fastmath={"contract"})
-def slot_then(numbers: Floats, n: int, slot: int, here: tuple[f4, f4, f4, f4, f4, f4], aimed: Aimed, face: Slot) -> tuple[f4, f4, f4]:
+def slot_then(numbers: Floats, n: int, slot: int, here: tuple[F4, F4, F4, F4, F4, F4], aimed: Aimed, face: Slot) -> tuple[F4, F4, F4]:
     """Numbers a, b and strength of a slot of piece n in a column of a rolling scan; ``face`` has a and b of the first one."""
     u = plane_of(numbers, n, slot)
     a, b, depth = plane_then(u, (here[0], here[1]), (here[2], here[3], aimed[2]), (here[4], here[5], aimed[5]))
@@ -252,7 +253,7 @@ def slot_then(numbers: Floats, n: int, slot: int, here: tuple[f4, f4, f4, f4, f4
 
 
 @leaf(fastmath={"contract"})
-def slot_still(numbers: Floats, n: int, slot: int, aimed: Aimed) -> tuple[f4, f4, f4]:
+def slot_still(numbers: Floats, n: int, slot: int, aimed: Aimed) -> tuple[F4, F4, F4]:
     """Numbers a, b and strength of a slot of piece n in a column of a scan that does not roll."""
     c = plane_of(numbers, n, slot)
     return plane_still(c, (aimed[0], aimed[1], aimed[2])), c[3], numbers[n, REFLECTIVITY + slot] if slot < OUTER else ZERO
@@ -260,7 +261,7 @@ def slot_still(numbers: Floats, n: int, slot: int, aimed: Aimed) -> tuple[f4, f4
 
 @leaf(fastmath={"contract"})
 def cast_part(
-    numbers: Floats, n: int, code: f4, beams: tuple[int, int], rolls: bool, aimed: Aimed, tangents: Floats, w: Any, met: Any, who: Any
+    numbers: Floats, n: int, code: F4, beams: tuple[int, int], rolls: bool, aimed: Aimed, tangents: Floats, w: Any, met: Any, who: Any
 ) -> None:
     """Let a column's rays see piece n, a part: ``w``, ``met`` and ``who`` are (beams,) of that column."""
     if rolls:
@@ -284,7 +285,7 @@ def cast_part(
 
 @leaf(fastmath={"contract"})
 def cast_patch(
-    numbers: Floats, n: int, code: f4, beams: tuple[int, int], rolls: bool, aimed: Aimed, tangents: Floats, met: Any, who: Any
+    numbers: Floats, n: int, code: F4, beams: tuple[int, int], rolls: bool, aimed: Aimed, tangents: Floats, met: Any, who: Any
 ) -> None:
     """Let a column's rays see piece n, a patch."""
     if rolls:
@@ -303,7 +304,7 @@ def cast_patch(
         met[e] = see_patch(met[e], who[e], code, (a0 + t * b0, a1 + t * b1, a2 + t * b2, a3 + t * b3), strength)
 
 
-@cuda.jit
+@cuda.jit  # type: ignore[untyped-decorator]
 def cast_columns(optics: Any, first: int, desk: Any, out: Any) -> None:
     """Find what all beams of one column meet: w goes where the ranges come, strength where the intensities do."""
     worlds, sensors, beams, columns = out.range_m.shape
@@ -330,7 +331,7 @@ def cast_columns(optics: Any, first: int, desk: Any, out: Any) -> None:
                 cast_part(numbers, n, code, shown, rolls, aimed, tangents, w, met, who)
 
 
-@cuda.jit
+@cuda.jit  # type: ignore[untyped-decorator]
 def detect_rays(scene: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
     """Turn what two rays met, half the columns apart, into returns."""
     worlds, sensors, beams, columns = out.range_m.shape

@@ -235,9 +235,8 @@ def test_misses_are_zero_everywhere(random_scene):
     assert ((frames.intensity >= 0) & (frames.intensity <= 1)).all()
 
 
-def test_a_rolling_scan_equals_brute_force_at_each_columns_time(random_scene, cast_by_hand):
-    scene = random_scene(31, actors=12, spread_m=20.0)
-    lidar = replace(EXACT, columns=48, sweep_s=0.1, materials=False, mount=Mount(0.8, 0.2, 1.9, 0.4, 0.06, -0.04))
+def rolling_errors(scene, lidar, cast):
+    """Range errors [m] of every ray of a rolling scan of world 0, against a ray caster that stops the world at each column's time."""
     frames, rays = render_lidar(scene, [lidar]), rays_of(lidar).reshape(lidar.beams, lidar.columns, 3)
     errors = []
     for column, time in enumerate(lidar.column_times_s()):
@@ -246,13 +245,31 @@ def test_a_rolling_scan_equals_brute_force_at_each_columns_time(random_scene, ca
         )
         pose = world_pose(then, 0, lidar.mount)
         vertices, faces, _ = triangles(then, 0)
-        t, _ = cast_by_hand(vertices, faces, pose[:3, 3], rays[:, column] @ pose[:3, :3].T)
+        t, _ = cast(vertices, faces, pose[:3, 3], rays[:, column] @ pose[:3, :3].T)
         errors.append(np.abs(frames.range_m[0, 0, :, column].numpy() - np.where(t < lidar.max_range_m, t, 0.0)))
-    errors = np.concatenate(errors)
+    return np.concatenate(errors), frames
+
+
+def test_a_rolling_scan_equals_brute_force_at_each_columns_time(random_scene, cast_by_hand):
+    scene = random_scene(31, actors=12, spread_m=20.0)
+    lidar = replace(EXACT, columns=48, sweep_s=0.1, materials=False, mount=Mount(0.8, 0.2, 1.9, 0.4, 0.06, -0.04))
+    errors, frames = rolling_errors(scene, lidar, cast_by_hand)
     assert (frames.actor >= 0).float().mean() > 0.02
     assert (errors > 1e-3).mean() < 1e-3, f"{(errors > 1e-3).sum()} of {errors.size}, worst {errors.max()}"
     still = render_lidar(scene, [replace(lidar, sweep_s=0.0)])
     assert ((still.range_m - frames.range_m).abs() > 0.05).float().mean() > 0.02  # motion matters here
+
+
+@pytest.mark.parametrize(("z_m", "pitch_rad"), [(1.0, 0.06), (2.2, 0.06), (5.0, 0.9)])
+def test_a_rolling_scan_that_passes_the_planes_of_near_cars_equals_brute_force(make_scene, cast_by_hand, z_m, pitch_rad):
+    """The sensor goes from one side of a face to the other within the sweep, and from above sees four sides at once."""
+    near = [[[0, 0], [2.5, 3.0], [-2.6, -3.1], [6.0, 0.1], [-0.5, 4.5]]]
+    velocity, kind = [[[20, 1], [-5, 0], [30, -1], [0, 0], [45, 2]]], [[0, 0, 0, 1, 2]]
+    scene = make_scene(near, heading=[[0.2, 0.0, 0.1, 0.2, -0.1]], velocity=velocity, yaw_rate=[[0.8, -0.5, 0.3, 0.0, 1.0]], kind=kind)
+    lidar = replace(EXACT, columns=64, sweep_s=0.1, materials=False, mount=Mount(0.3, 0.1, z_m, 0.4, pitch_rad, -0.04))
+    errors, frames = rolling_errors(scene, lidar, cast_by_hand)
+    assert (frames.actor >= 0).float().mean() > 0.05
+    assert (errors > 1e-3).mean() < 1e-3, f"{(errors > 1e-3).sum()} of {errors.size}, worst {errors.max()}"
 
 
 def test_points_lie_on_their_actors_or_on_the_ground(random_scene):
