@@ -29,6 +29,9 @@ class ConvGruMemory(Memory):
         self.fresh = nn.Conv2d(width, 3 * width, 3, padding=1)
         self.gates = nn.Conv2d(width, 2 * width, 3, padding=1, bias=False)
         self.candidate = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.share = (
+            nn.Parameter(torch.zeros(())) if dt_s > 0.0 else None
+        )  # of ``moved``: which it is depends on the world, so it is learned
         self.register_buffer("centre_m", cell_centres_m(grid), persistent=False)
 
     def forward(self, seen: Tensor, state: State, starts: Tensor, motion: Tensor) -> tuple[Tensor, State]:
@@ -43,7 +46,9 @@ class ConvGruMemory(Memory):
 
     def _here(self, hidden: Tensor, before: Tensor, now: Tensor) -> Tensor:
         """The old map, seen from where the car is now."""
-        return warp(hidden, *moved(before, now, self.dt_s), self.grid, self.centre_m) if self.dt_s > 0.0 else hidden
+        if self.share is None:
+            return hidden
+        return warp(hidden, *moved(before, now, self.dt_s, self.share.sigmoid()), self.grid, self.centre_m)
 
     def _step(self, inputs: Tensor, hidden: Tensor) -> Tensor:
         reset, update, new = inputs.chunk(3, 1)

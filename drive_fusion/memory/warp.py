@@ -10,19 +10,21 @@ from torch import Tensor
 from drive_fusion.bev import BevGrid, cell_centres_m
 
 
-def moved(before: Tensor, now: Tensor, dt_s: float) -> tuple[Tensor, Tensor]:
-    """How the car moved between two instants, from its speeds and yaw rates at both, on an arc of their means.
+def moved(before: Tensor, now: Tensor, dt_s: float, share: Tensor | float = 0.5) -> tuple[Tensor, Tensor]:
+    """How the car moved between two instants, from its speeds and yaw rates at both: on an arc, with the mean of the speeds.
 
     Args:
         before: Speed [m/s] and yaw rate [rad/s] at the first instant, (B, 2).
         now: The same at the second, (B, 2).
         dt_s: Time between them.
+        share: How much the second yaw rate counts, the first counts the rest. Where steering is held from one decision to the next it is 1:
+            the yaw rate at the end is the one that was driven. Where a controller steers in between, a half is near.
 
     Returns:
         Displacement in the first instant's ego frame, (B, 2), and turn [rad], (B,).
     """
-    speed_mps, yaw_rate_radps = ((before + now) / 2.0).unbind(-1)
-    turn_rad = yaw_rate_radps * dt_s
+    speed_mps = (before[:, 0] + now[:, 0]) / 2.0
+    turn_rad = (before[:, 1] + share * (now[:, 1] - before[:, 1])) * dt_s
     chord_m = speed_mps * dt_s * torch.sinc(turn_rad / (2.0 * math.pi))  # torch's sinc is sin(pi x) / (pi x)
     half = turn_rad / 2.0
     return chord_m[:, None] * torch.stack((half.cos(), half.sin()), -1), turn_rad

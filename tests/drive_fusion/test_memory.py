@@ -247,9 +247,25 @@ def test_a_conv_gru_carries_a_landmark_along(micro_space):
     found, after = memory(seen, {"map": hidden, "motion": motion}, starts, motion.expand(2, 1, 2))
     assert (found[1, 0, 0] > 0.99).nonzero().tolist() == [[4, 16]]
     assert torch.equal(after["motion"], motion)
-    memory.dt_s = 0.0
+    memory.share = None  # as it is built for a decision_s of 0
     still, _ = memory(seen, {"map": hidden, "motion": motion}, starts, motion.expand(2, 1, 2))
     assert (still[1, 0, 0] > 0.99).nonzero().tolist() == [[8, 16]]
+
+
+def test_a_conv_gru_learns_which_yaw_rate_was_driven():
+    """Steering jumps at decisions and is held between them; what is seen again where it belongs teaches the share of the second rate."""
+    grid = BevGrid(x_cells=64, y_cells=64)
+    memory = ConvGruMemory(4, grid, 1.0)
+    old = torch.exp(-((cell_centres_m(grid) - torch.tensor([25.0, 3.0])) ** 2).sum(1) / 50.0).view(1, 1, 64, 64)
+    before, now = torch.tensor([[5.0, -0.2]]), torch.tensor([[5.0, 0.3]])
+    wanted = warp(old, *moved(now, now, 1.0), grid)
+    optimiser = torch.optim.Adam([memory.share], lr=0.2)
+    for _ in range(40):
+        loss = (memory._here(old, before, now) - wanted).square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(memory.share.detach().sigmoid()) > 0.9
 
 
 def test_attention_over_the_past_is_a_loop_over_windows():
