@@ -7,9 +7,11 @@ begin the rollout the few decisions before it are run first, without gradients, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -258,8 +260,19 @@ def ahead(items: Iterable[Item]) -> Generator[Item, None, None]:
     """Make the next item in a thread while the last one is worked on: rendering goes on beside the network."""
     items = iter(items)
     nothing = object()
-    with ThreadPoolExecutor(1) as worker:
-        coming = worker.submit(next, items, nothing)
+    coming = _maker().submit(next, items, nothing)
+    try:
         while (item := coming.result()) is not nothing:
-            coming = worker.submit(next, items, nothing)
+            coming = _maker().submit(next, items, nothing)
             yield item  # type: ignore[misc]
+    finally:
+        wait([coming])  # what is being made may read what comes to be overwritten next
+
+
+@cache
+def _maker() -> ThreadPoolExecutor:
+    """The one thread; it stays, and with it the room that sensors keep for a thread."""
+    return ThreadPoolExecutor(1, thread_name_prefix="ahead")
+
+
+os.register_at_fork(after_in_child=_maker.cache_clear)  # a forked process has none of its parent's threads

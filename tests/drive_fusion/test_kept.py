@@ -122,6 +122,20 @@ def test_frames_and_scenes_learn_nearly_the_same():
     assert not torch.equal(frames, scenes) and (frames - scenes).abs().max() < 0.01
 
 
+def test_a_run_on_scenes_with_memory_resumes_to_the_bit(tmp_path):
+    def worlds():
+        return CrashPenalty(make_sb3_vec("highway-fast-v0", 3, rig="micro", seed=0), 2.0)
+
+    settings = {**PLAIN, "n_steps": 12, "batch_size": 18, "chunk": 6, "temporal": "conv_gru", "modality_dropout": 0.3, "rig": "micro"}
+    straight = FusedPPO(env=worlds(), **settings).learn(108)
+    FusedPPO(env=worlds(), **settings).learn(72).save(tmp_path / "model")
+    torch.rand(3)
+    resumed = FusedPPO.load(tmp_path / "model", env=worlds(), device="cpu").learn(36, reset_num_timesteps=False)
+    assert isinstance(resumed.rollout_buffer.kept, KeptScenes)
+    for (name, mine), other in zip(straight.policy.state_dict().items(), resumed.policy.state_dict().values(), strict=True):
+        assert torch.equal(mine, other), name
+
+
 def test_scenes_that_are_not_enough_are_refused(make_env):
     with pytest.raises(ConfigError, match="keep='scenes': a ToyVecEnv has no scenes with a rig.*use keep='frames'"):
         FusedPPO(env=make_env(), rig="micro", keep="scenes", **PLAIN).learn(32)

@@ -181,7 +181,9 @@ def test_what_is_made_ahead_comes_in_order_and_passes_errors_on():
         next(found)
 
 
-@pytest.mark.parametrize(("spatial", "temporal"), [("concat", "gru"), ("hybrid", "conv_gru"), ("attention", "transformer"), ("sum", "none")])
+@pytest.mark.parametrize(
+    ("spatial", "temporal"), [("concat", "gru"), ("hybrid", "conv_gru"), ("attention", "transformer"), ("sum", "none")]
+)
 def test_worlds_shared_out_among_threads_give_what_one_thread_gives(make_env, spatial, temporal):
     model, _ = collected(make_env, spatial=spatial, temporal=temporal)
     part = next(iter(model.rollout_buffer.get(32)))
