@@ -154,10 +154,10 @@ def test_a_measurement_that_fails_is_told_and_the_next_one_taken(
 
     monkeypatch.setattr(bench, "require_gpu", lambda: None)
     monkeypatch.setattr(bench, "bench_kernel", bench_kernel)
-    assert bench_gpu(GpuBench(ids=("merge-v0", "exit-v0"))) == {"exit-v0.steps_per_s": 1.0}
+    assert bench_gpu(GpuBench(ids=("merge-v0", "exit-v0"), rigs=(), ppo_sizes=())) == {"exit-v0.steps_per_s": 1.0}
     assert "FAILED merge-v0: ZeroDivisionError" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="all 1 measurements failed"):
-        bench_gpu(GpuBench(ids=("merge-v0",)))
+        bench_gpu(GpuBench(ids=("merge-v0",), rigs=(), ppo_sizes=()))
 
 
 def test_bench_gpu_imports_without_gymnasium_and_highway_env() -> None:
