@@ -113,7 +113,7 @@ def run_demo(config: DemoConfig) -> int:
 
     print(f"\n{write_report(study)}  ({time.monotonic() - began_s:.0f} s in all)")
     print("The reviewers were scripts. To label yourself:")
-    print(f"  drive-fusion review {config.study} --add-reviewer NAME    # prints a token, once")
+    print(f"  drive-fusion review {config.study} --invite NAME          # prints a link that lets them in, once")
     print(f"  drive-fusion review {config.study}                        # then open the address it prints")
     return 0
 
