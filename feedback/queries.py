@@ -134,18 +134,6 @@ LIMITED = {
 }
 """How many pairs that want a certain number of labels a reviewer can still answer."""
 
-RIDDEN_CLIP = select(takeover.c.id).where(
-    takeover.c.reviewer_id == _reviewer_id,
-    takeover.c.ride_id.is_not(None),
-    or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
-)
-
-_mine = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
-_WAITING = {with_video: ASSIGNED.where(_open_pair(with_video)).limit(bindparam("count")) for with_video in (False, True)}
-_FRESH = {
-    with_video: select(pair.c.id).where(~_mine, _open_pair(with_video)).order_by(pair.c.id).limit(bindparam("count"))
-    for with_video in (False, True)
-}
 REMAINING = {with_video: select(func.count()).select_from(pair).where(_open_pair(with_video)) for with_video in (False, True)}
 """How many pairs a reviewer can still answer."""
 
