@@ -134,8 +134,6 @@ LIMITED = {
 }
 """How many pairs that want a certain number of labels a reviewer can still answer."""
 
-REMAINING = {with_video: select(func.count()).select_from(pair).where(_open_pair(with_video)) for with_video in (False, True)}
-"""How many pairs a reviewer can still answer."""
 
 SAID = (
     select(
