@@ -38,9 +38,9 @@ def array_of(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-def contiguous(tensor: Tensor) -> NDArray[Any]:
-    """See a tensor on the CPU as a contiguous array of its own type; no copy where it is contiguous."""
-    return np.ascontiguousarray(array_of(tensor))
+def contiguous(tensor: Tensor, dtype: Any = None) -> NDArray[Any]:
+    """See a tensor on the CPU as a contiguous array, of its own type unless one is named; no copy where it is that already."""
+    return np.ascontiguousarray(array_of(tensor), dtype)
 
 
 class SceneArrays(NamedTuple):
@@ -66,11 +66,11 @@ def scene_arrays(scene: Scene) -> SceneArrays:
         doubles(scene.velocity_mps),
         doubles(scene.yaw_rate_radps),
         doubles(scene.size_m),
-        contiguous(scene.kind),
-        contiguous(scene.valid),
+        contiguous(scene.kind, np.int64),
+        contiguous(scene.valid, np.bool_),
         singles(scene.weather.visibility_m),
-        contiguous(scene.episode_seed),
-        contiguous(scene.step),
+        contiguous(scene.episode_seed, np.int64),
+        contiguous(scene.step, np.int64),
     )
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 
 from sensors.jit import inlined, kernel, leaf
@@ -280,6 +283,21 @@ def _room(beams: int) -> Room:
     return room
 
 
+_entries: list[Callable[..., None]] = []
+
+
+def _entry(*like: Any) -> Callable[..., None]:
+    """``_scan`` without numba's look at the types of some forty arrays, which takes longer than all else about a call.
+
+    It is compiled, or loaded from the cache, for the first call's: ``scene_arrays``, ``Sky``, ``Optics``, ``Images`` and ``Room`` always
+    have the same, contiguous and writable.
+    """
+    if not _entries:
+        _entries.append(_scan if config.DISABLE_JIT else _scan.compile(tuple(numba.typeof(argument) for argument in like)))
+    return _entries[0]
+
+
 def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
     """``_scan`` in the calling thread's room."""
-    _scan(first, end, scene, sky, optics, out, _room(out.range_m.shape[2]))
+    arguments = first, end, scene, sky, optics, out, _room(out.range_m.shape[2])
+    (_entries[0] if _entries else _entry(*arguments))(*arguments)
