@@ -42,7 +42,9 @@ from sensors.lidar.detector import (
     detect_ground,
     draw,
     leave_empty,
+    level_return,
     receive,
+    repeat_return,
 )
 from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
 from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics, Sky
@@ -195,7 +197,7 @@ def scan_exactly(
         columns: C.
         beam: Tangent and cosine of its elevation.
         ground: As for ``rays.cast_ground``.
-        level: As for ``detector.detect_ground``.
+        level: All columns look alike: the ground's return is the same in all of them.
         materials: Whether patches show.
         shown: How many pieces show.
         showing: Which.
@@ -207,10 +209,13 @@ def scan_exactly(
         row: To work in.
         out: Written.
     """
-    if shown == 0 or level:  # one return for all columns is sooner written than the gaps between pieces are found
-        detect_ground(v.columns, 0, columns, beam, ground, level, d, out)
-    if shown == 0:
+    if shown == 0 and level:
+        repeat_return(0, columns, level_return(v.columns, beam, ground, d), out)
         return
+    if shown == 0:
+        detect_ground(v.columns, 0, columns, beam, ground, d, out)
+        return
+    alike = level_return(v.columns, beam, ground, d)
     vectors, rolls = (columns + VECTOR - 1) // VECTOR, v.motion[3] > 0.0
     mark_shown(pieces.fields, showing, shown, marks, 1)
     vector = 0
@@ -228,8 +233,10 @@ def scan_exactly(
         first, count = vector * VECTOR, min(end * VECTOR, columns) - vector * VECTOR
         if marks[vector]:
             detect_exact(first, count, beam[1], d, row, out)
-        elif not level:
-            detect_ground(v.columns, first, count, beam, ground, level, d, out)
+        elif level:
+            repeat_return(first, count, alike, out)
+        else:
+            detect_ground(v.columns, first, count, beam, ground, d, out)
         vector = end
     mark_shown(pieces.fields, showing, shown, marks, 0)
 
