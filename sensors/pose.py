@@ -18,18 +18,17 @@ from sensors.mount import Mount
 from sensors.scene import Scene
 
 Floats = NDArray[np.float64]
+DOUBLE, SINGLE, LONG, TRUTH = (np.dtype(one) for one in (np.float64, np.float32, np.int64, np.bool_))
 
 
 def doubles(tensor: Tensor) -> Floats:
     """See a scene's floats as a contiguous float64 array; no copy where they are one already."""
-    array: Floats = np.ascontiguousarray(array_of(tensor), np.float64)
-    return array
+    return contiguous(tensor, DOUBLE)
 
 
 def singles(tensor: Tensor) -> NDArray[np.float32]:
     """The same as float32."""
-    array: NDArray[np.float32] = np.ascontiguousarray(array_of(tensor), np.float32)
-    return array
+    return contiguous(tensor, SINGLE)
 
 
 def array_of(tensor: Tensor) -> NDArray[Any]:
@@ -38,9 +37,9 @@ def array_of(tensor: Tensor) -> NDArray[Any]:
     return array
 
 
-def contiguous(tensor: Tensor) -> NDArray[Any]:
-    """See a tensor on the CPU as a contiguous array of its own type; no copy where it is contiguous."""
-    return np.ascontiguousarray(array_of(tensor))
+def contiguous(tensor: Tensor, dtype: Any = None) -> NDArray[Any]:
+    """See a tensor on the CPU as a contiguous array, of its own type unless one is named; no copy where it is that already."""
+    return np.ascontiguousarray(array_of(tensor), dtype)
 
 
 class SceneArrays(NamedTuple):
@@ -66,11 +65,11 @@ def scene_arrays(scene: Scene) -> SceneArrays:
         doubles(scene.velocity_mps),
         doubles(scene.yaw_rate_radps),
         doubles(scene.size_m),
-        contiguous(scene.kind),
-        contiguous(scene.valid),
+        contiguous(scene.kind, LONG),
+        contiguous(scene.valid, TRUTH),
         singles(scene.weather.visibility_m),
-        contiguous(scene.episode_seed),
-        contiguous(scene.step),
+        contiguous(scene.episode_seed, LONG),
+        contiguous(scene.step, LONG),
     )
 
 

@@ -108,7 +108,6 @@ def detect_ground(
     count: int,
     beam: tuple[np.float32, np.float32],
     ground: tuple[np.float32, np.float32, np.float32],
-    level: bool,
     d: Floats,
     out: Row,
 ) -> None:
@@ -120,25 +119,38 @@ def detect_ground(
         count: How many.
         beam: Tangent and cosine of its elevation.
         ground: How much the sensor's axis rises, 1 over its height, and the strength of the ground.
-        level: All columns look alike: the range is the same in all of them.
         d: Numbers of the detector.
         out: Written.
     """
     out_range, out_intensity, out_hit, out_actor = out
     least, scale, shares, fade, (zz, per_height, strength) = d[LEAST], d[PER_INTENSITY], (d[BY_RANGE], d[BY_FADE]), d[FADE], ground
-    if level:
-        w = see_ground(columns[GZ], zz, beam[0], per_height)
-        distance, intensity, hit, actor = exact_return(w, strength, GROUND_CODE, beam[1], least, shares, fade, scale)
-        for column in range(count):
-            k = u8(first) + u8(column)
-            out_range[k], out_intensity[k], out_hit[k], out_actor[k] = distance, intensity, hit, actor
-        return
     for column in range(count):
         k = u8(first) + u8(column)
         w = see_ground(columns[GZ + k], zz, beam[0], per_height)
         out_range[k], out_intensity[k], out_hit[k], out_actor[k] = exact_return(
             w, strength, GROUND_CODE, beam[1], least, shares, fade, scale
         )
+
+
+@rows
+def level_return(
+    columns: Floats, beam: tuple[np.float32, np.float32], ground: tuple[np.float32, np.float32, np.float32], d: Floats
+) -> tuple[np.float32, np.float32, np.uint8, np.int16]:
+    """The return of the ground to a level sensor, the same in all columns of a beam; arguments as for ``detect_ground``."""
+    w = see_ground(columns[GZ], ground[0], beam[0], ground[1])
+    alike: tuple[np.float32, np.float32, np.uint8, np.int16]
+    alike = exact_return(w, ground[2], GROUND_CODE, beam[1], d[LEAST], (d[BY_RANGE], d[BY_FADE]), d[FADE], d[PER_INTENSITY])
+    return alike
+
+
+@rows
+def repeat_return(first: int, count: int, alike: tuple[np.float32, np.float32, np.uint8, np.int16], out: Row) -> None:
+    """Write the same return in a stretch of a beam's row."""
+    out_range, out_intensity, out_hit, out_actor = out
+    distance, intensity, hit, actor = alike
+    for column in range(count):
+        k = u8(first) + u8(column)
+        out_range[k], out_intensity[k], out_hit[k], out_actor[k] = distance, intensity, hit, actor
 
 
 @rows

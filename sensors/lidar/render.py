@@ -7,6 +7,7 @@ maximum range returns its exact range; ``Lidar`` says what its noise does.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,24 @@ import torch
 from sensors.frames import LidarFrames
 from sensors.launch import over_worlds
 from sensors.lidar.config import Lidar
-from sensors.lidar.optics import Images, Sky, optics_of
+from sensors.lidar.optics import Images, Optics, Sky, optics_of
 from sensors.lidar.scan import scan_share
-from sensors.pose import scene_arrays
+from sensors.pose import scene_arrays, singles
 from sensors.recycle import room
 from sensors.scene import Scene
 
 f4 = np.float32
+
+_latest: list[tuple[tuple[Lidar, ...], Optics]] = []
+
+
+def _optics_of(lidars: Sequence[Lidar]) -> Optics:
+    """``optics_of`` lidars; those of the last call are known without comparing all their numbers."""
+    for known, optics in _latest:
+        if len(known) == len(lidars) and all(map(operator.is_, known, lidars)):
+            return optics
+    _latest[:] = [(tuple(lidars), optics_of(tuple(lidars)))]
+    return _latest[0][1]
 
 
 def _images(shape: tuple[int, int, int, int]) -> Images:
@@ -49,10 +61,9 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     images = _images(shape)
     if worlds and lidars:
         weather = scene.weather
-        fields = (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)
-        sky = Sky(*(field.float().contiguous().numpy() for field in fields))
+        sky = Sky(singles(weather.rain_mm_per_h), singles(weather.snow_mm_per_h), singles(weather.wetness), singles(weather.snow_cover))
         out = images._replace(hit=images.hit.view(np.uint8))
-        over_worlds(scan_share, worlds, scene_arrays(scene), sky, optics_of(tuple(lidars)), out)
+        over_worlds(scan_share, worlds, scene_arrays(scene), sky, _optics_of(lidars), out)
     return LidarFrames(
         range_m=torch.from_numpy(images.range_m),
         intensity=torch.from_numpy(images.intensity),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
+from numba.core import config
 from numpy.typing import NDArray
 
 from sensors.jit import inlined, kernel, leaf
@@ -39,7 +42,9 @@ from sensors.lidar.detector import (
     detect_ground,
     draw,
     leave_empty,
+    level_return,
     receive,
+    repeat_return,
 )
 from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
 from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics, Sky
@@ -94,18 +99,39 @@ class Room(NamedTuple):
     most: Ints  # (1,) pieces that were needed
 
 
-@kernel()
+@leaf()
 def list_pieces(
-    scene: SceneArrays, b: int, max_range_m: float, materials: bool, tan_elevation: Floats, columns: int, v: View, pieces: Pieces
-) -> tuple[int, Pieces]:
-    """List the pieces of all actors within range; the ego's own car is not seen."""
-    n, most = 0, (3 + columns // PIECE) * MAX_PARTS * MOST_OF_A_PART
-    for a in range(1, scene.valid.shape[1]):
-        if scene.valid[b, a]:
-            if n + most > len(pieces.fields):
-                pieces = more_pieces(n + most, pieces)
-            n = add_actor(scene, b, a, columns, max_range_m, materials, n, tan_elevation, v, pieces)
-    return n, pieces
+    scene: SceneArrays, b: int, max_range_m: float, materials: bool, optics: Optics, columns: int, v: View, listed: tuple[int, int],
+    pieces: Pieces,
+) -> tuple[int, int]:  # fmt: skip
+    """List the pieces of all actors within range while there is room; the ego's own car is not seen.
+
+    Args:
+        scene: Worlds.
+        b: Which.
+        max_range_m: Range.
+        materials: Whether patches are wanted.
+        optics: Lidars.
+        columns: C.
+        v: Where the sensor looks from.
+        listed: How many pieces there are already, and the actor that comes next.
+        pieces: Written.
+
+    Returns:
+        The same as ``listed``, afterwards.
+    """
+    n, actor = listed
+    while actor < scene.valid.shape[1] and n + most_of(columns) <= len(pieces.fields):
+        if scene.valid[b, actor]:
+            n = add_actor(scene, b, actor, columns, max_range_m, materials, n, optics.tan_elevation, v, pieces)
+        actor += 1
+    return n, actor
+
+
+@inlined()
+def most_of(columns: int) -> int:
+    """Most pieces that an actor can have."""
+    return (3 + columns // PIECE) * MAX_PARTS * MOST_OF_A_PART
 
 
 @leaf()
@@ -171,7 +197,7 @@ def scan_exactly(
         columns: C.
         beam: Tangent and cosine of its elevation.
         ground: As for ``rays.cast_ground``.
-        level: As for ``detector.detect_ground``.
+        level: All columns look alike: the ground's return is the same in all of them.
         materials: Whether patches show.
         shown: How many pieces show.
         showing: Which.
@@ -183,9 +209,13 @@ def scan_exactly(
         row: To work in.
         out: Written.
     """
-    if shown == 0:
-        detect_ground(v.columns, 0, columns, beam, ground, level, d, out)
+    if shown == 0 and level:
+        repeat_return(0, columns, level_return(v.columns, beam, ground, d), out)
         return
+    if shown == 0:
+        detect_ground(v.columns, 0, columns, beam, ground, d, out)
+        return
+    alike = level_return(v.columns, beam, ground, d)
     vectors, rolls = (columns + VECTOR - 1) // VECTOR, v.motion[3] > 0.0
     mark_shown(pieces.fields, showing, shown, marks, 1)
     vector = 0
@@ -203,57 +233,72 @@ def scan_exactly(
         first, count = vector * VECTOR, min(end * VECTOR, columns) - vector * VECTOR
         if marks[vector]:
             detect_exact(first, count, beam[1], d, row, out)
+        elif level:
+            repeat_return(first, count, alike, out)
         else:
-            detect_ground(v.columns, first, count, beam, ground, level, d, out)
+            detect_ground(v.columns, first, count, beam, ground, d, out)
         vector = end
     mark_shown(pieces.fields, showing, shown, marks, 0)
 
 
+@leaf()
+def scan_beams(
+    b: int, k: int, foggy: bool, scene: SceneArrays, sky: Sky, optics: Optics, pieces: Pieces, pool: Floats, showing: Ints, room: Room,
+    out: Images,
+) -> None:  # fmt: skip
+    """Write what lidar k of world b returns, once its pieces are shown and sorted; arguments as in ``_scan``."""
+    beams, columns = out.range_m.shape[2:]
+    whole = (columns + VECTOR - 1) & -VECTOR
+    v, row, air, firsts, marks, d = room.sight, room.row, room.air, room.firsts, room.marks, room.detector
+    noise, materials, rolls = optics.switches[k, 0], optics.switches[k, 1], v.motion[3] > 0.0
+    ground = ground_of(b, sky, v)
+    key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
+    air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
+    slope = math.hypot(v.world_R_sensor[2, 0], v.world_R_sensor[2, 1])
+    least, level = f4(-(slope * (1.0 + v.motion[4]) + v.motion[5])), slope == 0.0  # only an exact scan asks whether it is level
+    shown = 0
+    for e in range(beams):
+        tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
+        place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
+        shown = update_shown(pieces.fields, e, firsts, shown, showing)
+        if not foggy and shown == 0 and meets_nothing(least, ground[0], tangent, f4(v.origin[2]), d[LEAST] / cosine):
+            leave_empty(columns, place)
+            continue
+        if not noise:
+            beam = tangent, cosine
+            scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, marks, d, v, row, place)
+            continue
+        cast_ground(v.columns, 0, whole, tangent, ground, row)
+        cast_pieces(pool, pieces, showing, shown, rolls, tangent, 0, row)
+        if materials:
+            cast_pieces(pool, pieces, showing, shown, rolls, tangent, 1, row)
+        receive(columns, cosine, d, row)
+        if foggy:
+            add_air(columns, u4(e * columns), air_key, d, air, row)
+        draw(columns, u4(e * columns), key, row)
+        detect(columns, d, row, place)
+
+
 @kernel(nogil=True)
 def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images, room: Room) -> None:
-    """Scan worlds ``first`` to ``end`` with every lidar."""
+    """Scan worlds ``first`` to ``end`` with every lidar; what allocates nothing is in leaves, as here every array costs an atomic."""
     sensors, beams, columns = out.range_m.shape[1:]
-    whole = (columns + VECTOR - 1) & -VECTOR
-    v, row, air, pieces, pool, showing = room.sight, room.row, room.air, room.pieces, room.pool, room.showing
-    firsts, marks, d = room.firsts, room.marks, room.detector
+    v, pieces, pool, showing = room.sight, room.pieces, room.pool, room.showing
     for item in range(first * sensors, end * sensors):
         b, k = item // sensors, item % sensors
-        noise, materials = optics.switches[k, 0], optics.switches[k, 1]
-        foggy = weigh_air(scene, b, k, sky, optics, d, air, room.kinds)
-        look(scene, b, k, columns, optics, row, v)
-        n, pieces = list_pieces(scene, b, d[LONGEST], materials, optics.tan_elevation, columns, v, pieces)
+        foggy = weigh_air(scene, b, k, sky, optics, room.detector, room.air, room.kinds)
+        look(scene, b, k, columns, optics, room.row, v)
+        longest, materials, n, actor = room.detector[LONGEST], optics.switches[k, 1], 0, 1
+        while actor < scene.valid.shape[1]:
+            if n + most_of(columns) > len(pieces.fields):
+                pieces = more_pieces(n + most_of(columns), pieces)
+            n, actor = list_pieces(scene, b, longest, materials, optics, columns, v, (n, actor), pieces)
         if n > len(showing):
             pool, showing = vectors_of(2 * n * PIECE_NUMBERS), np.empty(2 * n, np.int32)
         room.most[0] = max(room.most[0], n)
-        rolls = v.motion[3] > 0.0
-        show_pieces(n, rolls, pieces, v, pool)
-        sort_pieces(pieces.fields, n, beams, firsts)
-        ground = ground_of(b, sky, v)
-        key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
-        air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
-        slope = math.hypot(v.world_R_sensor[2, 0], v.world_R_sensor[2, 1])
-        least, level = f4(-(slope * (1.0 + v.motion[4]) + v.motion[5])), slope == 0.0  # only an exact scan asks whether it is level
-        shown = 0
-        for e in range(beams):
-            tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
-            place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
-            shown = update_shown(pieces.fields, e, firsts, shown, showing)
-            if not foggy and shown == 0 and meets_nothing(least, ground[0], tangent, f4(v.origin[2]), d[LEAST] / cosine):
-                leave_empty(columns, place)
-                continue
-            if not noise:
-                beam = tangent, cosine
-                scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, marks, d, v, row, place)
-                continue
-            cast_ground(v.columns, 0, whole, tangent, ground, row)
-            cast_pieces(pool, pieces, showing, shown, rolls, tangent, 0, row)
-            if materials:
-                cast_pieces(pool, pieces, showing, shown, rolls, tangent, 1, row)
-            receive(columns, cosine, d, row)
-            if foggy:
-                add_air(columns, u4(e * columns), air_key, d, air, row)
-            draw(columns, u4(e * columns), key, row)
-            detect(columns, d, row, place)
+        show_pieces(n, v.motion[3] > 0.0, pieces, v, pool)
+        sort_pieces(pieces.fields, n, beams, room.firsts)
+        scan_beams(b, k, foggy, scene, sky, optics, pieces, pool, showing, room, out)
 
 
 _own = threading.local()
@@ -280,6 +325,21 @@ def _room(beams: int) -> Room:
     return room
 
 
+_entries: list[Callable[..., None]] = []
+
+
+def _entry(*like: Any) -> Callable[..., None]:
+    """``_scan`` without numba's look at the types of some forty arrays, which takes longer than all else about a call.
+
+    It is compiled, or loaded from the cache, for the first call's: ``scene_arrays``, ``Sky``, ``Optics``, ``Images`` and ``Room`` always
+    have the same, contiguous and writable.
+    """
+    if not _entries:
+        _entries.append(_scan if config.DISABLE_JIT else _scan.compile(tuple(numba.typeof(argument) for argument in like)))
+    return _entries[0]
+
+
 def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
     """``_scan`` in the calling thread's room."""
-    _scan(first, end, scene, sky, optics, out, _room(out.range_m.shape[2]))
+    arguments = first, end, scene, sky, optics, out, _room(out.range_m.shape[2])
+    (_entries[0] if _entries else _entry(*arguments))(*arguments)
