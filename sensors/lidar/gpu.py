@@ -27,7 +27,6 @@ from sensors.lidar.actors import (
     COUNT,
     FACES,
     FIRST_COLUMN,
-    MOST_OF_A_PART,
     PATCH,
     PIECE_FIELDS,
     PLANE_NUMBERS,
@@ -81,7 +80,6 @@ from sensors.lidar.pieces import (
     NEVER,
     NUMBERS,
     OUTER,
-    PIECE,
     REFLECTIVITY,
     SENSOR_X,
     SENSOR_Y,
@@ -104,7 +102,7 @@ from sensors.lidar.pieces import (
     turned,
 )
 from sensors.lidar.rays import GROUND_CODE, see_ground, see_part, see_patch
-from sensors.lidar.scan import ground_of, weigh_air
+from sensors.lidar.scan import ground_of, most_of, weigh_air
 from sensors.noise import world_key
 from sensors.pose import SceneArrays
 from sensors.scene import Scene
@@ -204,12 +202,6 @@ def list_pieces(scene: Any, optics: Any, first: int, desk: Any, out: Any) -> Non
                 break
             n = add_actor(scene, b, actor, columns, longest, materials, n, optics.tan_elevation, v, pieces)
     desk.counts[i] = n
-
-
-@leaf()
-def most_of(columns: int) -> int:
-    """Most pieces that an actor can have."""
-    return (3 + columns // PIECE) * MAX_PARTS * MOST_OF_A_PART
 
 
 @leaf()

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def table_lidar(beams: int, columns: int, max_range_m: float) -> Lidar:
-    """A lidar on the roof with every term of its model on, 25 degrees down to 10 up."""
+    """A lidar on the roof with every term of its model on, a rolling scan too, 25 degrees down to 10 up."""
     import numpy as np
 
     from sensors.lidar.config import Lidar
     from sensors.mount import Mount
 
     elevations = tuple(np.radians(np.linspace(-25.0, 10.0, beams)).tolist()) if beams > 1 else (0.0,)
-    return Lidar("noisy", Mount(z_m=1.9), elevations, columns, max_range_m)
+    return Lidar("noisy", Mount(z_m=1.9), elevations, columns, max_range_m, sweep_s=0.1)
 
 
 def lidar_figures(config: SensorBench) -> dict[str, float]:
@@ -32,7 +32,7 @@ def lidar_figures(config: SensorBench) -> dict[str, float]:
 
     scene = highway_scene(config.lidar_worlds, config.actors)
     noisy = table_lidar(config.beams, config.columns, config.max_range_m)
-    exact = replace(noisy, name="exact", noise=False, materials=False)
+    exact = replace(noisy, name="exact", noise=False, materials=False, sweep_s=0.0)
     rays = config.lidar_worlds * config.beams * config.columns
     jobs: list[Callable[[], object]] = [lambda: render_lidar(scene, [exact]), lambda: render_lidar(scene, [noisy])]
     if config.open3d:

@@ -22,7 +22,6 @@ def lidar_terms(config: SensorBench) -> dict[str, float]:
     from sensors.weather import Weather
 
     scene, full = highway_scene(config.lidar_worlds, config.actors), table_lidar(config.beams, config.columns, config.max_range_m)
-    full = replace(full, sweep_s=0.1)
     off = {"range_noise_m": 0.0, "weak_noise_m": 0.0, "dropoff_rate": 0.0, "dropoff_at_threshold": False}
     still = {"azimuth_noise_rad": 0.0, "elevation_noise_rad": 0.0, "sweep_s": 0.0}
     chain: list[tuple[str, Lidar, str]] = [
