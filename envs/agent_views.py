@@ -11,23 +11,11 @@ from torch import Tensor
 from envs.agents import REWARDS, TERMINATED
 from envs.drivers import Driver
 from envs.outcome import Outcome
+from envs.recording import per_actor
 from sensors.errors import ConfigError
 from sensors.frames import Frames
 from sensors.rig import Rig
 from sensors.scene import Scene
-
-PER_ACTOR = (
-    "position_m",
-    "heading_rad",
-    "velocity_mps",
-    "acceleration_mps2",
-    "yaw_rate_radps",
-    "size_m",
-    "kind",
-    "lights",
-    "crashed",
-    "valid",
-)
 
 
 def scene_of_agent(scene: Scene, agent: int) -> Scene:
@@ -36,7 +24,7 @@ def scene_of_agent(scene: Scene, agent: int) -> Scene:
         return scene
     places = torch.arange(scene.num_actors, device=scene.device)
     places[0], places[agent] = agent, 0
-    return replace(scene, **{name: getattr(scene, name)[:, places] for name in PER_ACTOR})
+    return replace(scene, **{name: getattr(scene, name)[:, places] for name in per_actor(scene)})
 
 
 def outcome_of_agent(outcome: Outcome, agent: int) -> Outcome:

@@ -230,6 +230,11 @@ def assemble(
     ]
 
 
+def per_actor(scene: Scene) -> list[str]:
+    """Names of a scene's fields that have a place for each actor."""
+    return [name for name, value in vars(scene).items() if isinstance(value, Tensor) and name != "action" and value.ndim > 1]
+
+
 def with_room(scene: Scene, room: int) -> Scene:
     """Pad a scene to room for more actors; the new places are not valid."""
     missing = room - scene.num_actors
@@ -239,6 +244,5 @@ def with_room(scene: Scene, room: int) -> Scene:
     def padded(tensor: Tensor) -> Tensor:
         return torch.cat((tensor, tensor.new_zeros((tensor.shape[0], missing, *tensor.shape[2:]))), 1)
 
-    per_actor = (name for name, value in vars(scene).items() if isinstance(value, Tensor) and name != "action" and value.ndim > 1)
-    changed: dict[str, Any] = {name: padded(getattr(scene, name)) for name in per_actor}
+    changed: dict[str, Any] = {name: padded(getattr(scene, name)) for name in per_actor(scene)}
     return replace(scene, **changed)
