@@ -11,9 +11,10 @@ import errno
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -26,8 +27,12 @@ VERSION = 1
 MANIFEST = "manifest.json"
 
 
-class CheckpointError(DriveFusionError):
-    """A checkpoint that cannot be written, or read, or used for what is asked of it."""
+Place = Path | zipfile.Path
+"""A checkpoint's folder, or a packed one."""
+
+
+class CheckpointError(DriveFusionError, ValueError):
+    """A checkpoint that cannot be written, or read, or used for what is asked of it; a ValueError too, which SB3 raises there."""
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Any) -> None:
@@ -41,29 +46,64 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], 
     Raises:
         CheckpointError: The folder cannot be written, or the disk is full. An older checkpoint there stays whole.
     """
-    contents = {f"{name}.safetensors": safetensors.torch.save(dict(group)) for name, group in tensors.items()}
-    contents["facts.json"] = json.dumps(facts, allow_nan=False, indent=1).encode()
-    files: dict[str, dict[str, Any]] = {}
+    contents = _contents(tensors, facts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in contents.items():
-            digest = hashlib.sha256(data).hexdigest()
-            stem, suffix = name.rsplit(".", 1)
-            files[name] = {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest, "bytes": len(data)}
-            write_atomically(folder / files[name]["file"], data)
-        manifest = {"format": FORMAT, "version": VERSION, "files": files}
-        write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-        _remove_others(folder, {MANIFEST, *(entry["file"] for entry in files.values())})
+            write_atomically(folder / name, data)
+        _remove_others(folder, set(contents))
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         raise CheckpointError(f"{folder}: cannot write the checkpoint, {why}; what was there before is untouched") from error
 
 
-def read_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
+def pack_checkpoint(file: IO[bytes], tensors: Mapping[str, Mapping[str, Tensor]], facts: Any) -> None:
+    """Write a checkpoint as one stream: a zip of the folder's files, none of them compressed.
+
+    Args:
+        file: An open binary file or buffer, written from where it stands.
+        tensors: As for `write_checkpoint`.
+        facts: What JSON can hold.
+    """
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in _contents(tensors, facts).items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+
+
+def unpacked(file: IO[bytes]) -> zipfile.Path:
+    """The inside of a packed checkpoint, for `read_checkpoint`; nothing is written anywhere.
+
+    Raises:
+        CheckpointError: It is no zip, or one whose members are compressed, which ours never are.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CheckpointError(f"the file is no packed checkpoint ({error}); expected one made by FusedPPO.save") from error
+    if any(member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size for member in archive.infolist()):
+        raise CheckpointError("the file holds compressed members, as Stable-Baselines3's do; expected one made by FusedPPO.save")
+    archive.filename = archive.filename or "packed checkpoint"  # which errors name
+    return zipfile.Path(archive)
+
+
+def _contents(tensors: Mapping[str, Mapping[str, Tensor]], facts: Any) -> dict[str, bytes]:
+    """A checkpoint's files by name, the manifest last."""
+    parts = {f"{name}.safetensors": safetensors.torch.save(dict(group)) for name, group in tensors.items()}
+    parts["facts.json"] = json.dumps(facts, allow_nan=False, indent=1).encode()
+    files: dict[str, dict[str, Any]] = {}
+    for name, data in parts.items():
+        digest = hashlib.sha256(data).hexdigest()
+        stem, suffix = name.rsplit(".", 1)
+        files[name] = {"file": f"{stem}-{digest[:12]}.{suffix}", "sha256": digest, "bytes": len(data)}
+    manifest = {"format": FORMAT, "version": VERSION, "files": files}
+    return {**{files[name]["file"]: data for name, data in parts.items()}, MANIFEST: json.dumps(manifest, indent=1).encode()}
+
+
+def read_checkpoint(folder: Place) -> tuple[dict[str, dict[str, Tensor]], Any]:
     """Read a checkpoint and check every byte of it against its manifest.
 
     Args:
-        folder: Where it lies.
+        folder: Where it lies, or what `unpacked` gives.
 
     Returns:
         The groups of tensors, and the facts.
@@ -111,7 +151,7 @@ def _remove_others(folder: Path, keep: set[str]) -> None:
             path.unlink()
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Place) -> dict[str, Any]:
     if folder.is_file():
         with folder.open("rb") as file:
             zipped = file.read(4) == b"PK\x03\x04"
@@ -124,7 +164,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         found = (manifest["format"], manifest["version"])
         entries = [(Path(entry["file"]), str(entry["sha256"]), int(entry["bytes"])) for entry in manifest["files"].values()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint's manifest ({error}); use an older checkpoint") from error
     if found != (FORMAT, VERSION):
         raise CheckpointError(f"{path} is {found[0]!r} version {found[1]!r}, expected {FORMAT!r} version {VERSION}")
@@ -134,11 +174,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _read_file(folder: Path, entry: Mapping[str, Any]) -> bytes:
+def _read_file(folder: Place, entry: Mapping[str, Any]) -> bytes:
     path = folder / str(entry["file"])
     try:
         data = path.read_bytes()
-    except OSError as error:
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
     if len(data) != entry["bytes"]:
         raise CheckpointError(f"{path} is truncated: it has {len(data)} bytes, expected {entry['bytes']}; use an older checkpoint")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from drive_fusion.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from drive_fusion.checkpoint import CheckpointError, pack_checkpoint, read_checkpoint, unpacked, write_checkpoint
 from drive_fusion.collecting import FiniteEnv, RewardFault, check_arrays, collect, fresh_memory
 from drive_fusion.distributed import Group
 from drive_fusion.extractor import FusedExtractor, ModelSize
@@ -230,33 +229,37 @@ class FusedPPO(PPO):
         Of several processes all must save; the first one writes.
 
         Args:
-            path: The folder; a ``.zip`` at its end, as SB3's callbacks add, is dropped.
-            exclude: Must be empty: a checkpoint is whole.
-            include: Must be empty.
+            path: The folder; a ``.zip`` at its end, as SB3's callbacks add, is dropped. Or an open binary file, which is given the
+                checkpoint's files as one uncompressed zip, without the card.
+            exclude: Constructor arguments that are not kept; `load` then takes their defaults.
+            include: Constructor arguments that are kept, though ``exclude`` names them.
 
         Raises:
             CheckpointError: The folder cannot be written, or the environment's state is not plain data.
-            ConfigError: ``path`` is not a path, or something is to be left out.
+            ConfigError: Something besides constructor arguments is to be left out or added.
         """
-        if isinstance(path, io.IOBase) or exclude or include:
-            raise ConfigError("FusedPPO.save writes whole checkpoints into a folder; give it a path and neither exclude nor include")
+        left_out = _left_out(exclude or (), include or ())
         facts, learner = {}, dict[str, Tensor]()
         try:
-            for name, part in self._parts().items():
+            for name, part in self._parts(left_out).items():
                 facts[name] = encode(part, learner, name)
         except PlainDataError as error:
             raise CheckpointError(f"{path}: {error}") from error
         if self.group.first:
             own = self.policy.state_dict()
             weights = {name: own[name].cpu().contiguous() for name in set(first_names(own).values())}
-            write_checkpoint(folder_of(path), {"weights": weights, "learner": learner}, facts)
-            write_card(folder_of(path), self)
+            tensors = {"weights": weights, "learner": learner}
+            if isinstance(path, str | Path):
+                write_checkpoint(folder_of(path), tensors, facts)
+                write_card(folder_of(path), self)
+            else:
+                pack_checkpoint(path, tensors, facts)
         self.group.wait()
 
     @classmethod
     def load(  # type: ignore[override]
         cls,
-        path: str | Path,
+        path: str | Path | IO[bytes],
         env: Any = None,
         device: torch.device | str = "auto",
         custom_objects: dict[str, Any] | None = None,
@@ -271,7 +274,7 @@ class FusedPPO(PPO):
         Otherwise episodes start anew. Without an environment it can only predict, and no generator is touched.
 
         Args:
-            path: The folder, with or without SB3's ``.zip``.
+            path: The folder, with or without SB3's ``.zip``; or an open binary file that `save` wrote.
             env: Environment to go on learning in.
             device: "cpu", "cuda" or "auto".
             custom_objects: Classes and functions that the checkpoint may name besides the project's and SB3's own.
@@ -287,7 +290,7 @@ class FusedPPO(PPO):
             from stable_baselines3.common.utils import get_system_info
 
             get_system_info()
-        place = folder_of(path)
+        place = folder_of(path) if isinstance(path, str | Path) else unpacked(path)
         tensors, facts = read_checkpoint(place)
         try:
             stored = decode(facts, tensors["learner"], custom_objects)
@@ -322,11 +325,11 @@ class FusedPPO(PPO):
         model.seed, model.env = seed, wrapped
         return model
 
-    def _parts(self) -> dict[str, Any]:
-        """Everything a checkpoint keeps besides the weights."""
+    def _parts(self, left_out: set[str]) -> dict[str, Any]:
+        """Everything a checkpoint keeps besides the weights and the arguments that are left out."""
         own, *others = standing_of_all(self)
         return {
-            "arguments": {name: getattr(self, name) for name in ARGUMENTS},
+            "arguments": {name: getattr(self, name) for name in ARGUMENTS if name not in left_out},
             "policy_class": self.policy_class,
             "counters": {name: getattr(self, name) for name in COUNTERS},
             "optimiser": self.policy.optimizer.state_dict(),
@@ -363,6 +366,15 @@ class FusedPPO(PPO):
             self._last_obs = own["last_observation"]
             self._last_episode_starts = own["last_episode_starts"]
             self.memory = {name: part.to(self.device) for name, part in (own.get("memory") or {}).items()}
+
+
+def _left_out(exclude: Iterable[str], include: Iterable[str]) -> set[str]:
+    """Which constructor arguments a checkpoint does without."""
+    left_out = set(exclude) - set(include)
+    for name in (*left_out, *include):
+        if name not in ARGUMENTS:
+            raise unknown_name("constructor argument to exclude from or include in a checkpoint", name, ARGUMENTS)
+    return left_out
 
 
 def _check_names(stored: Mapping[str, Any]) -> None:

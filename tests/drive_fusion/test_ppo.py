@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import CheckpointCallback
+from stable_baselines3.common.env_util import make_vec_env
 
 from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.ppo import FusedPPO, RewardFault
@@ -88,6 +91,54 @@ def test_foreign_zip_is_refused(make_env, tmp_path):
     PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu").save(tmp_path / "foreign.zip")
     with pytest.raises(CheckpointError, match="a zip, as Stable-Baselines3 saves"):
         FusedPPO.load(tmp_path / "foreign.zip")
+
+
+def test_a_stream_holds_the_same_checkpoint(make_env):
+    straight = FusedPPO(env=make_env(), **SETTINGS).learn(2 * STEPS)
+    stream = io.BytesIO()
+    FusedPPO(env=make_env(), **SETTINGS).learn(STEPS).save(stream)
+    stream.seek(0)
+    resumed = FusedPPO.load(stream, env=make_env(), device="cpu").learn(STEPS, reset_num_timesteps=False)
+    assert_equal_weights(weights(straight), weights(resumed))
+
+
+def test_a_damaged_or_foreign_stream_is_refused():
+    stream = io.BytesIO()
+    model = FusedPPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu")
+    model.save(stream)
+    whole = stream.getvalue()
+    theirs = io.BytesIO()
+    PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu").save(theirs)
+    squeezed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive, zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as other:
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name))
+    g = np.random.default_rng(0)
+    for spot in g.integers(0, len(whole), 60):
+        changed = bytearray(whole)
+        changed[spot] ^= 0x55
+        try:
+            assert_equal_weights(weights(FusedPPO.load(io.BytesIO(changed), device="cpu")), weights(model))  # a byte that means nothing
+        except CheckpointError:
+            pass
+    for data in (b"", whole[:1000], whole[: len(whole) // 2], theirs.getvalue(), squeezed.getvalue()):
+        with pytest.raises(CheckpointError):
+            FusedPPO.load(io.BytesIO(data), device="cpu")
+
+
+def test_arguments_are_left_out_and_kept_by_name(tmp_path):
+    model = FusedPPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, gamma=0.5, verbose=1, device="cpu")
+    model.save(tmp_path / "m", exclude=["verbose", "gamma"], include=["gamma"])
+    again = FusedPPO.load(tmp_path / "m", device="cpu")
+    assert (again.verbose, again.gamma, again.n_steps) == (0, 0.5, 8)
+    with pytest.raises(ConfigError, match="gama"):
+        model.save(tmp_path / "m", exclude=["gama"])
+
+
+def test_another_environment_is_a_value_error_as_in_sb3(tmp_path):
+    FusedPPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu").save(tmp_path / "m")
+    with pytest.raises(ValueError, match="Observation spaces do not match"):
+        FusedPPO.load(tmp_path / "m", env=make_vec_env("Pendulum-v1"))
 
 
 def test_another_size_is_refused(make_env, tmp_path):
