@@ -7,7 +7,8 @@ state is a tuple of arrays, one row a world, in the order of ``state_shapes``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -85,6 +86,28 @@ class FusedPolicy(MultiInputActorCriticPolicy):
         chosen = actions.cpu().numpy()
         later = tuple(memory[name].cpu().numpy() for name in self.state_shapes) if memory else None
         return (chosen[0] if single else chosen), later
+
+    def save(self, path: str | Path) -> None:
+        """Write the policy alone into a checkpoint folder.
+
+        Raises:
+            CheckpointError: The folder cannot be written.
+        """
+        from drive_fusion.policy_file import save_policy  # which knows this class by name
+
+        save_policy(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = "auto") -> Self:
+        """Read what `save` wrote; nothing is unpickled or imported.
+
+        Raises:
+            CheckpointError: The folder is damaged, foreign, or of another size.
+            ConfigError: The device is not there.
+        """
+        from drive_fusion.policy_file import load_policy
+
+        return load_policy(cls, path, device)
 
     def drive(self, observation: dict[str, Tensor], state: State | None, starts: Tensor) -> tuple[Tensor, State]:
         """Take the most likely action in B worlds: ``predict`` without arrays in between.

@@ -27,7 +27,6 @@ from drive_fusion.kept import Keep
 from drive_fusion.learner_state import (
     ARGUMENTS,
     COUNTERS,
-    first_names,
     folder_of,
     generators,
     restore_generators,
@@ -37,11 +36,12 @@ from drive_fusion.memory import Temporal
 from drive_fusion.model_card import write_card
 from drive_fusion.plain import PlainDataError, decode, encode
 from drive_fusion.policy import FusedPolicy, State, judged, remembers
+from drive_fusion.policy_file import check_names, fill_weights, stored_weights
 from drive_fusion.rollout import Rollout, chunk_length
 from drive_fusion.update import fit_critic, update
 from sensors.device import device_named
 from sensors.errors import ConfigError, DriveFusionError, unknown_name
-from sensors.presets import RIGS, rig_named
+from sensors.presets import rig_named
 from sensors.rig import Rig
 
 __all__ = ["FusedPPO", "OutOfMemory", "RewardFault", "folder_of"]
@@ -246,15 +246,25 @@ class FusedPPO(PPO):
         except PlainDataError as error:
             raise CheckpointError(f"{path}: {error}") from error
         if self.group.first:
-            own = self.policy.state_dict()
-            weights = {name: own[name].cpu().contiguous() for name in set(first_names(own).values())}
-            tensors = {"weights": weights, "learner": learner}
+            tensors = {"weights": stored_weights(self.policy), "learner": learner}
             if isinstance(path, str | Path):
                 write_checkpoint(folder_of(path), tensors, facts)
                 write_card(folder_of(path), self)
             else:
                 pack_checkpoint(path, tensors, facts)
         self.group.wait()
+
+    def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: torch.device | str = "auto") -> None:
+        """Take over weights and the optimiser's state, as in SB3, from `get_parameters` or from a checkpoint.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged or foreign.
+            ValueError: What is given does not fit.
+        """
+        given = load_path_or_dict
+        if not isinstance(given, Mapping):
+            given = type(self).load(given, device=self.device).get_parameters()
+        super().set_parameters(given, exact_match, device)
 
     @classmethod
     def load(  # type: ignore[override]
@@ -294,7 +304,7 @@ class FusedPPO(PPO):
         tensors, facts = read_checkpoint(place)
         try:
             stored = decode(facts, tensors["learner"], custom_objects)
-            _check_names(stored)
+            check_names((stored["arguments"].get("policy_kwargs") or {}).get("features_extractor_kwargs"))
             model = cls._rebuilt(stored, env, device, changed)
             model._fill(stored, tensors["weights"])
             if env is not None:
@@ -342,9 +352,7 @@ class FusedPPO(PPO):
 
     def _fill(self, stored: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Put weights and optimiser in place, in the memory layout of the parameters, on which exact rounding depends."""
-        first = first_names(self.policy.state_dict())
-        named = {name: weights[first[name]] for name in first if first[name] in weights}
-        self.policy.load_state_dict({**named, **{name: tensor for name, tensor in weights.items() if name not in first}})
+        fill_weights(self.policy, weights)
         parameters = [parameter for group in self.policy.optimizer.param_groups for parameter in group["params"]]
         state = stored["optimiser"]["state"]
         for number, entries in state.items():
@@ -375,14 +383,6 @@ def _left_out(exclude: Iterable[str], include: Iterable[str]) -> set[str]:
         if name not in ARGUMENTS:
             raise unknown_name("constructor argument to exclude from or include in a checkpoint", name, ARGUMENTS)
     return left_out
-
-
-def _check_names(stored: Mapping[str, Any]) -> None:
-    """Refuse a stored rig that is the name of a module: looking it up would import what the file says."""
-    eyes = (stored["arguments"].get("policy_kwargs") or {}).get("features_extractor_kwargs") or {}
-    rig = eyes.get("rig")
-    if not (rig is None or isinstance(rig, Rig) or rig in RIGS):
-        raise PlainDataError(f"it names the rig {rig!r}, expected one of {', '.join(RIGS)} or a rig's own numbers; nothing was imported")
 
 
 def _no_room(what: str, device: torch.device, instead: str) -> str:

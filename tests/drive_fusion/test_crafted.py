@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from drive_fusion.checkpoint import MANIFEST, CheckpointError
 from drive_fusion.plain import PlainDataError, decode
+from drive_fusion.policy import FusedPolicy
 from drive_fusion.policy_driver import driver_of
 from drive_fusion.ppo import FusedPPO
 from envs.world import World
@@ -72,6 +74,14 @@ def test_pickles_in_every_dress_are_refused_unopened(checkpoint, tmp_path):
             FusedPPO.load(path, device="cpu")
     with pytest.raises(CheckpointError, match="a zip"):
         driver_of(str(tmp_path / "foreign.zip"), World("highway-fast-v0", 1))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_pickled_policy_is_not_opened(tmp_path):
+    torch.save(Bomb(tmp_path / "exploded"), tmp_path / "policy")
+    for place in (tmp_path / "policy", str(tmp_path / "policy")):
+        with pytest.raises(CheckpointError):
+            FusedPolicy.load(place, device="cpu")
     assert not (tmp_path / "exploded").exists()
 
 

@@ -14,6 +14,7 @@ from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.env_util import make_vec_env
 
 from drive_fusion.checkpoint import CheckpointError
+from drive_fusion.policy import FusedPolicy
 from drive_fusion.ppo import FusedPPO, RewardFault
 from sensors.errors import ConfigError, SensorFault
 
@@ -124,6 +125,29 @@ def test_a_damaged_or_foreign_stream_is_refused():
     for data in (b"", whole[:1000], whole[: len(whole) // 2], theirs.getvalue(), squeezed.getvalue()):
         with pytest.raises(CheckpointError):
             FusedPPO.load(io.BytesIO(data), device="cpu")
+
+
+def test_a_policy_alone_is_saved_and_loaded(make_env, tmp_path):
+    model = FusedPPO(env=make_env(), **{**SETTINGS, "temporal": "gru"}).learn(STEPS)
+    model.policy.save(tmp_path / "policy")
+    before = torch.get_rng_state()
+    again = FusedPolicy.load(tmp_path / "policy", device="cpu")
+    assert torch.equal(before, torch.get_rng_state())
+    observation = make_env().reset()
+    (mine, state), (theirs, other) = (policy.predict(observation, deterministic=True) for policy in (model.policy, again))
+    assert np.array_equal(mine, theirs) and all(np.array_equal(left, right) for left, right in zip(state, other, strict=True))
+    model.save(tmp_path / "whole")
+    with pytest.raises(CheckpointError, match="holds no policy"):
+        FusedPolicy.load(tmp_path / "whole")
+
+
+def test_parameters_come_from_a_dictionary_or_a_checkpoint(make_env, tmp_path):
+    model = FusedPPO(env=make_env(), **SETTINGS).learn(STEPS)
+    model.save(tmp_path / "model")
+    for given in (model.get_parameters(), tmp_path / "model", str(tmp_path / "model.zip")):
+        other = FusedPPO(env=make_env(), **{**SETTINGS, "seed": 8})
+        other.set_parameters(given)
+        assert_equal_weights(weights(model), weights(other))
 
 
 def test_arguments_are_left_out_and_kept_by_name(tmp_path):

@@ -1,0 +1,83 @@
+"""A policy alone in a checkpoint folder, without learner, optimiser and worlds: what `FusedPolicy.save` and `load` use.
+
+SB3's policies are pickled, which runs what a file says; here nothing is unpickled and nothing imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from drive_fusion.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
+from drive_fusion.learner_state import first_names, folder_of
+from drive_fusion.plain import PlainDataError, decode, encode
+from sensors.device import device_named
+from sensors.errors import ConfigError
+from sensors.presets import RIGS
+from sensors.rig import Rig
+
+if TYPE_CHECKING:
+    from drive_fusion.policy import FusedPolicy
+
+Policy = TypeVar("Policy", bound="FusedPolicy")
+
+
+def save_policy(policy: FusedPolicy, path: str | Path) -> None:
+    """Write a policy into a folder, replacing one that is there in one step.
+
+    Raises:
+        CheckpointError: The folder cannot be written, or the policy was made of things that are not plain.
+    """
+    settings = {name: value for name, value in policy._get_constructor_parameters().items() if name != "lr_schedule"}
+    data: dict[str, Tensor] = {}
+    try:
+        facts = {"policy": encode(settings, data, "policy")}
+    except PlainDataError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    write_checkpoint(folder_of(path), {"weights": stored_weights(policy), "data": data}, facts)
+
+
+def load_policy(kind: type[Policy], path: str | Path, device: torch.device | str) -> Policy:
+    """Read what `save_policy` wrote; generators stay as they were.
+
+    Raises:
+        CheckpointError: The folder is damaged, or holds something else.
+        ConfigError: The device is not there.
+    """
+    place, target = folder_of(path), device_named(device)
+    tensors, facts = read_checkpoint(place)
+    try:
+        settings = decode(facts["policy"], tensors["data"])
+        check_names(settings.get("features_extractor_kwargs"))
+        with torch.random.fork_rng():
+            policy = kind(lr_schedule=lambda _: 0.0, **settings)
+        fill_weights(policy, tensors["weights"])
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a crafted file makes SB3, gymnasium or torch say
+        raise CheckpointError(f"{place} holds no policy that fits: {' '.join(str(error).split())}") from error
+    return policy.to(target)
+
+
+def stored_weights(policy: torch.nn.Module) -> dict[str, Tensor]:
+    """A policy's tensors, each once and on the CPU."""
+    own = policy.state_dict()
+    return {name: own[name].cpu().contiguous() for name in set(first_names(own).values())}
+
+
+def fill_weights(policy: torch.nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put `stored_weights` back, under every name that shares a tensor."""
+    first = first_names(policy.state_dict())
+    named = {name: weights[first[name]] for name in first if first[name] in weights}
+    policy.load_state_dict({**named, **{name: tensor for name, tensor in weights.items() if name not in first}})
+
+
+def check_names(eyes: Mapping[str, Any] | None) -> None:
+    """Refuse a stored rig that is the name of a module: looking it up would import what the file says."""
+    rig = (eyes or {}).get("rig")
+    if not (rig is None or isinstance(rig, Rig) or rig in RIGS):
+        raise PlainDataError(f"it names the rig {rig!r}, expected one of {', '.join(RIGS)} or a rig's own numbers; nothing was imported")
