@@ -104,9 +104,9 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts, offer: R
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with ExitStack() as on_failure:
-            listener = on_failure.enter_context(socket.socket(family, kind))
+            listener = on_failure.enter_context(socket.socket(family, kind, protocol))  # asyncio sets TCP_NODELAY only where it reads TCP
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(128)  # from here on, who follows the printed URL is kept waiting, not turned away
