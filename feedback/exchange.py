@@ -125,10 +125,10 @@ def _import_row(connection: Connection, row: dict[str, Any]) -> int:
     reviewer_id = _reviewer_of(connection, row["reviewer"], row["scripted"])
     if checks.sent_label(connection, reviewer_id, row["client_key"], pair_id, row["choice"]) is not None:
         return 0
-    checks.require_open_pair(connection, reviewer_id, pair_id)
+    asked = checks.require_open_pair(connection, reviewer_id, pair_id)
     kept = {name: row[name] for name in ("choice", "latency_s", "replays", "mirrored", "client_key", "created_unix_s")}
-    queries.assign(connection, reviewer_id, pair_id, row["mirrored"])
-    queries.add_label_row(connection, {"reviewer_id": reviewer_id, "pair_id": pair_id, **kept})
+    queries.assign(connection, asked, reviewer_id, pair_id, row["mirrored"])
+    queries.add_label_row(connection, {"reviewer_id": reviewer_id, "pair_id": pair_id, **kept}, asked)
     return 1
 
 

@@ -19,7 +19,21 @@ from sqlalchemy import Connection, insert, select
 from feedback import audit, checks, queries
 from feedback.checks import LabelRejected
 from feedback.database import StoreError, open_database, reading, writing
-from feedback.rows import CHOICES, Assignment, Choice, ClipRow, LabelRow, Progress, Reviewer, RideRow, Said, TakeoverRow
+from feedback.rows import (
+    CHOICES,
+    Ahead,
+    Assignment,
+    Choice,
+    ClipRow,
+    LabelRow,
+    Progress,
+    Reviewer,
+    RideRow,
+    Said,
+    Side,
+    TakeoverRow,
+    choice_of,
+)
 from feedback.tables import clip, pair, practice, rating, reviewer, ride, takeover
 from feedback.tokens import new_token, token_hash
 
@@ -191,13 +205,17 @@ class Store:
         """Give up to ``count`` pairs in the order in which ``next_pair`` would, for fetching ahead."""
         with reading(self.engine) as connection:
             checks.require_reviewer(connection, reviewer_id)
-            found = queries.open_assignments(connection, reviewer_id, count, with_video)
-        if len(found) == count:
+            found, lasting = queries.open_assignments(connection, reviewer_id, count, with_video)
+        if len(found) == count and lasting:
             return found
         with writing(self.engine) as connection:
-            missing = count - len(queries.open_assignments(connection, reviewer_id, count, with_video))
-            queries.assign_fresh(connection, reviewer_id, missing, with_video)
-            return queries.open_assignments(connection, reviewer_id, count, with_video)
+            return queries.ahead(connection, reviewer_id, count, with_video)
+
+    def ahead(self, reviewer_id: int, count: int, with_video: bool = False) -> Ahead:
+        """Give what ``next_pairs``, ``progress`` and ``pace_s`` would."""
+        pairs = self.next_pairs(reviewer_id, count, with_video)
+        with reading(self.engine) as connection:
+            return Ahead(pairs, *self._how_far(connection, reviewer_id, with_video))
 
     def assignment(self, reviewer_id: int, pair_id: int) -> Assignment | None:
         """Find a pair as it was shown to a reviewer; None if it never was."""
@@ -246,22 +264,66 @@ class Store:
         """
         checks.check_answer(choice, latency_s, replays)
         checks.check_remark(reasons, comment)
-        key = checks.checked_key(client_key)
-        values: dict[str, Any] = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": key}
+        values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "choice": choice, "client_key": checks.checked_key(client_key)}
+        with writing(self.engine) as connection:
+            return self._answer(connection, {**values, "latency_s": float(latency_s), "replays": int(replays)}, reasons, comment)
+
+    def answer_shown(
+        self,
+        reviewer_id: int,
+        pair_id: int,
+        said: Side | Choice,
+        latency_s: float,
+        replays: int,
+        client_key: str,
+        *,
+        reasons: Sequence[str] = (),
+        comment: str = "",
+        count: int = 2,
+    ) -> tuple[int, Ahead]:
+        """Store an answer in the words of who saw the pair, and give what comes next, in one transaction.
+
+        Args:
+            reviewer_id: Who answers; the arguments are those of ``add_label`` but for what follows.
+            pair_id: A pair that they were given.
+            said: 'left', 'right', 'tie', 'cannot' or 'skip'.
+            latency_s: Time from first sight to answer [s].
+            replays: How often the pair was watched again.
+            client_key: Name of this very answer.
+            reasons: Why, in words of ``rows.REASONS``.
+            comment: Why, in their own words.
+            count: How many pairs to give, of those whose clips both have a video.
+
+        Returns:
+            The label's id, and what comes next.
+
+        Raises:
+            NotShown: If they were not given that pair. Nothing is written.
+            LabelRejected: As from ``add_label``.
+            StoreError: As from ``add_label``.
+        """
+        checks.check_answer("skip" if said in ("left", "right") else said, latency_s, replays)
+        checks.check_remark(reasons, comment)
+        values: dict[str, Any] = {"reviewer_id": reviewer_id, "pair_id": pair_id, "client_key": checks.checked_key(client_key)}
         values |= {"latency_s": float(latency_s), "replays": int(replays)}
         with writing(self.engine) as connection:
-            return self._answer(connection, values, reasons, comment)
+            asked = queries.asked(connection, reviewer_id, pair_id)
+            if asked is None or asked.mirrored is None:
+                raise checks.NotShown(f"pair {pair_id} was not shown to you; reload the page")
+            values["choice"] = choice_of(said, bool(asked.mirrored))
+            number = self._answer(connection, values, reasons, comment, asked)
+            pairs = queries.ahead(connection, reviewer_id, count, True)
+            return number, Ahead(pairs, *self._how_far(connection, reviewer_id, True))
 
-    def _answer(self, connection: Connection, values: dict[str, Any], reasons: Sequence[str], comment: str) -> int:
+    def _answer(self, connection: Connection, values: dict[str, Any], reasons: Sequence[str], comment: str, asked: Any = None) -> int:
         reviewer_id, pair_id = values["reviewer_id"], values["pair_id"]
-        checks.require_reviewer(connection, reviewer_id)
         sent = checks.sent_label(connection, reviewer_id, values["client_key"], pair_id, values["choice"])
         if sent is not None:
             return sent
-        checks.require_open_pair(connection, reviewer_id, pair_id)
-        checks.require_normal_pair(connection, reviewer_id, pair_id)
-        mirrored = queries.assign(connection, reviewer_id, pair_id)
-        return queries.add_label_row(connection, {**values, "mirrored": mirrored}, reasons, comment)
+        asked = checks.require_open_pair(connection, reviewer_id, pair_id, asked)
+        checks.require_normal_pair(asked, pair_id)
+        mirrored = queries.assign(connection, asked, reviewer_id, pair_id)
+        return queries.add_label_row(connection, {**values, "mirrored": mirrored}, asked, reasons, comment)
 
     def revise(
         self, reviewer_id: int, label_id: int, choice: Choice, latency_s: float, replays: int = 0, client_key: str | None = None
@@ -296,7 +358,7 @@ class Store:
             if old is None:
                 raise LabelRejected(f"answer {label_id} is not yours, or was changed already; reload the history")
             undo = {"reviewer_id": reviewer_id, "pair_id": old.pair_id, "choice": "undo", "undoes": label_id, "client_key": undo_key}
-            queries.add_label_row(connection, {**undo, "mirrored": old.mirrored})
+            queries.add_label_row(connection, {**undo, "mirrored": old.mirrored}, queries.asked(connection, reviewer_id, old.pair_id))
             return self._answer(connection, {**values, "pair_id": old.pair_id}, (), "")
 
     def said(self, reviewer_id: int, count: int, before: int | None = None) -> list[Said]:
@@ -318,8 +380,7 @@ class Store:
     def pace_s(self, reviewer_id: int) -> float | None:
         """How long a reviewer usually takes for an answer [s]: the median of their last 25; None before the fifth."""
         with reading(self.engine) as connection:
-            times = sorted(connection.execute(queries.MEDIAN_LATENCIES, {"reviewer_id": reviewer_id}).scalars())
-        return float(times[len(times) // 2]) if len(times) >= 5 else None
+            return queries.pace_s(connection, reviewer_id)
 
     def undo(self, reviewer_id: int, client_key: str | None = None) -> int | None:
         """Take back a reviewer's latest standing answer, which opens its pair again.
@@ -346,7 +407,7 @@ class Store:
             if last is None:
                 return None
             values = {"reviewer_id": reviewer_id, "pair_id": last.pair_id, "choice": "undo", "undoes": last.id, "client_key": key}
-            queries.add_label_row(connection, {**values, "mirrored": last.mirrored})
+            queries.add_label_row(connection, {**values, "mirrored": last.mirrored}, queries.asked(connection, reviewer_id, last.pair_id))
             return int(last.pair_id)
 
     def labels(self, active: bool = True) -> list[LabelRow]:
@@ -369,22 +430,23 @@ class Store:
 
     def progress(self, reviewer_id: int, with_video: bool = False) -> Progress:
         """Count the pairs that a reviewer has answered and those that wait for them."""
-        who = {"reviewer_id": reviewer_id}
         with reading(self.engine) as connection:
-            done = connection.execute(queries.DONE, who).scalar_one()
-            settled = connection.execute(queries.SETTLED[with_video], who).scalar_one()
-            askable, some_limited = self._askable(connection, with_video)
-            limited = connection.execute(queries.LIMITED[with_video], who).scalar_one() if some_limited else 0
-            return Progress(done, askable - settled + limited)
+            return self._progress(connection, reviewer_id, with_video)
 
-    def _askable(self, connection: Connection, with_video: bool) -> tuple[int, bool]:
-        """What ``queries.ASKABLE`` says; asked again when there are more pairs or videos."""
-        newest = tuple(connection.execute(queries.NEWEST).one())
+    def _how_far(self, connection: Connection, reviewer_id: int, with_video: bool) -> tuple[Progress, float | None]:
+        return self._progress(connection, reviewer_id, with_video), queries.pace_s(connection, reviewer_id)
+
+    def _progress(self, connection: Connection, reviewer_id: int, with_video: bool) -> Progress:
+        who = {"reviewer_id": reviewer_id, "now": time.time()}
+        row = connection.execute(queries.DONE_AND_SETTLED[with_video], who).one()
+        newest = (row.newest_pair, row.newest_video)
         known = self._counted.get(with_video)
         if known is None or known[0] != newest:
             count, some_limited = connection.execute(queries.ASKABLE[with_video]).one()
             known = self._counted[with_video] = newest, (count, bool(some_limited))
-        return known[1]
+        askable, some_limited = known[1]
+        limited = connection.execute(queries.LIMITED[with_video], who).scalar_one() if some_limited else 0
+        return Progress(row.done, askable - row.settled + limited)
 
     # Practice
 
@@ -397,7 +459,7 @@ class Store:
             lessons = [number for number in connection.execute(queries.LESSONS, who).scalars() if number not in tried]
             wanted = lessons[: max(count - len(tried), 0)]
             for pair_id in wanted:
-                queries.assign(connection, reviewer_id, pair_id)
+                queries.assign(connection, queries.asked(connection, reviewer_id, pair_id), reviewer_id, pair_id, hold=False)
             rows = [connection.execute(queries.ASSIGNED_PAIR, {**who, "pair_id": number}).one() for number in wanted]
             return queries.with_clips(connection, rows), len(tried)
 

@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from feedback.accounts import Accounts
+from feedback.checks import NotShown
 from feedback.server import api, lead_pages, pages, rides
 from feedback.server.doors import Doors, LoggedOut
 from feedback.server.guard import Guard
@@ -89,7 +90,7 @@ async def _impossible(request: Request, error: RequestValidationError) -> Respon
 
 
 async def _rejected(request: Request, error: LabelRejected) -> Response:
-    return _answer(request, 409, str(error))
+    return _answer(request, 404 if isinstance(error, NotShown) else 409, str(error))
 
 
 async def _store_failed(request: Request, error: StoreError) -> Response:

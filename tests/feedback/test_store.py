@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 import feedback
 from feedback.database import MIGRATIONS, reading, writing
-from feedback.rows import Assignment, ClipRow
+from feedback.rows import Assignment, ClipRow, RideRow
 from feedback.store import LabelRejected, Store, StoreError
 from feedback.tables import APPEND_ONLY, SCHEMA_REVISIONS, metadata
 
@@ -52,11 +52,18 @@ def test_migrations_make_exactly_the_tables_of_the_program(store: Store) -> None
 
 def test_opinions_can_be_neither_changed_nor_deleted(store: Store, reviewer_id: int) -> None:
     first = store.pairs()[0]
-    store.add_label(reviewer_id, first[0], "A", 1.0)
+    store.add_label(reviewer_id, first[0], "A", 1.0, comment="closer")
     store.add_takeover(reviewer_id, first[1], 1.0, 2.0)
     store.add_clip(clip_row(9, video_path="clips/9.mp4", video_sha256="cd"))
+    store.add_pair(first[1], first[2], "practice", answer="A")
+    lessons, _ = store.practice(reviewer_id, 1)
+    store.add_practice(reviewer_id, lessons[0].pair_id, "A")
+    ride_id = store.add_ride(
+        RideRow(0, reviewer_id, "", "highway-v0", 3, "idm", "rides/a.parquet", "ab", 12.0, 2.0, 250.0, "", None, 0.0), "ride"
+    )
+    store.rate_ride(reviewer_id, ride_id, 4)
     for table in APPEND_ONLY:
-        column = "clip_id" if table in ("video", "takeover") else "id"
+        column = {"video": "clip_id", "takeover": "clip_id", "remark": "label_id"}.get(table, "id")
         for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"REPLACE INTO {table} SELECT * FROM {table}"):
             with pytest.raises(IntegrityError, match="append-only"), store.engine.begin() as connection:
                 connection.execute(text(statement))
