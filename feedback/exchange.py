@@ -127,7 +127,7 @@ def _import_row(connection: Connection, row: dict[str, Any]) -> int:
         return 0
     asked = checks.require_open_pair(connection, reviewer_id, pair_id)
     kept = {name: row[name] for name in ("choice", "latency_s", "replays", "mirrored", "client_key", "created_unix_s")}
-    queries.assign(connection, asked, reviewer_id, pair_id, row["mirrored"])
+    queries.assign(connection, asked, reviewer_id, row["mirrored"])
     queries.add_label_row(connection, {"reviewer_id": reviewer_id, "pair_id": pair_id, **kept}, asked)
     return 1
 

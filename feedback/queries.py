@@ -23,6 +23,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -105,13 +106,13 @@ _attempts = (
     select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id).scalar_subquery()
 )
 
+_QUESTION = tuple(pair.c[name] for name in ("clip_a", "clip_b", "reason", "answer", "lesson", "labels_wanted"))
+
 ASKED = (
     select(
         reviewer.c.pseudonym,
-        pair.c.clip_a,
-        pair.c.clip_b,
-        pair.c.reason,
-        pair.c.labels_wanted,
+        pair.c.id.label("pair_id"),
+        *_QUESTION,
         _mine.c.mirrored,
         _mine.c.label_id,
         _attempts.label("attempts"),
@@ -129,7 +130,7 @@ ASSIGNED = (
         assignment.c.pair_id,
         assignment.c.mirrored,
         assignment.c.lease_until_unix_s,
-        *(pair.c[name] for name in ("clip_a", "clip_b", "reason", "answer", "lesson", "labels_wanted")),
+        *_QUESTION,
     )
     .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
     .where(assignment.c.reviewer_id == _reviewer_id)
@@ -146,13 +147,17 @@ RIDDEN_CLIP = select(takeover.c.id).where(
     or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
 )
 
-_given = exists().where(_of_mine()).correlate(pair)
+_given = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
 _WAITING = {
     with_video: ASSIGNED.where(assignment.c.label_id.is_(None), _open_pair(with_video)).limit(bindparam("count"))
     for with_video in (False, True)
 }
 _FRESH = {
-    with_video: select(pair.c.id).where(~_given, _open_pair(with_video)).order_by(pair.c.id).limit(bindparam("count"))
+    with_video: select(reviewer.c.pseudonym, pair.c.id.label("pair_id"), *_QUESTION, null().label("mirrored"))
+    .select_from(pair.join(reviewer, reviewer.c.id == _reviewer_id))
+    .where(~_given, _open_pair(with_video))
+    .order_by(pair.c.id)
+    .limit(bindparam("count"))
     for with_video in (False, True)
 }
 _RENEW = update(assignment).where(assignment.c.id == bindparam("number")).values(lease_until_unix_s=bindparam("until"))
@@ -318,26 +323,25 @@ def ahead(connection: Connection, reviewer_id: int, count: int, with_video: bool
     for row in rows:
         if _ends_soon(row, now):
             connection.execute(_RENEW, {"number": row.id, "until": now + LEASE_S})
+    fresh = []
     if len(rows) < count:
-        fresh = connection.execute(_FRESH[with_video], {**who, "count": count - len(rows)}).scalars().all()
-        for pair_id in fresh:
-            assign(connection, asked(connection, reviewer_id, pair_id), reviewer_id, pair_id)
-        if fresh:
-            rows = connection.execute(_WAITING[with_video], who).all()
-    return with_clips(connection, rows)
+        fresh = connection.execute(_FRESH[with_video], {**who, "count": count - len(rows)}).all()
+    sides = [assign(connection, row, reviewer_id) for row in fresh]
+    return with_clips(connection, [*rows, *fresh], [*(bool(row.mirrored) for row in rows), *sides])
 
 
 def _ends_soon(row: Any, now: float) -> bool:
     return row.labels_wanted is not None and (row.lease_until_unix_s or 0.0) < now + LEASE_S / 2
 
 
-def with_clips(connection: Connection, rows: Sequence[Any]) -> list[Assignment]:
-    """Make assignments of rows of ``ASSIGNED``."""
+def with_clips(connection: Connection, rows: Sequence[Any], mirrored: Sequence[bool] | None = None) -> list[Assignment]:
+    """Make assignments of rows of ``ASSIGNED``, or of others that are told apart whether they are mirrored."""
     ids = sorted({clip_id for row in rows for clip_id in (row.clip_a, row.clip_b)})
-    clips = {row["id"]: clip_row(row) for row in connection.execute(_CLIPS_OF_IDS, {"clip_ids": ids}).mappings()}
+    clips = {row["id"]: clip_row(row) for row in connection.execute(_CLIPS_OF_IDS, {"clip_ids": ids}).mappings()} if ids else {}
+    sides = [bool(row.mirrored) for row in rows] if mirrored is None else mirrored
     return [
-        Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, bool(row.mirrored), row.answer, row.lesson)
-        for row in rows
+        Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, side, row.answer, row.lesson)
+        for row, side in zip(rows, sides, strict=True)
     ]
 
 
@@ -361,7 +365,7 @@ def asked(connection: Connection, reviewer_id: int, pair_id: int) -> Any:
     return connection.execute(ASKED, who_and_what).one_or_none()
 
 
-def assign(connection: Connection, asked: Any, reviewer_id: int, pair_id: int, mirrored: bool | None = None, hold: bool = True) -> bool:
+def assign(connection: Connection, asked: Any, reviewer_id: int, mirrored: bool | None = None, hold: bool = True) -> bool:
     """Give a pair to a reviewer, unless they have it; tells whether its first clip is on the right.
 
     Unless told, the sides look random, but depend only on who and what, so that a study repeats. With ``hold`` they have a place for a
@@ -374,7 +378,7 @@ def assign(connection: Connection, asked: Any, reviewer_id: int, pair_id: int, m
         mirrored = bool(hashlib.sha256(json.dumps(who_and_what).encode()).digest()[0] & 1)
     now = time.time()
     until = now + LEASE_S if hold and asked.labels_wanted is not None else None
-    values = {"reviewer_id": reviewer_id, "pair_id": pair_id, "mirrored": int(mirrored), "created_unix_s": now}
+    values = {"reviewer_id": reviewer_id, "pair_id": asked.pair_id, "mirrored": int(mirrored), "created_unix_s": now}
     connection.execute(_new_assignment, {**values, "lease_until_unix_s": until, "label_id": None})
     return mirrored
 
@@ -402,7 +406,8 @@ def add_label_row(connection: Connection, values: Mapping[str, Any], asked: Any,
 
     ``asked`` is the row of ``ASKED`` from before.
     """
-    row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, "undoes": None, **values, "attempt": asked.attempts}
+    row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, "undoes": None, **values}
+    row |= {"attempt": asked.attempts, "mirrored": int(values["mirrored"])}
     label_id = new_id(connection.execute(_new_label, row))
     undone = row["choice"] == "undo"
     who_and_what = {"who": row["reviewer_id"], "what": row["pair_id"]}

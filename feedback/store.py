@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, select
 
 from feedback import audit, checks, queries
 from feedback.checks import LabelRejected
-from feedback.database import StoreError, open_database, reading, writing
+from feedback.database import StoreError, database_of, open_database, reading, where_of, writing
 from feedback.rows import (
     CHOICES,
     Ahead,
@@ -46,21 +46,46 @@ class Store:
     """A study's store.
 
     Args:
-        url: The database: a file, or ``sqlite:///FILE``. Made if absent; upgraded if older than this program.
+        url: The database: a file, ``sqlite:///FILE``, or ``postgresql://USER@HOST/DATABASE``. Made if absent (a file) or empty
+            (PostgreSQL); upgraded if older than this program.
         busy_timeout_s: How long a write waits for another program's [s].
+        folder: The study's folder, which clips' paths are relative to; by default where the file is.
 
     Raises:
         StoreError: If it cannot be opened, is another program's, or newer than this program.
     """
 
-    def __init__(self, url: str | Path, busy_timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str | Path, busy_timeout_s: float = 10.0, folder: Path | None = None) -> None:
         self.engine = open_database(url, busy_timeout_s)
+        self._folder = folder
         self._counted: dict[bool, tuple[tuple[int | None, ...], tuple[int, bool]]] = {}
+
+    @classmethod
+    def of_study(cls, folder: Path, busy_timeout_s: float = 10.0) -> Store:
+        """Open a study's store: its ``feedback.db``, made if absent, or the database that the one line of its ``database.url`` names.
+
+        Raises:
+            StoreError: As from ``Store``.
+        """
+        return cls(database_of(folder) or folder / "feedback.db", busy_timeout_s, folder)
 
     @property
     def folder(self) -> Path:
-        """The study's folder, which clips' paths are relative to."""
+        """The study's folder, which clips' paths are relative to.
+
+        Raises:
+            StoreError: If the database is no file, and nobody has said which it is.
+        """
+        if self._folder is not None:
+            return self._folder
+        if self.engine.dialect.name != "sqlite":
+            raise StoreError(f"{self.where}: the study's folder is not known; open it with Store.of_study(FOLDER)")
         return Path(str(self.engine.url.database).removeprefix("file:")).parent
+
+    @property
+    def where(self) -> str:
+        """What to call the database in messages."""
+        return where_of(self.engine)
 
     def close(self) -> None:
         """Close the database; the store cannot be used after."""
@@ -322,7 +347,7 @@ class Store:
             return sent
         asked = checks.require_open_pair(connection, reviewer_id, pair_id, asked)
         checks.require_normal_pair(asked, pair_id)
-        mirrored = queries.assign(connection, asked, reviewer_id, pair_id)
+        mirrored = queries.assign(connection, asked, reviewer_id)
         return queries.add_label_row(connection, {**values, "mirrored": mirrored}, asked, reasons, comment)
 
     def revise(
@@ -459,7 +484,7 @@ class Store:
             lessons = [number for number in connection.execute(queries.LESSONS, who).scalars() if number not in tried]
             wanted = lessons[: max(count - len(tried), 0)]
             for pair_id in wanted:
-                queries.assign(connection, queries.asked(connection, reviewer_id, pair_id), reviewer_id, pair_id, hold=False)
+                queries.assign(connection, queries.asked(connection, reviewer_id, pair_id), reviewer_id, hold=False)
             rows = [connection.execute(queries.ASSIGNED_PAIR, {**who, "pair_id": number}).one() for number in wanted]
             return queries.with_clips(connection, rows), len(tried)
 

@@ -95,7 +95,7 @@ async def _rejected(request: Request, error: LabelRejected) -> Response:
 
 async def _store_failed(request: Request, error: StoreError) -> Response:
     logging.getLogger("uvicorn.error").error("%s", error)  # who runs the study learns where; reviewers learn what
-    line = str(error).replace(str(request.app.state.store.engine.url.database), "the study")
+    line = str(error).replace(request.app.state.store.where, "the study")
     return _answer(request, 503, line, {"Retry-After": "2"})
 
 

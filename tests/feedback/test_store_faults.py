@@ -165,7 +165,8 @@ def test_another_programs_database_is_left_alone(study: Path) -> None:
     [
         ("{study}/nowhere/feedback.db", "folder .* does not exist"),
         ("{study}/text.db", "no readable SQLite database"),
-        ("postgresql://ada:secret@db/labels", "studies are kept in SQLite files"),
+        ("postgresql://ada:secret@127.0.0.1:1/labels", "cannot be reached.*see that PostgreSQL runs there"),
+        ("mysql://ada:secret@db/labels", "studies are kept in SQLite files or in PostgreSQL"),
         ("sqlite://", "studies are kept in SQLite files"),
         ("://", "no database URL"),
     ],
