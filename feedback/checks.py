@@ -89,6 +89,8 @@ def check_remark(reasons: Sequence[str], comment: str) -> None:
             raise LabelRejected(f"unknown reason {reason!r}; {did_you_mean(str(reason), REASONS)}")
     if len(set(reasons)) != len(reasons):
         raise LabelRejected(f"reasons are {', '.join(reasons)}, expected each once")
+    if "\0" in comment or not comment.isascii() and any("\ud800" <= letter <= "\udfff" for letter in comment):
+        raise LabelRejected("comment has a letter that is none (NUL or half of a pair); expected text")
     if len(comment) > MAX_TEXT_LENGTH:
         raise LabelRejected(f"comment has {len(comment)} characters, expected at most {MAX_TEXT_LENGTH}")
 

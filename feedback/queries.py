@@ -257,11 +257,20 @@ _same_pair = select(pair.c.id).where(
 _video_of_clip = select(video.c.path, video.c.sha256).where(video.c.clip_id == bindparam("clip_id"), _LATEST_VIDEO)
 
 LABELS = (
-    select(*label.c, pair.c.clip_a, pair.c.clip_b, pair.c.reason, reviewer.c.pseudonym, reviewer.c.scripted)
-    .select_from(label.join(pair, pair.c.id == label.c.pair_id).join(reviewer, reviewer.c.id == label.c.reviewer_id))
+    select(
+        *label.c,
+        *(pair.c[name] for name in ("clip_a", "clip_b", "reason")),
+        *(reviewer.c[name] for name in ("pseudonym", "scripted")),
+        *(remark.c[name] for name in ("reasons", "comment")),
+    )
+    .select_from(
+        label.join(pair, pair.c.id == label.c.pair_id)
+        .join(reviewer, reviewer.c.id == label.c.reviewer_id)
+        .outerjoin(remark, remark.c.label_id == label.c.id)
+    )
     .order_by(label.c.id)
 )
-"""Every label and undo with its pair and reviewer, oldest first."""
+"""Every label and undo with its pair, reviewer and remark, oldest first."""
 
 STANDING_LABELS = LABELS.where(_STANDING)
 
@@ -422,6 +431,7 @@ def label_row(row: RowMapping) -> LabelRow:
     """Make a LabelRow of a row of ``LABELS``."""
     values = {name: row[name] for name in LabelRow.__dataclass_fields__ if name != "reviewer"}
     values |= {"reviewer": row["pseudonym"], "scripted": bool(row["scripted"]), "mirrored": bool(row["mirrored"])}
+    values |= {"reasons": tuple(row["reasons"].split(",")) if row["reasons"] else (), "comment": row["comment"] or ""}
     return LabelRow(**values)
 
 

@@ -160,6 +160,10 @@ class LabelRow:
     """Key given by the sender: sending it again writes nothing."""
     created_unix_s: float
     """When it was stored [s since 1970]."""
+    reasons: tuple[str, ...] = ()
+    """Why, in words of ``REASONS``, where they said it."""
+    comment: str = ""
+    """Why, in their own words, where they said it."""
 
 
 @dataclass(frozen=True)
