@@ -16,6 +16,7 @@ from feedback.checks import MAX_TEXT_LENGTH
 from feedback.practice import PAIRS
 from feedback.rows import Ahead, Assignment, Choice, ClipRow, Reason, choice_of
 from feedback.server.doors import Labeller, LabellerOfScript, Rider, StoreOfApp
+from feedback.server.replies import Revised, Said, State, Stored, Tried, Undone, Waiting, file_of, json_of
 from feedback.store import Store
 
 router = APIRouter(prefix="/api")
@@ -56,13 +57,13 @@ class Undo(BaseModel):
     client_key: ClientKey
 
 
-@router.get("/state")
+@router.get("/state", **json_of(State))
 def state(session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """The open pair, the one after it, and how much is done."""
     return _state(store.ahead(session.reviewer.id, 2, with_video=True))
 
 
-@router.post("/labels")
+@router.post("/labels", **json_of(Stored, 404))
 def add_label(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Store an answer; when this returns it is on disk."""
     label_id, ahead = store.answer_shown(
@@ -78,20 +79,20 @@ def add_label(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> d
     return {"label_id": label_id, **_state(ahead)}
 
 
-@router.post("/undo")
+@router.post("/undo", **json_of(Undone))
 def undo(undo: Undo, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Take the latest answer back."""
     pair_id = store.undo(session.reviewer.id, undo.client_key)
     return {"undone": pair_id, **_state(store.ahead(session.reviewer.id, 2, with_video=True))}
 
 
-@router.get("/practice")
+@router.get("/practice", **json_of(Waiting))
 def practice(session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """The practice pair that a newcomer is at, and the one after it."""
     return _practice(store, session.reviewer.id)
 
 
-@router.post("/practice")
+@router.post("/practice", **json_of(Tried, 404))
 def try_practice(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Say whether that was what everybody should say, and why. No label is made of it."""
     reviewer_id = session.reviewer.id
@@ -104,7 +105,7 @@ def try_practice(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -
     return {"verdict": verdict, **_practice(store, reviewer_id)}
 
 
-@router.get("/said/{label_id}")
+@router.get("/said/{label_id}", **json_of(Said, 404))
 def said(label_id: LabelId, session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """A pair that a reviewer has answered, and what they said."""
     found = store.said_of(session.reviewer.id, label_id)
@@ -114,7 +115,7 @@ def said(label_id: LabelId, session: Labeller, store: StoreOfApp) -> dict[str, A
     return {"pair": _question(found.shown), "next": None, "said": found.shown.side(found.choice), "progress": progress}
 
 
-@router.post("/said/{label_id}")
+@router.post("/said/{label_id}", **json_of(Revised, 404))
 def revise(label_id: LabelId, opinion: Opinion, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Change one's mind: the earlier answer stays in the history, taken back, and the new one counts."""
     reviewer_id = session.reviewer.id
@@ -131,7 +132,7 @@ def revise(label_id: LabelId, opinion: Opinion, session: LabellerOfScript, store
     return {"label_id": new_id, "pair": None, "next": None, "progress": store.progress(reviewer_id, with_video=True)._asdict()}
 
 
-@router.get("/clips/{clip_id}/video")
+@router.get("/clips/{clip_id}/video", **file_of("video/mp4", 206, 416))
 def video(clip_id: ClipId, session: Rider, store: StoreOfApp) -> FileResponse:
     """A clip's video, to those who are asked about it or who drove in it; whole, or the range that the request names."""
     clip = store.clip(clip_id) if store.was_shown(session.reviewer.id, clip_id) else None
