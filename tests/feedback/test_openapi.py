@@ -92,16 +92,23 @@ def try_route(room: tuple[FastAPI, Path, dict[str, TestClient]], method: str, pa
         role = data.draw(some.sampled_from(sorted(browsers)))
         mode = data.draw(some.sampled_from(list(schemathesis.GenerationMode)))
         case = data.draw(operation.as_strategy(mode))
-        before = content(folder) if role not in MAY[method, path] else []
+        before = opinions(folder) if role not in MAY[method, path] else []
         answer = send(browsers[role], case, honest=data.draw(some.booleans()))
         case.validate_response(answer, checks=checks)
         if role not in MAY[method, path]:
             assert answer.status_code in (303, 400, 401, 403, 404, 413, 421, 422)
-            assert content(folder) == before
+            assert opinions(folder) == before
         if (method, path) == ("POST", "/logout") and answer.status_code == 303:
             browsers.update(everybody_again(app, browsers))
 
     requests_are_answered()
+
+
+def opinions(folder: Path) -> list[str]:
+    """All that a study's database holds, but for when somebody was last seen."""
+    lines = content(folder)
+    sessions = [line for line in lines if line.startswith('INSERT INTO "session"')]
+    return [line for line in lines if line not in sessions] + [str(len(sessions))]
 
 
 def everybody_again(app: FastAPI, browsers: dict[str, TestClient]) -> dict[str, TestClient]:

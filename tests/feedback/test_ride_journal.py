@@ -38,7 +38,7 @@ def ridden(tmp_path_factory: pytest.TempPathFactory) -> tuple[RideResult, list[s
 
     def show(live: LiveRide, scene: Scene) -> None:
         held = 2.3 <= live.time_s < 4.1 or 8.0 <= live.time_s < 15.0
-        live.wish(Wish(held=held, acceleration=-0.3, steering=0.2))
+        live.wish(Wish(held=held, acceleration=-0.2))
         if live.time_s > 5.0:
             live.say_cause(0, "too fast")
 
