@@ -362,6 +362,11 @@ def said(connection: Connection, reviewer_id: int, count: int, before: int | Non
     return [Said(row.label_id, pair_shown, row.choice, row.created_unix_s) for row, pair_shown in zip(rows, shown, strict=True)]
 
 
+def now_s() -> float:
+    """What leases go by [s since 1970]."""
+    return time.time()
+
+
 def pace_s(connection: Connection, reviewer_id: int) -> float | None:
     """How long a reviewer usually takes for an answer [s]; None before the fifth."""
     times = sorted(connection.execute(MEDIAN_LATENCIES, {"reviewer_id": reviewer_id}).scalars())

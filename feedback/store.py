@@ -462,7 +462,7 @@ class Store:
         return self._progress(connection, reviewer_id, with_video), queries.pace_s(connection, reviewer_id)
 
     def _progress(self, connection: Connection, reviewer_id: int, with_video: bool) -> Progress:
-        who = {"reviewer_id": reviewer_id, "now": time.time()}
+        who = {"reviewer_id": reviewer_id, "now": queries.now_s()}
         row = connection.execute(queries.DONE_AND_SETTLED[with_video], who).one()
         newest = (row.newest_pair, row.newest_video)
         known = self._counted.get(with_video)
