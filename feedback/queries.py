@@ -357,7 +357,16 @@ def with_clips(connection: Connection, rows: Sequence[Any], mirrored: Sequence[b
 def said(connection: Connection, reviewer_id: int, count: int, before: int | None = None) -> list[Said]:
     """A reviewer's standing answers, newest first; those before a label's number, if one is given."""
     query = SAID.limit(count) if before is None else SAID.where(label.c.id < before).limit(count)
-    rows = connection.execute(query, {"reviewer_id": reviewer_id}).all()
+    return _as_said(connection, connection.execute(query, {"reviewer_id": reviewer_id}).all())
+
+
+def said_of(connection: Connection, reviewer_id: int, label_id: int) -> Said | None:
+    """One of a reviewer's standing answers, by its number."""
+    rows = connection.execute(SAID.where(label.c.id == label_id), {"reviewer_id": reviewer_id}).all()
+    return next(iter(_as_said(connection, rows)), None)
+
+
+def _as_said(connection: Connection, rows: Sequence[Any]) -> list[Said]:
     shown = with_clips(connection, rows)
     return [Said(row.label_id, pair_shown, row.choice, row.created_unix_s) for row, pair_shown in zip(rows, shown, strict=True)]
 

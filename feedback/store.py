@@ -393,8 +393,8 @@ class Store:
 
     def said_of(self, reviewer_id: int, label_id: int) -> Said | None:
         """Find one of a reviewer's standing answers."""
-        found = self.said(reviewer_id, 1, label_id + 1)
-        return found[0] if found and found[0].label_id == label_id else None
+        with reading(self.engine) as connection:
+            return queries.said_of(connection, reviewer_id, label_id)
 
     def answer_of_key(self, reviewer_id: int, client_key: str) -> Assignment | None:
         """Find the pair, as it was shown, of an answer that was sent under a client key."""

@@ -528,3 +528,9 @@ def test_the_servers_start_does_not_wait_for_torch() -> None:
     names = "('torch', 'numpy', 'alembic')"
     program = f"import sys, feedback.server.command, feedback.server.app, uvicorn; print([m for m in {names} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).strip() == "[]"
+
+
+def test_the_largest_number_there_is_is_an_answer_that_is_not_yours(ada: TestClient) -> None:
+    for path in ("/history/{}", "/api/said/{}", "/history?before={}", "/ride/{}"):
+        assert ada.get(path.format(2**63 - 1)).status_code in (200, 404)
+        assert ada.get(path.format(2**63)).status_code in (404, 422)
