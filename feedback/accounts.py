@@ -8,6 +8,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -246,7 +247,7 @@ class Accounts:
             self.log_out(secret)
             return None
         if now - row.seen_unix_s > min(SEEN_EVERY_S, self.idle_s / 2):
-            with writing(self.store.engine) as connection:
+            with suppress(StoreError), writing(self.store.engine) as connection:  # a study that cannot be written can still be read
                 connection.execute(update(session).where(mine).values(seen_unix_s=now))
         return Session(queries.reviewer_row(row), row.csrf_token, row.begun)
 
