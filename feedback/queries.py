@@ -332,7 +332,7 @@ def ahead(connection: Connection, reviewer_id: int, count: int, with_video: bool
     for row in rows:
         if _ends_soon(row, now):
             connection.execute(_RENEW, {"number": row.id, "until": now + LEASE_S})
-    fresh = []
+    fresh: Sequence[Any] = []
     if len(rows) < count:
         fresh = connection.execute(_FRESH[with_video], {**who, "count": count - len(rows)}).all()
     sides = [assign(connection, row, reviewer_id) for row in fresh]
