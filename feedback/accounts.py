@@ -8,13 +8,14 @@ from __future__ import annotations
 import hmac
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from feedback import audit, checks, queries
-from feedback.database import StoreError, plain_errors, reading, writing
+from feedback.database import StoreError, forget_deleted, reading, writing
 from feedback.roles import checked_role
 from feedback.rows import Reviewer
 from feedback.store import Store
@@ -203,7 +204,7 @@ class Accounts:
             connection.execute(delete(identity).where(identity.c.reviewer_id == number))
             connection.execute(update(reviewer).where(reviewer.c.id == number).values(token_sha256=None))
             audit.note(connection, "erased", "reviewer", number)
-        self._forget_log()
+        forget_deleted(self.store.engine)
         return str(pseudonym)
 
     def any_person(self) -> bool:
@@ -246,7 +247,7 @@ class Accounts:
             self.log_out(secret)
             return None
         if now - row.seen_unix_s > min(SEEN_EVERY_S, self.idle_s / 2):
-            with writing(self.store.engine) as connection:
+            with suppress(StoreError), writing(self.store.engine) as connection:  # a study that cannot be written can still be read
                 connection.execute(update(session).where(mine).values(seen_unix_s=now))
         return Session(queries.reviewer_row(row), row.csrf_token, row.begun)
 
@@ -254,15 +255,6 @@ class Accounts:
         """End a session."""
         with writing(self.store.engine) as connection:
             connection.execute(delete(session).where(session.c.token_sha256 == token_hash(secret)))
-
-    def _forget_log(self) -> None:
-        """Empty SQLite's write-ahead log, where an erased name would otherwise stay readable for a while."""
-        with plain_errors(self.store.engine):
-            connection = self.store.engine.raw_connection()
-            try:
-                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            finally:
-                connection.close()
 
 
 def _account_of(connection: Connection, name: str) -> Any:

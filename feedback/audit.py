@@ -48,7 +48,16 @@ _new = insert(audit)
 _pseudonym = select(reviewer.c.pseudonym).where(reviewer.c.id == bindparam("reviewer_id"))
 
 
-def note(connection: Connection, event: str, subject: str, subject_id: int, reviewer_id: int | None = None, **detail: Any) -> None:
+def note(
+    connection: Connection,
+    event: str,
+    subject: str,
+    subject_id: int,
+    reviewer_id: int | None = None,
+    *,
+    actor: str | None = None,
+    **detail: Any,
+) -> None:
     """Write an entry, in the transaction of what it is about.
 
     Args:
@@ -57,9 +66,11 @@ def note(connection: Connection, event: str, subject: str, subject_id: int, revi
         subject: Table of what it happened to; of an opinion the row's digest is noted too.
         subject_id: Number there.
         reviewer_id: Who did it; None: whoever runs the study, at the console.
+        actor: Their pseudonym, where it is known already.
         detail: More; never a person's name, which could not be erased from here.
     """
-    actor = "console" if reviewer_id is None else connection.execute(_pseudonym, {"reviewer_id": reviewer_id}).scalar_one()
+    if actor is None:
+        actor = "console" if reviewer_id is None else connection.execute(_pseudonym, {"reviewer_id": reviewer_id}).scalar_one()
     if subject in OPINIONS:
         detail["row_sha256"] = digest(dict(connection.execute(_ROW_OF[subject], {"row_id": subject_id}).mappings().one()))
     last = connection.execute(_last).one_or_none()

@@ -34,12 +34,12 @@ def run_audit(config: AuditConfig) -> int:
         StoreError: If the database cannot be read.
     """
     from feedback.audit import verify
+    from feedback.database import database_of
     from feedback.store import Store
 
-    database = config.study / "feedback.db"
-    if not database.is_file():
-        raise ConfigError(f"no study at {str(config.study)!r}: {database} does not exist")
-    with Store(database) as store:
+    if database_of(config.study) is None:
+        raise ConfigError(f"no study at {str(config.study)!r}: {config.study / 'feedback.db'} does not exist")
+    with Store.of_study(config.study) as store:
         verdict = verify(store.engine, config.head)
     for problem in verdict.problems:
         print(f"audit: {problem}")

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from feedback import queries
 from feedback.database import StoreError
 from feedback.rows import CHOICES, REASONS, ClipRow
-from feedback.tables import clip, pair, reviewer
+from feedback.tables import clip, reviewer
 from sensors.errors import did_you_mean
 
 MAX_NAME_LENGTH = 64
@@ -25,6 +25,10 @@ MAX_REPLAYS = 1_000_000
 
 class LabelRejected(StoreError, ValueError):
     """An opinion that cannot be stored: about a missing or closed pair, by an unknown reviewer, or with an impossible value."""
+
+
+class NotShown(LabelRejected):
+    """An opinion about a pair that its reviewer was never given."""
 
 
 def check_clip(row: ClipRow) -> None:
@@ -85,6 +89,8 @@ def check_remark(reasons: Sequence[str], comment: str) -> None:
             raise LabelRejected(f"unknown reason {reason!r}; {did_you_mean(str(reason), REASONS)}")
     if len(set(reasons)) != len(reasons):
         raise LabelRejected(f"reasons are {', '.join(reasons)}, expected each once")
+    if "\0" in comment or not comment.isascii() and any("\ud800" <= letter <= "\udfff" for letter in comment):
+        raise LabelRejected("comment has a letter that is none (NUL or half of a pair); expected text")
     if len(comment) > MAX_TEXT_LENGTH:
         raise LabelRejected(f"comment has {len(comment)} characters, expected at most {MAX_TEXT_LENGTH}")
 
@@ -138,26 +144,29 @@ def require_reviewer(connection: Connection, reviewer_id: int) -> None:
         raise LabelRejected(f"unknown reviewer {reviewer_id}; add_reviewer first")
 
 
-def require_normal_pair(connection: Connection, reviewer_id: int, pair_id: int) -> None:
-    """Refuse a pair that is for practice only, or that this reviewer has practised on."""
-    reason = connection.execute(select(pair.c.reason).where(pair.c.id == pair_id)).scalar()
-    if reason == queries.PRACTICE or pair_id in connection.execute(queries.TRIED, {"reviewer_id": reviewer_id}).scalars().all():
-        raise LabelRejected(f"pair {pair_id} is for practice; labels are never about it")
+def require_open_pair(connection: Connection, reviewer_id: int, pair_id: int, asked: Any = None) -> Any:
+    """Refuse a pair that is missing, that this reviewer has answered, or in which others have every place.
 
-
-def require_open_pair(connection: Connection, reviewer_id: int, pair_id: int) -> None:
-    """Refuse a pair that is missing, that this reviewer has answered, or that has all the labels it wants."""
-    found = connection.execute(select(pair.c.labels_wanted).where(pair.c.id == pair_id)).one_or_none()
-    if found is None:
+    Returns:
+        The row of ``queries.ASKED``, which may be given where it is known.
+    """
+    asked = asked or queries.asked(connection, reviewer_id, pair_id)
+    if asked is None:
+        require_reviewer(connection, reviewer_id)
         raise LabelRejected(f"no pair {pair_id} in this study; ask next_pair for an open one")
-    if connection.execute(queries.STANDING_OF_REVIEWER_AND_PAIR, {"reviewer_id": reviewer_id, "pair_id": pair_id}).first() is not None:
+    if asked.label_id is not None:
         raise LabelRejected(f"pair {pair_id} is closed: reviewer {reviewer_id} has answered it; undo first to answer again")
-    if found.labels_wanted is not None:
-        answers = connection.execute(queries.STANDING_OF_PAIR, {"pair_id": pair_id}).scalar_one()
-        if answers >= found.labels_wanted:
-            raise LabelRejected(
-                f"pair {pair_id} is closed: it has the {found.labels_wanted} labels it wants; ask next_pair for an open one"
-            )
+    if asked.labels_wanted is not None and asked.taken_by_others >= asked.labels_wanted:
+        raise LabelRejected(
+            f"pair {pair_id} is closed: it has the {asked.labels_wanted} labels it wants, or others are at it; ask next_pair for another"
+        )
+    return asked
+
+
+def require_normal_pair(asked: Any, pair_id: int) -> None:
+    """Refuse a pair that is for practice only, or that this reviewer has practised on; ``asked`` is its row of ``queries.ASKED``."""
+    if asked.reason == queries.PRACTICE or asked.tried:
+        raise LabelRejected(f"pair {pair_id} is for practice; labels are never about it")
 
 
 def sent_label(connection: Connection, reviewer_id: int, client_key: str, pair_id: int, choice: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Labels in files: JSON Lines both ways, Parquet out. Rows name clips by hash and reviewers by pseudonym, so they travel."""
+"""Labels in files, JSON Lines and Parquet, both ways. Rows name clips by hash and reviewers by pseudonym, so they travel."""
 
 from __future__ import annotations
 
@@ -28,8 +28,15 @@ COLUMNS: dict[str, tuple[type, ...]] = {
     "mirrored": (bool,),
     "client_key": (str,),
     "created_unix_s": (float, int),
+    "reasons": (list,),
+    "comment": (str,),
 }
 """What a row holds, and the types that JSON may give it."""
+
+LATER_COLUMNS: dict[str, Any] = {"reasons": [], "comment": ""}
+"""What files of earlier versions lack, and what that means."""
+
+SUFFIXES = (".jsonl", ".parquet")
 
 
 def export_labels(store: Store, path: Path) -> int:
@@ -45,7 +52,7 @@ def export_labels(store: Store, path: Path) -> int:
     Raises:
         StoreError: If the suffix is another, or the file cannot be written.
     """
-    rows = [{name: getattr(label, name) for name in COLUMNS} for label in store.labels()]
+    rows = [{name: getattr(label, name) for name in COLUMNS} | {"reasons": list(label.reasons)} for label in store.labels()]
     unfinished = path.with_name(path.name + ".tmp")
     try:
         if path.suffix == ".jsonl":
@@ -63,14 +70,14 @@ def export_labels(store: Store, path: Path) -> int:
 
 
 def import_labels(store: Store, path: Path) -> int:
-    """Read labels that ``export_labels`` wrote as JSON Lines: all of them, or on any error none.
+    """Read labels that ``export_labels`` wrote: all of them, or on any error none.
 
     Pairs and reviewers that the study lacks are added (the reviewers without a token); clips must be there. Labels that the study has
     already are left alone.
 
     Args:
         store: The study's store.
-        path: The file.
+        path: The file; its suffix tells the format: .jsonl or .parquet.
 
     Returns:
         How many labels were new.
@@ -90,12 +97,18 @@ def import_labels(store: Store, path: Path) -> int:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix not in SUFFIXES:
+        raise StoreError(f"cannot read labels from {path}: suffix {path.suffix!r}, expected .jsonl or .parquet")
     try:
+        if path.suffix == ".parquet":
+            for number, row in enumerate(_read_parquet(path), start=1):
+                yield _checked(f"{path} line {number}", row)
+            return
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 yield _row(f"{path} line {number}", line)
     except OSError as error:
-        raise StoreError(f"cannot read labels from {path}: {error.strerror}") from error
+        raise StoreError(f"cannot read labels from {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise StoreError(f"cannot read labels from {path}: not UTF-8 text; give a .jsonl file") from error
 
@@ -107,6 +120,11 @@ def _row(where: str, line: str) -> dict[str, Any]:
         raise checks.LabelRejected(f"{where}: not JSON ({error.msg}); no line was imported") from error
     if not isinstance(row, dict):
         raise checks.LabelRejected(f"{where}: expected an object, got {type(row).__name__}; no line was imported")
+    return _checked(where, row)
+
+
+def _checked(where: str, row: dict[str, Any]) -> dict[str, Any]:
+    row = LATER_COLUMNS | row
     for name in row:
         if name not in COLUMNS:
             raise checks.LabelRejected(f"{where}: {unknown_name('key', name, COLUMNS)}; no line was imported")
@@ -114,21 +132,25 @@ def _row(where: str, line: str) -> dict[str, Any]:
         if type(row.get(name)) not in types:
             wanted = " or ".join(kind.__name__ for kind in types)
             raise checks.LabelRejected(f"{where}: {name} is {row.get(name)!r}, expected {wanted}; no line was imported")
+    for reason in row["reasons"]:
+        if type(reason) is not str:
+            raise checks.LabelRejected(f"{where}: reasons has {reason!r}, expected words; no line was imported")
     return row
 
 
 def _import_row(connection: Connection, row: dict[str, Any]) -> int:
     checks.check_answer(row["choice"], row["latency_s"], row["replays"])
+    checks.check_remark(row["reasons"], row["comment"])
     checks.checked_key(row["client_key"])
     checks.check_pair(connection, row["clip_a"], row["clip_b"])
     pair_id = queries.pair_of(connection, row["clip_a"], row["clip_b"], row["reason"])
     reviewer_id = _reviewer_of(connection, row["reviewer"], row["scripted"])
     if checks.sent_label(connection, reviewer_id, row["client_key"], pair_id, row["choice"]) is not None:
         return 0
-    checks.require_open_pair(connection, reviewer_id, pair_id)
+    asked = checks.require_open_pair(connection, reviewer_id, pair_id)
     kept = {name: row[name] for name in ("choice", "latency_s", "replays", "mirrored", "client_key", "created_unix_s")}
-    queries.assign(connection, reviewer_id, pair_id, row["mirrored"])
-    queries.add_label_row(connection, {"reviewer_id": reviewer_id, "pair_id": pair_id, **kept})
+    queries.assign(connection, asked, reviewer_id, row["mirrored"])
+    queries.add_label_row(connection, {"reviewer_id": reviewer_id, "pair_id": pair_id, **kept}, asked, row["reasons"], row["comment"])
     return 1
 
 
@@ -147,6 +169,23 @@ def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
     import pyarrow  # 0.2 s that the server's start need not wait for
     import pyarrow.parquet
 
-    kinds = {str: pyarrow.string(), bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64()}
+    kinds = {
+        str: pyarrow.string(),
+        bool: pyarrow.bool_(),
+        int: pyarrow.int64(),
+        float: pyarrow.float64(),
+        list: pyarrow.list_(pyarrow.string()),
+    }
     schema = pyarrow.schema([(name, kinds[types[0]]) for name, types in COLUMNS.items()])
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), path)
+
+
+def _read_parquet(path: Path) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise StoreError(f"cannot read labels from {path}: no readable Parquet file ({' '.join(str(error).split())[:200]})") from error
+    return rows

@@ -142,6 +142,7 @@ class LiveRide:
         sleep: Waits for so long [s].
         idle_s: The ride ends when nothing was heard of the person for so long [s].
         limit_s: The ride ends after so much real time [s].
+        note: Given what each decision adds to what the ride repeats from, in the ride's thread (see ``feedback.ride_journal``).
     """
 
     def __init__(
@@ -154,11 +155,12 @@ class LiveRide:
         sleep: Callable[[float], None] | None = None,
         idle_s: float = math.inf,
         limit_s: float = math.inf,
+        note: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.world, self.driver, self.seed = world, driver, seed
         self.takeovers: list[LiveTakeover] = []
         self.over = ""
-        self._show, self._clock = show, clock
+        self._show, self._clock, self._note = show, clock, note
         self._changed = threading.Condition()
         self._sleep = sleep or self._wait
         self._wish, self._heard = Wish(), clock()
@@ -341,11 +343,29 @@ class LiveRide:
 
     def _keep(self, action: Any, outcome: Outcome) -> None:
         """Keep what the driver wanted and what was done in a decision of which the person drove a part."""
+        mean = None
         if self._hands and self._hands[-1].decision == self._decision:
-            takeover = self.takeovers[-1]
+            takeover, mean = self.takeovers[-1], _mean_motion(outcome.substeps)
             takeover.driver_actions.append(action[0].tolist())
-            takeover.person_actions.append(_mean_motion(outcome.substeps))
+            takeover.person_actions.append(mean)
+        if self._note is not None:
+            self._note(self._line(action, mean))
         self._decision += 1
+
+    def _line(self, action: Any, mean: tuple[float, float] | None) -> dict[str, Any]:
+        """What this decision adds to what the ride repeats from, as plain data."""
+        hands = [hand for hand in self._hands[-self.world.substeps_per_step :] if hand.decision == self._decision]
+        with self._changed:
+            taken = [(each.request_s, each.onset_s, each.release_s, each.cause) for each in self.takeovers]
+        return {
+            "action": action[0].tolist(),
+            "action_dtype": str(action.dtype).removeprefix("torch."),
+            "hands": [(hand.substep, hand.acceleration_mps2, hand.steering_rad) for hand in hands],
+            "handed_back": bool(self._handed_back) and self._handed_back[-1] == self._decision,
+            "takeover": len(taken) - 1,
+            "person_action": mean,
+            "takeovers": [dict(zip(("request_s", "onset_s", "release_s", "cause"), each, strict=True)) for each in taken],
+        }
 
     def _close(self, now_s: float) -> None:
         with self._changed:
@@ -353,13 +373,18 @@ class LiveRide:
                 self.takeovers[-1].release_s = max(now_s, self.takeovers[-1].onset_s)
 
     def _result(self, recording: Recording, decisions: int) -> RideResult:
-        hands = tuple(hand for hand in self._hands if hand.decision < decisions)
-        scenes = recording.scenes
-        path_m = float((scenes.position_m[1:, 0] - scenes.position_m[:-1, 0]).norm(dim=-1).sum())
-        self.over = outcome_of(recording)
-        takeovers = tuple(replace(each) for each in self.takeovers)
-        by_hand_s = len(hands) * recording.dt_s
-        return RideResult(recording, hands, tuple(self._handed_back), takeovers, self.over, by_hand_s, path_m)
+        hands = [hand for hand in self._hands if hand.decision < decisions]
+        result = result_of(recording, hands, self._handed_back, self.takeovers)
+        self.over = result.outcome
+        return result
+
+
+def result_of(recording: Recording, hands: Sequence[Hand], handed_back: Sequence[int], takeovers: Sequence[LiveTakeover]) -> RideResult:
+    """Sum a ride up."""
+    scenes = recording.scenes
+    path_m = float((scenes.position_m[1:, 0] - scenes.position_m[:-1, 0]).norm(dim=-1).sum())
+    copies = tuple(replace(each) for each in takeovers)
+    return RideResult(recording, tuple(hands), tuple(handed_back), copies, outcome_of(recording), len(hands) * recording.dt_s, path_m)
 
 
 def _mean_motion(substeps: Sequence[Scene]) -> tuple[float, float]:
@@ -384,12 +409,35 @@ def replay(recording: Recording, hands: Sequence[Hand], handed_back: Sequence[in
     Returns:
         A new recording; equal to the ride's bit for bit on the same machine and versions (``Recording.differences`` says).
     """
+    return drive_again(
+        recording.id,
+        recording.config,
+        recording.scenes.position_m.dtype,
+        recording.seed,
+        list(recording.actions[:, None]),
+        recording.autopilot,
+        hands,
+        handed_back,
+    )
+
+
+def drive_again(
+    env_id: str,
+    config: dict[str, Any],
+    dtype: torch.dtype,
+    seed: int,
+    actions: Sequence[Any],
+    autopilot: bool,
+    hands: Sequence[Hand],
+    handed_back: Sequence[int],
+) -> Recording:
+    """Drive a ride again from what it repeats from; ``actions`` are T tensors of shape (1,) or (1, C)."""
     from envs.world import World
 
-    world = World(recording.id, 1, dtype=recording.scenes.position_m.dtype, config=recording.config, num_threads=1)
+    world = World(env_id, 1, dtype=dtype, config=config, num_threads=1)
     by_hand = {(hand.decision, hand.substep): hand for hand in hands}
-    instants, outcomes = [world.reset(torch.tensor([recording.seed]))], []
-    for decision in range(recording.num_decisions):
+    instants, outcomes = [world.reset(torch.tensor([seed]))], []
+    for decision, action in enumerate(actions):
         if decision in handed_back:
             hand_back(world)
         substep = iter(range(world.substeps_per_step))
@@ -401,8 +449,7 @@ def replay(recording: Recording, hands: Sequence[Hand], handed_back: Sequence[in
             taken = torch.tensor([hand.acceleration_mps2, hand.steering_rad], dtype=torch.float64)
             return Override(torch.tensor([True]), taken[:1], taken[1:])
 
-        action, piloted = recording.actions[decision : decision + 1], torch.tensor([recording.autopilot])
-        _, outcome = world.step(action, autopilot=piloted, override=person, substeps=True)
+        _, outcome = world.step(action, autopilot=torch.tensor([autopilot]), override=person, substeps=True)
         instants += outcome.substeps
         outcomes.append(outcome)
-    return assemble(world, [recording.seed], list(recording.actions[:, None]), recording.autopilot, instants, outcomes)[0]
+    return assemble(world, [seed], list(actions), autopilot, instants, outcomes)[0]

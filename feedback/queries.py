@@ -11,11 +11,30 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, RowMapping, Select, and_, bindparam, exists, func, insert, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    RowMapping,
+    Select,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from feedback import audit
 from feedback.rows import Assignment, ClipRow, LabelRow, Reviewer, RideRow, Said, TakeoverRow
 from feedback.tables import assignment, clip, label, pair, practice, rating, remark, reviewer, ride, takeover, video
+
+LEASE_S = 1800.0
+"""For how long a reviewer who was given a pair that wants so many labels has a place in it; asking for the open pairs renews it [s]."""
 
 PRACTICE = "practice"
 """Reason of pairs that newcomers try themselves on; nobody's label is ever about one."""
@@ -44,31 +63,75 @@ _CLIPS_OF_IDS = CLIPS.where(clip.c.id.in_(bindparam("clip_ids", expanding=True))
 STANDING_OF_REVIEWER = select(label).where(label.c.reviewer_id == _reviewer_id, _STANDING).order_by(label.c.id.desc()).limit(1)
 """A reviewer's latest label that was not taken back."""
 
-STANDING_OF_REVIEWER_AND_PAIR = select(label.c.id).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id, _STANDING)
-
-STANDING_OF_PAIR = select(func.count()).select_from(label).where(label.c.pair_id == _pair_id, _STANDING)
-"""How many reviewers' labels a pair has."""
-
-DONE = select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, _STANDING)
-"""How many pairs a reviewer has answered."""
-
 LABEL_OF_KEY = select(label).where(label.c.reviewer_id == _reviewer_id, label.c.client_key == bindparam("client_key"))
 TAKEOVER_OF_KEY = select(takeover).where(takeover.c.reviewer_id == _reviewer_id, takeover.c.client_key == bindparam("client_key"))
 
 
+_mine = assignment.alias("mine")
+_taken = assignment.alias("taken")
+
+
+def _of_mine() -> ColumnElement[bool]:
+    return and_(_mine.c.pair_id == pair.c.id, _mine.c.reviewer_id == _reviewer_id)
+
+
+_TAKEN_BY_OTHERS = (
+    select(func.count())
+    .select_from(_taken)
+    .where(
+        _taken.c.pair_id == pair.c.id,
+        _taken.c.reviewer_id != _reviewer_id,
+        or_(_taken.c.label_id.is_not(None), _taken.c.lease_until_unix_s > bindparam("now")),
+    )
+    .correlate(pair)
+    .scalar_subquery()
+)
+"""Of a pair's places, those that other reviewers have answered or hold."""
+
+
 def _open_pair(with_video: bool) -> ColumnElement[bool]:
     """Of pairs: those that a reviewer can still answer."""
-    mine = exists().where(label.c.pair_id == pair.c.id, label.c.reviewer_id == _reviewer_id, _STANDING).correlate(pair)
-    answers = select(func.count()).select_from(label).where(label.c.pair_id == pair.c.id, _STANDING).correlate(pair).scalar_subquery()
+    answered = exists().where(_of_mine(), _mine.c.label_id.is_not(None)).correlate(pair)
     tried = exists().where(practice.c.pair_id == pair.c.id, practice.c.reviewer_id == _reviewer_id).correlate(pair)
-    conditions = [pair.c.reason != PRACTICE, ~tried, ~mine, or_(pair.c.labels_wanted.is_(None), answers < pair.c.labels_wanted)]
-    if with_video:
-        conditions += [exists().where(video.c.clip_id == side).correlate(pair) for side in (pair.c.clip_a, pair.c.clip_b)]
-    return and_(*conditions)
+    has_room = or_(pair.c.labels_wanted.is_(None), _TAKEN_BY_OTHERS < pair.c.labels_wanted)
+    return and_(pair.c.reason != PRACTICE, ~tried, ~answered, has_room, *_videos(with_video))
 
+
+def _videos(with_video: bool) -> list[ColumnElement[bool]]:
+    sides = (pair.c.clip_a, pair.c.clip_b) if with_video else ()
+    return [exists().where(video.c.clip_id == side).correlate(pair) for side in sides]
+
+
+_attempts = (
+    select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id).scalar_subquery()
+)
+
+_QUESTION = tuple(pair.c[name] for name in ("clip_a", "clip_b", "reason", "answer", "lesson", "labels_wanted"))
+
+ASKED = (
+    select(
+        reviewer.c.pseudonym,
+        pair.c.id.label("pair_id"),
+        *_QUESTION,
+        _mine.c.mirrored,
+        _mine.c.label_id,
+        _attempts.label("attempts"),
+        _TAKEN_BY_OTHERS.label("taken_by_others"),
+        exists().where(practice.c.pair_id == pair.c.id, practice.c.reviewer_id == _reviewer_id).correlate(pair).label("tried"),
+    )
+    .select_from(reviewer.join(pair, pair.c.id == _pair_id).outerjoin(_mine, _of_mine()))
+    .where(reviewer.c.id == _reviewer_id)
+)
+"""All that an answer depends on, of one reviewer and one pair; no row: one of the two is not there."""
 
 ASSIGNED = (
-    select(assignment.c.pair_id, assignment.c.mirrored, pair.c.clip_a, pair.c.clip_b, pair.c.reason, pair.c.answer, pair.c.lesson)
+    select(
+        assignment.c.id,
+        assignment.c.pair_id,
+        assignment.c.mirrored,
+        assignment.c.lease_until_unix_s,
+        *_QUESTION,
+    )
     .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
     .where(assignment.c.reviewer_id == _reviewer_id)
     .order_by(assignment.c.id)
@@ -84,24 +147,31 @@ RIDDEN_CLIP = select(takeover.c.id).where(
     or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
 )
 
-_mine = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
-_WAITING = {with_video: ASSIGNED.where(_open_pair(with_video)).limit(bindparam("count")) for with_video in (False, True)}
-_FRESH = {
-    with_video: select(pair.c.id).where(~_mine, _open_pair(with_video)).order_by(pair.c.id).limit(bindparam("count"))
+_given = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
+_WAITING = {
+    with_video: ASSIGNED.where(assignment.c.label_id.is_(None), _open_pair(with_video)).limit(bindparam("count"))
     for with_video in (False, True)
 }
+_FRESH = {
+    with_video: select(reviewer.c.pseudonym, pair.c.id.label("pair_id"), *_QUESTION, null().label("mirrored"))
+    .select_from(pair.join(reviewer, reviewer.c.id == _reviewer_id))
+    .where(~_given, _open_pair(with_video))
+    .order_by(pair.c.id)
+    .limit(bindparam("count"))
+    for with_video in (False, True)
+}
+_RENEW = update(assignment).where(assignment.c.id == bindparam("number")).values(lease_until_unix_s=bindparam("until"))
+_SETTLE = (
+    update(assignment)
+    .where(assignment.c.reviewer_id == bindparam("who"), assignment.c.pair_id == bindparam("what"))
+    .values(label_id=bindparam("standing"), lease_until_unix_s=None)
+)
 
 
 def _askable(with_video: bool) -> ColumnElement[bool]:
     """Of pairs: those that every reviewer is asked about, however many have answered."""
-    conditions = [pair.c.reason != PRACTICE, pair.c.labels_wanted.is_(None)]
-    if with_video:
-        conditions += [exists().where(video.c.clip_id == side).correlate(pair) for side in (pair.c.clip_a, pair.c.clip_b)]
-    return and_(*conditions)
+    return and_(pair.c.reason != PRACTICE, pair.c.labels_wanted.is_(None), *_videos(with_video))
 
-
-NEWEST = select(select(func.max(pair.c.id)).scalar_subquery(), select(func.max(video.c.id)).scalar_subquery())
-"""Numbers that change when there is more to ask about."""
 
 _SIDES = (False, True)
 ASKABLE = {
@@ -113,20 +183,27 @@ ASKABLE = {
 }
 """How many pairs every reviewer is asked about, and whether there are pairs that want a certain number of labels."""
 
-SETTLED = {
+_answered = and_(assignment.c.reviewer_id == _reviewer_id, assignment.c.label_id.is_not(None))
+DONE_AND_SETTLED = {
     with_video: select(
-        select(func.count())
-        .select_from(label.join(pair, pair.c.id == label.c.pair_id))
-        .where(label.c.reviewer_id == _reviewer_id, _STANDING, _askable(with_video))
-        .scalar_subquery()
-        + select(func.count())
-        .select_from(practice.join(pair, pair.c.id == practice.c.pair_id))
-        .where(practice.c.reviewer_id == _reviewer_id, _askable(with_video))
-        .scalar_subquery()
+        select(func.count()).select_from(assignment).where(_answered).scalar_subquery().label("done"),
+        (
+            select(func.count())
+            .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
+            .where(_answered, _askable(with_video))
+            .scalar_subquery()
+            + select(func.count())
+            .select_from(practice.join(pair, pair.c.id == practice.c.pair_id))
+            .where(practice.c.reviewer_id == _reviewer_id, _askable(with_video))
+            .scalar_subquery()
+        ).label("settled"),
+        select(func.max(pair.c.id)).scalar_subquery().label("newest_pair"),
+        select(func.max(video.c.id)).scalar_subquery().label("newest_video"),
     )
     for with_video in _SIDES
 }
-"""How many of those a reviewer has answered, or practised on."""
+"""How many pairs a reviewer has answered; how many of those that everybody is asked about they have answered or practised on; and numbers
+that change when there is more to ask about."""
 
 LIMITED = {
     with_video: select(func.count()).select_from(pair).where(pair.c.labels_wanted.is_not(None), _open_pair(with_video))
@@ -171,10 +248,6 @@ MEDIAN_LATENCIES = (
     select(label.c.latency_s).where(label.c.reviewer_id == _reviewer_id, label.c.choice != "undo").order_by(label.c.id.desc()).limit(25)
 )
 
-_mirrored_of = select(assignment.c.mirrored).where(assignment.c.reviewer_id == _reviewer_id, assignment.c.pair_id == _pair_id)
-_pseudonym_of = select(reviewer.c.pseudonym).where(reviewer.c.id == _reviewer_id)
-_question_of = select(pair.c.clip_a, pair.c.clip_b, pair.c.reason).where(pair.c.id == _pair_id)
-_attempts = select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id)
 _new_assignment, _new_label, _new_pair, _new_video = insert(assignment), insert(label), insert(pair), insert(video)
 _new_remark = insert(remark)
 
@@ -184,11 +257,20 @@ _same_pair = select(pair.c.id).where(
 _video_of_clip = select(video.c.path, video.c.sha256).where(video.c.clip_id == bindparam("clip_id"), _LATEST_VIDEO)
 
 LABELS = (
-    select(*label.c, pair.c.clip_a, pair.c.clip_b, pair.c.reason, reviewer.c.pseudonym, reviewer.c.scripted)
-    .select_from(label.join(pair, pair.c.id == label.c.pair_id).join(reviewer, reviewer.c.id == label.c.reviewer_id))
+    select(
+        *label.c,
+        *(pair.c[name] for name in ("clip_a", "clip_b", "reason")),
+        *(reviewer.c[name] for name in ("pseudonym", "scripted")),
+        *(remark.c[name] for name in ("reasons", "comment")),
+    )
+    .select_from(
+        label.join(pair, pair.c.id == label.c.pair_id)
+        .join(reviewer, reviewer.c.id == label.c.reviewer_id)
+        .outerjoin(remark, remark.c.label_id == label.c.id)
+    )
     .order_by(label.c.id)
 )
-"""Every label and undo with its pair and reviewer, oldest first."""
+"""Every label and undo with its pair, reviewer and remark, oldest first."""
 
 STANDING_LABELS = LABELS.where(_STANDING)
 
@@ -235,49 +317,92 @@ def reviewer_row(row: Row[Any]) -> Reviewer:
     return Reviewer(id=row.id, pseudonym=row.pseudonym, role=row.role, scripted=bool(row.scripted))
 
 
-def open_assignments(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> list[Assignment]:
-    """Up to ``count`` pairs that were given to a reviewer and wait for an answer, oldest first."""
-    return with_clips(connection, connection.execute(_WAITING[with_video], {"reviewer_id": reviewer_id, "count": count}).all())
+def open_assignments(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> tuple[list[Assignment], bool]:
+    """Up to ``count`` pairs that were given to a reviewer and wait for an answer, oldest first; and whether their leases last a while."""
+    now = time.time()
+    rows = connection.execute(_WAITING[with_video], {"reviewer_id": reviewer_id, "count": count, "now": now}).all()
+    return with_clips(connection, rows), not any(_ends_soon(row, now) for row in rows)
 
 
-def assign_fresh(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> None:
-    """Give a reviewer up to ``count`` open pairs that they have not been given."""
-    for pair_id in connection.execute(_FRESH[with_video], {"reviewer_id": reviewer_id, "count": count}).scalars().all():
-        assign(connection, reviewer_id, pair_id)
+def ahead(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> list[Assignment]:
+    """The same, after renewing their leases, and after giving as many others as are missing."""
+    now = time.time()
+    who = {"reviewer_id": reviewer_id, "count": count, "now": now}
+    rows = connection.execute(_WAITING[with_video], who).all()
+    for row in rows:
+        if _ends_soon(row, now):
+            connection.execute(_RENEW, {"number": row.id, "until": now + LEASE_S})
+    fresh: Sequence[Any] = []
+    if len(rows) < count:
+        fresh = connection.execute(_FRESH[with_video], {**who, "count": count - len(rows)}).all()
+    sides = [assign(connection, row, reviewer_id) for row in fresh]
+    return with_clips(connection, [*rows, *fresh], [*(bool(row.mirrored) for row in rows), *sides])
 
 
-def with_clips(connection: Connection, rows: Sequence[Any]) -> list[Assignment]:
-    """Make assignments of rows of ``ASSIGNED``."""
+def _ends_soon(row: Any, now: float) -> bool:
+    return row.labels_wanted is not None and (row.lease_until_unix_s or 0.0) < now + LEASE_S / 2
+
+
+def with_clips(connection: Connection, rows: Sequence[Any], mirrored: Sequence[bool] | None = None) -> list[Assignment]:
+    """Make assignments of rows of ``ASSIGNED``, or of others that are told apart whether they are mirrored."""
     ids = sorted({clip_id for row in rows for clip_id in (row.clip_a, row.clip_b)})
-    clips = {row["id"]: clip_row(row) for row in connection.execute(_CLIPS_OF_IDS, {"clip_ids": ids}).mappings()}
+    clips = {row["id"]: clip_row(row) for row in connection.execute(_CLIPS_OF_IDS, {"clip_ids": ids}).mappings()} if ids else {}
+    sides = [bool(row.mirrored) for row in rows] if mirrored is None else mirrored
     return [
-        Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, bool(row.mirrored), row.answer, row.lesson)
-        for row in rows
+        Assignment(row.pair_id, clips[row.clip_a], clips[row.clip_b], row.reason, side, row.answer, row.lesson)
+        for row, side in zip(rows, sides, strict=True)
     ]
 
 
 def said(connection: Connection, reviewer_id: int, count: int, before: int | None = None) -> list[Said]:
     """A reviewer's standing answers, newest first; those before a label's number, if one is given."""
     query = SAID.limit(count) if before is None else SAID.where(label.c.id < before).limit(count)
-    rows = connection.execute(query, {"reviewer_id": reviewer_id}).all()
+    return _as_said(connection, connection.execute(query, {"reviewer_id": reviewer_id}).all())
+
+
+def said_of(connection: Connection, reviewer_id: int, label_id: int) -> Said | None:
+    """One of a reviewer's standing answers, by its number."""
+    rows = connection.execute(SAID.where(label.c.id == label_id), {"reviewer_id": reviewer_id}).all()
+    return next(iter(_as_said(connection, rows)), None)
+
+
+def _as_said(connection: Connection, rows: Sequence[Any]) -> list[Said]:
     shown = with_clips(connection, rows)
     return [Said(row.label_id, pair_shown, row.choice, row.created_unix_s) for row, pair_shown in zip(rows, shown, strict=True)]
 
 
-def assign(connection: Connection, reviewer_id: int, pair_id: int, mirrored: bool | None = None) -> bool:
+def now_s() -> float:
+    """What leases go by [s since 1970]."""
+    return time.time()
+
+
+def pace_s(connection: Connection, reviewer_id: int) -> float | None:
+    """How long a reviewer usually takes for an answer [s]; None before the fifth."""
+    times = sorted(connection.execute(MEDIAN_LATENCIES, {"reviewer_id": reviewer_id}).scalars())
+    return float(times[len(times) // 2]) if len(times) >= 5 else None
+
+
+def asked(connection: Connection, reviewer_id: int, pair_id: int) -> Any:
+    """Find the row of ``ASKED``; None if there is no such reviewer or pair."""
+    who_and_what = {"reviewer_id": reviewer_id, "pair_id": pair_id, "now": time.time()}
+    return connection.execute(ASKED, who_and_what).one_or_none()
+
+
+def assign(connection: Connection, asked: Any, reviewer_id: int, mirrored: bool | None = None, hold: bool = True) -> bool:
     """Give a pair to a reviewer, unless they have it; tells whether its first clip is on the right.
 
-    Unless told, the sides look random, but depend only on who and what, so that a study repeats.
+    Unless told, the sides look random, but depend only on who and what, so that a study repeats. With ``hold`` they have a place for a
+    while in a pair that wants so many labels. ``asked`` is the row of ``ASKED``.
     """
-    who_and_what = {"reviewer_id": reviewer_id, "pair_id": pair_id}
-    shown = connection.execute(_mirrored_of, who_and_what).scalar()
-    if shown is not None:
-        return bool(shown)
+    if asked.mirrored is not None:
+        return bool(asked.mirrored)
     if mirrored is None:
-        pseudonym = connection.execute(_pseudonym_of, {"reviewer_id": reviewer_id}).scalar_one()
-        question = connection.execute(_question_of, {"pair_id": pair_id}).one()
-        mirrored = bool(hashlib.sha256(json.dumps([pseudonym, *question]).encode()).digest()[0] & 1)
-    connection.execute(_new_assignment, {**who_and_what, "mirrored": int(mirrored), "created_unix_s": time.time()})
+        who_and_what = [asked.pseudonym, asked.clip_a, asked.clip_b, asked.reason]
+        mirrored = bool(hashlib.sha256(json.dumps(who_and_what).encode()).digest()[0] & 1)
+    now = time.time()
+    until = now + LEASE_S if hold and asked.labels_wanted is not None else None
+    values = {"reviewer_id": reviewer_id, "pair_id": asked.pair_id, "mirrored": int(mirrored), "created_unix_s": now}
+    connection.execute(_new_assignment, {**values, "lease_until_unix_s": until, "label_id": None})
     return mirrored
 
 
@@ -299,14 +424,20 @@ def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Ro
     return connection.execute(LABEL_OF_KEY, {"reviewer_id": reviewer_id, "client_key": client_key}).one_or_none()
 
 
-def add_label_row(connection: Connection, values: Mapping[str, Any], reasons: Sequence[str] = (), comment: str = "") -> int:
-    """Write a label or an undo, now unless it says when, with its remark and its entry in the audit log; gives its id."""
-    attempt = connection.execute(_attempts, {"reviewer_id": values["reviewer_id"], "pair_id": values["pair_id"]}).scalar_one()
-    row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, **values, "attempt": attempt}
+def add_label_row(connection: Connection, values: Mapping[str, Any], asked: Any, reasons: Sequence[str] = (), comment: str = "") -> int:
+    """Write a label or an undo, now unless it says when, with its remark and its entry in the audit log; gives its id.
+
+    ``asked`` is the row of ``ASKED`` from before.
+    """
+    row = {"created_unix_s": time.time(), "latency_s": 0.0, "replays": 0, "undoes": None, **values}
+    row |= {"attempt": asked.attempts, "mirrored": int(values["mirrored"])}
     label_id = new_id(connection.execute(_new_label, row))
+    undone = row["choice"] == "undo"
+    who_and_what = {"who": row["reviewer_id"], "what": row["pair_id"]}
+    connection.execute(_SETTLE, {**who_and_what, "standing": None if undone else label_id})
     if reasons or comment:
         connection.execute(_new_remark, {"label_id": label_id, "reasons": ",".join(reasons), "comment": comment})
-    audit.note(connection, "undid" if row["choice"] == "undo" else "answered", "label", label_id, row["reviewer_id"])
+    audit.note(connection, "undid" if undone else "answered", "label", label_id, row["reviewer_id"], actor=asked.pseudonym)
     return label_id
 
 
@@ -314,6 +445,7 @@ def label_row(row: RowMapping) -> LabelRow:
     """Make a LabelRow of a row of ``LABELS``."""
     values = {name: row[name] for name in LabelRow.__dataclass_fields__ if name != "reviewer"}
     values |= {"reviewer": row["pseudonym"], "scripted": bool(row["scripted"]), "mirrored": bool(row["mirrored"])}
+    values |= {"reasons": tuple(row["reasons"].split(",")) if row["reasons"] else (), "comment": row["comment"] or ""}
     return LabelRow(**values)
 
 

@@ -23,7 +23,9 @@ AFTER_ONSET = 2
 """Decisions of a takeover that its first clip still shows."""
 
 
-def keep_ride(store: Store, reviewer_id: int, driver: str, result: RideResult, client_key: str) -> tuple[int, list[str]]:
+def keep_ride(
+    store: Store, reviewer_id: int, driver: str, result: RideResult, client_key: str, name: str | None = None
+) -> tuple[int, list[str]]:
     """Write a ride into its study: files first, then rows, so that no row names what is not there.
 
     A takeover is stored as the scripts' are: a clip, and when in it the wheel was taken, which is what the hazard learns from. Stretches
@@ -35,15 +37,17 @@ def keep_ride(store: Store, reviewer_id: int, driver: str, result: RideResult, c
         driver: Who drove otherwise.
         result: The ride.
         client_key: Name of this very ride.
+        name: What to call its files; where they are there already, they are taken as they are. None makes a name.
 
     Returns:
         The ride's number, and the clips that a video is to be made of.
     """
-    recording, name = result.recording, secrets.token_hex(12)
-    relative = Path("rides") / f"{name}.parquet"
+    recording = result.recording
+    relative = Path("rides") / f"{name or secrets.token_hex(12)}.parquet"
     path = store.folder / relative
-    recording.save(path)
-    _write_hands(path.with_suffix(".hands.json"), result)
+    if not path.is_file():
+        _write_hands(path.with_suffix(".hands.json"), result)
+        recording.save(path)
     row = RideRow(
         id=0,
         reviewer_id=reviewer_id,

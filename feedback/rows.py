@@ -110,13 +110,20 @@ class Assignment:
 
     def choice(self, side: Side) -> Choice:
         """Turn 'the left one' or 'the right one' into the pair's own order."""
-        return "A" if (side == "left") != self.mirrored else "B"
+        return choice_of(side, self.mirrored)
 
     def side(self, choice: str) -> str:
         """Turn a choice in the pair's own order into what was seen: 'left', 'right', or the choice itself."""
         if choice not in ("A", "B"):
             return choice
         return "left" if (choice == "A") != self.mirrored else "right"
+
+
+def choice_of(said: Side | Choice, mirrored: bool) -> Choice:
+    """Turn 'left' and 'right' into a pair's own order; other choices stay."""
+    if said == "left" or said == "right":
+        return "A" if (said == "left") != mirrored else "B"
+    return said
 
 
 @dataclass(frozen=True)
@@ -153,6 +160,10 @@ class LabelRow:
     """Key given by the sender: sending it again writes nothing."""
     created_unix_s: float
     """When it was stored [s since 1970]."""
+    reasons: tuple[str, ...] = ()
+    """Why, in words of ``REASONS``, where they said it."""
+    comment: str = ""
+    """Why, in their own words, where they said it."""
 
 
 @dataclass(frozen=True)
@@ -246,3 +257,13 @@ class Progress(NamedTuple):
 
     done: int
     remaining: int
+
+
+class Ahead(NamedTuple):
+    """What comes next for a reviewer."""
+
+    pairs: list[Assignment]
+    """The open pair, then those to fetch ahead."""
+    progress: Progress
+    pace_s: float | None
+    """How long they usually take for an answer; None as long as nobody can tell."""

@@ -6,14 +6,29 @@ label back is another row that names it. Who a reviewer is lives in ``identity``
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy import Integer as SmallInteger
 
-SCHEMA_REVISIONS = ("0001", "0002")
+SCHEMA_REVISIONS = ("0001", "0002", "0003")
 """Every schema version there has been, oldest first; the last is the one that this program reads and writes."""
 
-APPEND_ONLY = ("clip", "video", "pair", "label", "takeover", "audit")
-ALSO_APPEND_ONLY = ("remark", "practice", "ride", "rating")
-"""Tables whose rows can be neither changed nor deleted; the second ones came with schema 0002 and may be empty."""
+APPEND_ONLY = ("clip", "video", "pair", "label", "takeover", "audit", "remark", "practice", "ride", "rating")
+"""Tables whose rows can be neither changed nor deleted."""
+
+Integer = BigInteger().with_variant(SmallInteger(), "sqlite")
+"""64 bits in any database: in SQLite every INTEGER has them, and only one so called can be a row's own number."""
 
 metadata = MetaData()
 
@@ -95,7 +110,13 @@ assignment = Table(
     Column("pair_id", Integer, ForeignKey("pair.id"), nullable=False),
     Column("mirrored", Integer, nullable=False),
     Column("created_unix_s", Float, nullable=False),
+    # Of pairs that want so many labels: until then nobody else gets this one's place.
+    Column("lease_until_unix_s", Float),
+    # The standing label that answers it; none: it waits. What labels say, kept where next questions are looked for.
+    Column("label_id", Integer, ForeignKey("label.id")),
     UniqueConstraint("reviewer_id", "pair_id"),
+    Index("assignment_of_reviewer", "reviewer_id", "label_id"),
+    Index("assignment_of_pair", "pair_id", "label_id"),
 )
 
 label = Table(

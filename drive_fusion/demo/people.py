@@ -52,7 +52,7 @@ def shelve_pairs(config: DemoConfig, study: Study, recordings: dict[str, list[Re
             if name.startswith("warm"):  # from the very start: rides that share it can be compared as forks
                 clips.append(clip_at(ride, 0, usual_decisions(ride), driver=name, run="demonstrations"))
     pairs = propose_pairs(clips, config.labels, seed=config.seed)
-    with Store(study.database) as store:
+    with Store.of_study(study.folder) as store:
         shelf = ClipShelf(store)
         for place, pair in enumerate(pairs):
             first, second = shelf.add(pair.first), shelf.add(pair.second)
@@ -77,7 +77,7 @@ def let_scripts_label(config: DemoConfig, study: Study) -> dict[str, Any]:
     from feedback.store import Store
     from feedback.takeover import Rider, watch_with
 
-    with Store(study.database) as store:
+    with Store.of_study(study.folder) as store:
         shelf = ClipShelf(store)
         known = {reviewer.pseudonym: reviewer.id for reviewer in store.reviewers()}
         for pseudonym, (teacher, share) in REVIEWERS.items():
@@ -125,7 +125,7 @@ def learn_reward(config: DemoConfig, study: Study) -> dict[str, Any]:
     from feedback.reward_model import RewardConfig
     from feedback.store import Store
 
-    with Store(study.database) as store:
+    with Store.of_study(study.folder) as store:
         model, report = learn_from_store(store, RewardConfig(seed=config.seed))
     model.save(study.folder / "reward")
     return report.as_dict()

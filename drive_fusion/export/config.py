@@ -17,7 +17,7 @@ class ExportConfig:
     labels: Path | None = None
     """Write the active labels here; .jsonl or .parquet, by the name's end."""
     import_labels: Path | None = None
-    """Read labels from a .jsonl file that this command wrote: all of them, or on any error none."""
+    """Read labels from a .jsonl or .parquet file that this command wrote: all of them, or on any error none."""
     recording: Path | None = None
     """A recorded drive (drive-fusion run --record FOLDER) to be seen through a rig, checked, and written as frames."""
     frames: Path | None = None
@@ -34,7 +34,7 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.labels is None and self.import_labels is None and self.recording is None:
             raise ConfigError(
-                "export has nothing to do; give --labels FILE.jsonl, --labels FILE.parquet, --import-labels FILE.jsonl, "
+                "export has nothing to do; give --labels FILE.jsonl, --labels FILE.parquet, --import-labels FILE, "
                 "or --recording FILE.parquet --frames FOLDER"
             )
         if (self.recording is None) != (self.frames is None):

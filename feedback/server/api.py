@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from feedback.checks import MAX_TEXT_LENGTH
 from feedback.practice import PAIRS
-from feedback.rows import Assignment, Choice, ClipRow, Reason
+from feedback.rows import Ahead, Assignment, Choice, ClipRow, Reason, choice_of
 from feedback.server.doors import Labeller, LabellerOfScript, Rider, StoreOfApp
+from feedback.server.replies import Revised, Said, State, Stored, Tried, Undone, Waiting, file_of, json_of
 from feedback.store import Store
 
 router = APIRouter(prefix="/api")
@@ -37,7 +38,7 @@ class Opinion(BaseModel):
 
     def in_pair_order(self, shown: Assignment) -> Choice:
         """The choice by the pair's own order, whatever side the clips were on."""
-        return shown.choice(self.choice) if self.choice == "left" or self.choice == "right" else self.choice
+        return choice_of(self.choice, shown.mirrored)
 
 
 class Answer(Opinion):
@@ -56,46 +57,42 @@ class Undo(BaseModel):
     client_key: ClientKey
 
 
-@router.get("/state")
+@router.get("/state", **json_of(State))
 def state(session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """The open pair, the one after it, and how much is done."""
-    return _state(store, session.reviewer.id)
+    return _state(store.ahead(session.reviewer.id, 2, with_video=True))
 
 
-@router.post("/labels")
+@router.post("/labels", **json_of(Stored, 404))
 def add_label(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Store an answer; when this returns it is on disk."""
-    reviewer_id = session.reviewer.id
-    assignment = store.assignment(reviewer_id, answer.pair_id)
-    if assignment is None:
-        raise HTTPException(404, f"pair {answer.pair_id} was not shown to you; reload the page")
-    label_id = store.add_label(
-        reviewer_id,
+    label_id, ahead = store.answer_shown(
+        session.reviewer.id,
         answer.pair_id,
-        answer.in_pair_order(assignment),
+        answer.choice,
         answer.latency_s,
         answer.replays,
         answer.client_key,
         reasons=answer.reasons,
         comment=answer.comment,
     )
-    return {"label_id": label_id, **_state(store, reviewer_id)}
+    return {"label_id": label_id, **_state(ahead)}
 
 
-@router.post("/undo")
+@router.post("/undo", **json_of(Undone))
 def undo(undo: Undo, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Take the latest answer back."""
     pair_id = store.undo(session.reviewer.id, undo.client_key)
-    return {"undone": pair_id, **_state(store, session.reviewer.id)}
+    return {"undone": pair_id, **_state(store.ahead(session.reviewer.id, 2, with_video=True))}
 
 
-@router.get("/practice")
+@router.get("/practice", **json_of(Waiting))
 def practice(session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """The practice pair that a newcomer is at, and the one after it."""
     return _practice(store, session.reviewer.id)
 
 
-@router.post("/practice")
+@router.post("/practice", **json_of(Tried, 404))
 def try_practice(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Say whether that was what everybody should say, and why. No label is made of it."""
     reviewer_id = session.reviewer.id
@@ -108,7 +105,7 @@ def try_practice(answer: Answer, session: LabellerOfScript, store: StoreOfApp) -
     return {"verdict": verdict, **_practice(store, reviewer_id)}
 
 
-@router.get("/said/{label_id}")
+@router.get("/said/{label_id}", **json_of(Said, 404))
 def said(label_id: LabelId, session: Labeller, store: StoreOfApp) -> dict[str, Any]:
     """A pair that a reviewer has answered, and what they said."""
     found = store.said_of(session.reviewer.id, label_id)
@@ -118,7 +115,7 @@ def said(label_id: LabelId, session: Labeller, store: StoreOfApp) -> dict[str, A
     return {"pair": _question(found.shown), "next": None, "said": found.shown.side(found.choice), "progress": progress}
 
 
-@router.post("/said/{label_id}")
+@router.post("/said/{label_id}", **json_of(Revised, 404))
 def revise(label_id: LabelId, opinion: Opinion, session: LabellerOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Change one's mind: the earlier answer stays in the history, taken back, and the new one counts."""
     reviewer_id = session.reviewer.id
@@ -135,7 +132,7 @@ def revise(label_id: LabelId, opinion: Opinion, session: LabellerOfScript, store
     return {"label_id": new_id, "pair": None, "next": None, "progress": store.progress(reviewer_id, with_video=True)._asdict()}
 
 
-@router.get("/clips/{clip_id}/video")
+@router.get("/clips/{clip_id}/video", **file_of("video/mp4", 206, 416))
 def video(clip_id: ClipId, session: Rider, store: StoreOfApp) -> FileResponse:
     """A clip's video, to those who are asked about it or who drove in it; whole, or the range that the request names."""
     clip = store.clip(clip_id) if store.was_shown(session.reviewer.id, clip_id) else None
@@ -144,13 +141,10 @@ def video(clip_id: ClipId, session: Rider, store: StoreOfApp) -> FileResponse:
     return FileResponse(_video_file(store, clip), media_type="video/mp4", headers={"Cache-Control": "private, max-age=86400, immutable"})
 
 
-def _state(store: Store, reviewer_id: int) -> dict[str, Any]:
-    ahead = [_question(assignment) for assignment in store.next_pairs(reviewer_id, 2, with_video=True)]
-    current, following = [*ahead, None, None][:2]
-    progress = store.progress(reviewer_id, with_video=True)
-    pace_s = store.pace_s(reviewer_id)
-    minutes = None if pace_s is None else max(1, round(progress.remaining * pace_s / 60))
-    return {"pair": current, "next": following, "progress": progress._asdict(), "minutes_left": minutes}
+def _state(ahead: Ahead) -> dict[str, Any]:
+    current, following = [*map(_question, ahead.pairs), None, None][:2]
+    minutes = None if ahead.pace_s is None else max(1, round(ahead.progress.remaining * ahead.pace_s / 60))
+    return {"pair": current, "next": following, "progress": ahead.progress._asdict(), "minutes_left": minutes}
 
 
 def _practice(store: Store, reviewer_id: int) -> dict[str, Any]:

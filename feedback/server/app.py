@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from feedback.accounts import Accounts
+from feedback.checks import NotShown
 from feedback.server import api, lead_pages, pages, rides
 from feedback.server.doors import Doors, LoggedOut
 from feedback.server.guard import Guard
@@ -89,12 +90,12 @@ async def _impossible(request: Request, error: RequestValidationError) -> Respon
 
 
 async def _rejected(request: Request, error: LabelRejected) -> Response:
-    return _answer(request, 409, str(error))
+    return _answer(request, 404 if isinstance(error, NotShown) else 409, str(error))
 
 
 async def _store_failed(request: Request, error: StoreError) -> Response:
     logging.getLogger("uvicorn.error").error("%s", error)  # who runs the study learns where; reviewers learn what
-    line = str(error).replace(str(request.app.state.store.engine.url.database), "the study")
+    line = str(error).replace(request.app.state.store.where, "the study")
     return _answer(request, 503, line, {"Retry-After": "2"})
 
 

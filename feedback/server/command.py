@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feedback.accounts import Accounts
+from feedback.database import database_of
 from feedback.server.config import LOOPBACK, ReviewConfig
 from feedback.store import Store
 from sensors.errors import ConfigError
@@ -33,12 +34,12 @@ def serve(config: ReviewConfig, offer: RideOffer | None = None) -> int:
         ConfigError: If the folder is no study, nobody could log in from elsewhere, or the address cannot be had.
         StoreError: If the database cannot be used.
     """
-    database = config.study / "feedback.db"
-    if not database.is_file():
+    if database_of(config.study) is None:
+        wanted = config.study / "feedback.db"
         raise ConfigError(
-            f"no study at {str(config.study)!r}: {database} does not exist; make one with drive-fusion demo --study {config.study}"
+            f"no study at {str(config.study)!r}: {wanted} does not exist; make one with drive-fusion demo --study {config.study}"
         )
-    with Store(database) as store:
+    with Store.of_study(config.study) as store:
         accounts = Accounts(store, config.idle_timeout_min * 60, config.absolute_timeout_h * 3600)
         if config.invite is not None:
             _invite(config, store, accounts)
@@ -104,9 +105,9 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts, offer: R
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with ExitStack() as on_failure:
-            listener = on_failure.enter_context(socket.socket(family, kind))
+            listener = on_failure.enter_context(socket.socket(family, kind, protocol))  # asyncio sets TCP_NODELAY only where it reads TCP
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(128)  # from here on, who follows the printed URL is kept waiting, not turned away

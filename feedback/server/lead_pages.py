@@ -16,6 +16,7 @@ from feedback.database import StoreError
 from feedback.roles import ROLES, Role
 from feedback.server.doors import Admin, AdminOfForm, Auditor, DoorsOfApp, StoreOfApp, Watcher
 from feedback.server.pages import page
+from feedback.server.replies import page_of, way_of
 from feedback.store import Store
 from sensors.errors import ConfigError
 
@@ -86,13 +87,13 @@ def _overview(store: Store) -> Overview:
     )
 
 
-@router.get("/progress")
+@router.get("/progress", **page_of())
 def progress_page(request: Request, session: Watcher, store: StoreOfApp) -> Response:
     """Counts by pseudonym, and how far people agree."""
     return page(request, "progress", session, overview=overview(store))
 
 
-@router.get("/audit")
+@router.get("/audit", **page_of())
 def audit_page(
     request: Request, session: Auditor, store: StoreOfApp, before: Annotated[int | None, Query(gt=0, lt=2**63)] = None
 ) -> Response:
@@ -102,13 +103,13 @@ def audit_page(
     return page(request, "audit", session, rows=rows, older=older, verdict=audit.verify(store.engine))
 
 
-@router.get("/people")
+@router.get("/people", **page_of())
 def people_page(request: Request, session: Admin, doors: DoorsOfApp) -> Response:
     """Who may come in."""
     return _people(request, session, doors)
 
 
-@router.post("/people/invite")
+@router.post("/people/invite", **page_of(409))
 def invite(
     request: Request,
     session: AdminOfForm,
@@ -125,7 +126,7 @@ def invite(
     return _people(request, session, doors, link=link, pseudonym=made.pseudonym, invited=name.strip())
 
 
-@router.post("/people/role")
+@router.post("/people/role", **way_of(409))
 def change_role(
     request: Request,
     session: AdminOfForm,

@@ -16,6 +16,7 @@ from feedback.accounts import Session
 from feedback.practice import PAIRS
 from feedback.roles import may
 from feedback.server.doors import Doors, DoorsOfApp, Labeller, LabellerOfForm, MaybeSession, SessionOfForm, SessionOfPage, StoreOfApp
+from feedback.server.replies import page_of, way_of
 
 QUESTION = "Which ride would you rather sit in?"
 
@@ -53,19 +54,19 @@ def home_of(session: Session | None) -> str:
     return "/compare" if session is None or may(session.reviewer.role, "label") else "/progress"
 
 
-@router.get("/")
+@router.get("/", **way_of())
 def start(session: MaybeSession) -> Response:
     """Lead to the work."""
     return RedirectResponse(home_of(session), 303)
 
 
-@router.get("/login")
+@router.get("/login", **page_of())
 def login_page(request: Request, session: MaybeSession) -> Response:
     """Ask for the token."""
     return page(request, "login") if session is None else RedirectResponse(home_of(session), 303)
 
 
-@router.post("/login")
+@router.post("/login", **page_of(401, 429))
 def log_in(request: Request, store: StoreOfApp, doors: DoorsOfApp, token: Annotated[str, Form(max_length=200)] = "") -> Response:
     """Check the token, and begin a new session."""
     address = address_of(request)
@@ -97,7 +98,7 @@ def _too_many(request: Request, doors: Doors, address: str) -> Response | None:
     return shown
 
 
-@router.get("/invite/{secret}")
+@router.get("/invite/{secret}", **page_of(404, 429))
 def invitation_page(request: Request, secret: Secret, doors: DoorsOfApp) -> Response:
     """Welcome who follows an invitation; looking does not use it up, so that a link's preview does not either."""
     address = address_of(request)
@@ -110,7 +111,7 @@ def invitation_page(request: Request, secret: Secret, doors: DoorsOfApp) -> Resp
     return page(request, "invitation", secret=secret)
 
 
-@router.post("/invite")
+@router.post("/invite", **page_of(404, 429))
 def accept(request: Request, doors: DoorsOfApp, secret: Annotated[str, Form(max_length=200)] = "") -> Response:
     """Use the invitation up: begin a session, and show the token to come back with, this once."""
     address = address_of(request)
@@ -129,7 +130,7 @@ def accept(request: Request, doors: DoorsOfApp, secret: Annotated[str, Form(max_
     return response
 
 
-@router.post("/logout")
+@router.post("/logout", **way_of())
 def log_out(request: Request, doors: DoorsOfApp, session: SessionOfForm) -> Response:
     """End the session, on the server too."""
     doors.accounts.log_out(doors.secret(request) or "")
@@ -140,7 +141,7 @@ def log_out(request: Request, doors: DoorsOfApp, session: SessionOfForm) -> Resp
     return response
 
 
-@router.get("/guidelines")
+@router.get("/guidelines", **page_of())
 def guidelines_page(request: Request, session: SessionOfPage, store: StoreOfApp) -> Response:
     """Say what is asked."""
     to_practise = 0
@@ -149,7 +150,7 @@ def guidelines_page(request: Request, session: SessionOfPage, store: StoreOfApp)
     return page(request, "guidelines", session, to_practise=to_practise)
 
 
-@router.get("/practice")
+@router.get("/practice", **page_of())
 def practice_page(request: Request, session: Labeller, store: StoreOfApp) -> Response:
     """Show the practice pairs; the script fetches them."""
     waiting, tried = store.practice(session.reviewer.id, PAIRS)
@@ -158,7 +159,7 @@ def practice_page(request: Request, session: Labeller, store: StoreOfApp) -> Res
     return page(request, "compare", session, mode="practice", progress={"done": tried, "remaining": len(waiting)})
 
 
-@router.get("/compare")
+@router.get("/compare", **page_of())
 def compare_page(request: Request, session: Labeller, store: StoreOfApp) -> Response:
     """Show the open pair; its script fetches it."""
     progress = store.progress(session.reviewer.id, with_video=True)
@@ -167,7 +168,7 @@ def compare_page(request: Request, session: Labeller, store: StoreOfApp) -> Resp
     return page(request, "compare", session, mode="compare", progress=progress._asdict())
 
 
-@router.get("/history")
+@router.get("/history", **page_of())
 def history_page(
     request: Request, session: Labeller, store: StoreOfApp, before: Annotated[int | None, Query(gt=0, lt=2**63)] = None
 ) -> Response:
@@ -177,7 +178,7 @@ def history_page(
     return page(request, "history", session, said=said[:HISTORY_ROWS], older=older, done=store.progress(session.reviewer.id).done)
 
 
-@router.get("/history/{label_id}")
+@router.get("/history/{label_id}", **page_of(404))
 def revise_page(request: Request, session: Labeller, store: StoreOfApp, label_id: Annotated[int, UrlPath(gt=0, lt=2**63)]) -> Response:
     """Show a pair again that was answered, to change one's mind."""
     found = store.said_of(session.reviewer.id, label_id)
@@ -187,14 +188,14 @@ def revise_page(request: Request, session: Labeller, store: StoreOfApp, label_id
     return page(request, "compare", session, mode="revise", label_id=label_id, said=found.shown.side(found.choice), progress=progress)
 
 
-@router.get("/done")
+@router.get("/done", **page_of())
 def done_page(request: Request, session: Labeller, store: StoreOfApp) -> Response:
     """Say thank you, and offer the way back."""
     progress = store.progress(session.reviewer.id, with_video=True)
     return page(request, "done", session, progress=progress, undo_key=secrets.token_hex(16))
 
 
-@router.post("/undo")
+@router.post("/undo", **way_of(409))
 def undo(session: LabellerOfForm, store: StoreOfApp, client_key: Annotated[str, Form(pattern="^[0-9a-f]{32}$")]) -> Response:
     """Take the last answer back, from the last page."""
     if store.undo(session.reviewer.id, client_key) is None:

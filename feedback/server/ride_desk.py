@@ -24,6 +24,7 @@ from sensors.errors import DriveFusionError
 
 if TYPE_CHECKING:
     from feedback.live_ride import LiveRide, RideResult
+    from feedback.ride_journal import RideJournal
 
 IDLE_S = 20.0
 """A ride whose page is not heard of for so long ends, and is stored."""
@@ -73,6 +74,8 @@ class OpenRide:
     tokens: float = MESSAGES_PER_S
     refilled: float = field(default_factory=time.monotonic)
     thread: threading.Thread | None = None
+    journal: RideJournal | None = None
+    """What the ride has written down so far."""
 
     def spend(self) -> bool:
         """Take one message from the budget; tells whether there was one."""
@@ -180,12 +183,24 @@ class RideDesk:
 
         try:
             LiveRide(*self.offer.make(), 0, show).run()
+            self._recover()
             rows = [row for row in self.store.takeovers() if row.ride_id is not None and row.onset_s is not None]
             self._make_videos([clip_id for row in rows for clip_id in (row.clip_id, row.after_clip_id) if clip_id is not None])
         except DriveFusionError as error:
             logging.getLogger("uvicorn.error").error("ride-alongs: %s", error)
 
+    def _recover(self) -> None:
+        """Store what a kill of a server interrupted, as far as it got."""
+        from feedback.ride_journal import interrupted, recover
+
+        for path in interrupted(self.store.folder):
+            try:
+                recover(self.store, path)
+            except DriveFusionError as error:
+                logging.getLogger("uvicorn.error").error("ride %s: %s", path.name[:6], error)
+
     def _run(self, ride: OpenRide) -> None:
+        kept = False
         try:
             result = self._ride(ride)
             ride.state = "storing"
@@ -194,25 +209,33 @@ class RideDesk:
                 ride.line = "This ride ended before it began; nothing was stored."
             else:
                 self._store(ride, result)
+            kept = True
         except StoreError as error:
             logging.getLogger("uvicorn.error").error("ride %s: %s", ride.name[:6], error)
-            ride.line = "The ride could not be stored; tell who runs the study."
+            ride.line = "The ride could not be stored yet; it will be when the review room is next started. Tell who runs the study."
         except Exception:
             logging.getLogger("uvicorn.error").exception("ride %s failed", ride.name[:6])
             ride.line = "The ride broke down; start another, and tell who runs the study."
         finally:
+            if ride.journal is not None:
+                ride.journal.close(forget=kept)
             ride.state = "over"
             ride.publish()
 
     def _ride(self, ride: OpenRide) -> RideResult | None:
         from feedback.live_ride import LiveRide
+        from feedback.ride_journal import RideJournal, beginning
 
+        (self.store.folder / "rides").mkdir(exist_ok=True)
         world, driver = self.offer.make()
+        seed = secrets.randbelow(SEEDS)
+        about = beginning(ride.reviewer_id, ride.client_key, self.offer.driver, world, seed, driver.autopilot)
+        ride.journal = RideJournal(self.store.folder / "rides", about)
 
         def show(live: LiveRide, scene: Any) -> None:
             ride.publish(_picture(live, scene))
 
-        live = LiveRide(world, driver, secrets.randbelow(SEEDS), show, idle_s=IDLE_S, limit_s=LIMIT_S)
+        live = LiveRide(world, driver, seed, show, idle_s=IDLE_S, limit_s=LIMIT_S, note=ride.journal.note)
         ride.live, ride.state = live, "riding"
         if ride.stopping:
             live.stop()
@@ -221,9 +244,9 @@ class RideDesk:
     def _store(self, ride: OpenRide, result: RideResult) -> None:
         from feedback.ride_files import keep_ride
 
-        for folder in ("rides", "clips"):
-            (self.store.folder / folder).mkdir(exist_ok=True)
-        ride.ride_id, clips = keep_ride(self.store, ride.reviewer_id, self.offer.driver, result, ride.client_key)
+        (self.store.folder / "clips").mkdir(exist_ok=True)
+        name = None if ride.journal is None else ride.journal.name
+        ride.ride_id, clips = keep_ride(self.store, ride.reviewer_id, self.offer.driver, result, ride.client_key, name)
         ride.state = "over"  # the person can go on; the videos come when they come
         ride.publish()
         self._make_videos(clips)

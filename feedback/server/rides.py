@@ -17,6 +17,7 @@ from feedback.rows import RIDE_RATES, TAKEOVER_CAUSES, Cause, RideRow, TakeoverR
 from feedback.server.api import ClientKey
 from feedback.server.doors import DoorsOfApp, Rider, RiderOfScript, StoreOfApp
 from feedback.server.pages import page
+from feedback.server.replies import CauseNoted, Rated, RideBegun, RideState, file_of, json_of, page_of
 from feedback.server.ride_desk import OpenRide, RideDesk, watch
 
 router = APIRouter()
@@ -95,14 +96,14 @@ def _mine(desk: RideDesk, reviewer_id: int, name: str) -> OpenRide:
     return ride
 
 
-@router.get("/ride")
+@router.get("/ride", **page_of(404))
 def ride_page(request: Request, session: Rider, store: StoreOfApp, desk: Desk) -> Response:
     """The page to ride along on, and the rides so far."""
     rides = store.rides(session.reviewer.id)[::-1]
     return page(request, "ride", session, past=rides[:20], causes=TAKEOVER_CAUSES)
 
 
-@router.get("/ride/{ride_id}")
+@router.get("/ride/{ride_id}", **page_of(404))
 def past_ride_page(request: Request, session: Rider, store: StoreOfApp, ride_id: RideId) -> Response:
     """A reviewer's own ride: what came before and after each time they took the wheel."""
     mine: list[RideRow] = [ride for ride in store.rides(session.reviewer.id) if ride.id == ride_id]
@@ -118,7 +119,7 @@ def _has_video(store: Any, clip_id: str) -> bool:
     return clip is not None and clip.video_path is not None
 
 
-@router.post("/api/rides")
+@router.post("/api/rides", **json_of(RideBegun, 404))
 def start(body: Start, session: RiderOfScript, desk: Desk) -> dict[str, Any]:
     """Start a ride, or come back to the one that is on."""
     ride = desk.start(session.reviewer.id, body.client_key)
@@ -127,14 +128,14 @@ def start(body: Start, session: RiderOfScript, desk: Desk) -> dict[str, Any]:
     return {"ride": ride.name, "seq": ride.seq, **ride.about()}
 
 
-@router.get("/api/rides/{name}/stream")
+@router.get("/api/rides/{name}/stream", **file_of("application/octet-stream"))
 async def stream(name: Name, request: Request, session: Rider, doors: DoorsOfApp, desk: Desk) -> Response:
     """Pictures as they are made: for each two lengths (big-endian, 32 bits), then JSON, then a JPEG."""
     ride, secret = _mine(desk, session.reviewer.id, name), doors.secret(request)
     return StreamingResponse(watch(ride, lambda: doors.accounts.session(secret) is not None), media_type="application/octet-stream")
 
 
-@router.post("/api/rides/{name}/wheel")
+@router.post("/api/rides/{name}/wheel", **json_of(RideState, 404, 429))
 def wheel(name: Name, body: Wheel, session: RiderOfScript, desk: Desk) -> dict[str, Any]:
     """Take in what the person wants; what arrives late is refused."""
     ride = _mine(desk, session.reviewer.id, name)
@@ -150,7 +151,7 @@ def wheel(name: Name, body: Wheel, session: RiderOfScript, desk: Desk) -> dict[s
     return {"state": ride.state}
 
 
-@router.post("/api/rides/{name}/cause")
+@router.post("/api/rides/{name}/cause", **json_of(CauseNoted, 404, 429))
 def say_cause(name: Name, body: Why, session: RiderOfScript, desk: Desk) -> dict[str, Any]:
     """Note why the wheel was taken, while the ride is on."""
     ride = _mine(desk, session.reviewer.id, name)
@@ -161,7 +162,7 @@ def say_cause(name: Name, body: Why, session: RiderOfScript, desk: Desk) -> dict
     return {"cause": body.cause}
 
 
-@router.post("/api/rides/{name}/end")
+@router.post("/api/rides/{name}/end", **json_of(RideState, 404))
 def end(name: Name, body: Start, session: RiderOfScript, desk: Desk) -> dict[str, Any]:
     """End the ride; what was driven is stored."""
     ride = _mine(desk, session.reviewer.id, name)
@@ -169,7 +170,7 @@ def end(name: Name, body: Start, session: RiderOfScript, desk: Desk) -> dict[str
     return {"state": ride.state}
 
 
-@router.post("/api/rides/rating")
+@router.post("/api/rides/rating", **json_of(Rated))
 def rate(body: Rating, session: RiderOfScript, store: StoreOfApp) -> dict[str, Any]:
     """Store how the ride was."""
     return {"rating_id": store.rate_ride(session.reviewer.id, body.ride_id, body.stars, body.comment, body.client_key)}

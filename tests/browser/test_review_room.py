@@ -214,3 +214,42 @@ def test_on_a_phone_everything_is_in_reach_of_a_thumb(chromium: Any, near_room: 
     (label,) = near_room.labels()
     assert label.choice == ("A" if label.mirrored else "B")
     context.close()
+
+
+def swipe(page: Any, side: str, by_px: tuple[float, float], over_ms: int = 160) -> None:
+    """Move a finger over a ride, as the screen's own events."""
+    box = page.query_selector(f"#{side} video").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 9):
+        point = {"x": x + by_px[0] * step / 8, "y": y + by_px[1] * step / 8}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        page.wait_for_timeout(over_ms / 8)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    touch.detach()
+
+
+def test_on_a_phone_a_swipe_chooses_a_ride_and_takes_the_choice_back(chromium: Any, near_room: Any) -> None:
+    context = chromium.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    log_in(page, near_room)
+    page.tap("text=Start comparing")
+    wait_for_pair(page, "0 done, 3 to go")
+    for wobble in ((30.0, 0.0), (90.0, 80.0), (20.0, -150.0)):  # too short, too slanting, upwards
+        swipe(page, "left", wobble)
+    assert near_room.labels(active=False) == []
+    swipe(page, "right", (130.0, 10.0))
+    wait_for_pair(page, "1 done, 2 to go")
+    (label,) = near_room.labels()
+    assert label.choice == ("A" if label.mirrored else "B")
+    swipe(page, "left", (-130.0, -10.0))
+    wait_for_pair(page, "0 done, 3 to go")
+    assert near_room.labels() == []
+    swipe(page, "left", (130.0, 0.0))
+    wait_for_pair(page, "1 done, 2 to go")
+    (label,) = near_room.labels()
+    assert label.choice == ("B" if label.mirrored else "A")
+    assert page.evaluate("() => [...document.querySelectorAll('.pane')].map((pane) => pane.style.translate)") == ["", ""]
+    context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from sensors.faults import Faults
 from sensors.road import Lane, Line, RoadMap, chain
 from sensors.scene import Scene
 from sensors.weather import Weather
+from tests.feedback.postgres_cluster import Cluster, running_cluster
 
 
 def clip_row(number: int, **changes: object) -> ClipRow:
@@ -40,21 +42,60 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
+def fill(opened: Store) -> None:
+    ids = [opened.add_clip(clip_row(number)) for number in range(1, 6)]
+    for first, second in zip(ids[:-1], ids[1:], strict=True):
+        opened.add_pair(first, second)
+
+
 @pytest.fixture(scope="session")
 def small_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made once and copied: migrating takes longer than most tests."""
     path = tmp_path_factory.mktemp("database") / "feedback.db"
     with Store(path) as opened:
-        ids = [opened.add_clip(clip_row(number)) for number in range(1, 6)]
-        for first, second in zip(ids[:-1], ids[1:], strict=True):
-            opened.add_pair(first, second)
+        fill(opened)
     return path
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """PostgreSQL, of this run's own."""
+    with running_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def small_postgres(cluster: Cluster) -> str:
+    """The small study in PostgreSQL, made once and copied; the name of its database."""
+    with Store(cluster.create("small")) as opened:
+        fill(opened)
+    return "small"
+
+
 @pytest.fixture
-def store(study: Path, small_database: Path) -> Iterator[Store]:
-    shutil.copy(small_database, study)
-    with Store(study / "feedback.db") as opened:
+def kind() -> str:
+    """Kind of database; modules whose tests hold for both override it."""
+    return "sqlite"
+
+
+@pytest.fixture
+def database(study: Path, kind: str, request: pytest.FixtureRequest) -> str:
+    """Where the small study's database is."""
+    if kind == "postgres":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        url = cluster.create(f"test_{next(_numbers)}", template=request.getfixturevalue("small_postgres"))
+        (study / "database.url").write_text(url + "\n")
+        return url
+    shutil.copy(request.getfixturevalue("small_database"), study)
+    return str(study / "feedback.db")
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def store(study: Path, database: str) -> Iterator[Store]:
+    with Store(database, folder=study) as opened:
         yield opened
 
 

@@ -157,6 +157,7 @@ def test_a_study_older_than_the_log_is_adopted_with_all_its_opinions(study: Path
         assert [entry.event for entry in entries(opened.engine, 9)] == ["adopted", "adopted"]
         assert verify(opened.engine).problems == ()
         assert opened.labels()[0].choice == "A" and opened.takeovers()[0].ride_id is None
+        assert opened.progress(1) == (1, 0) and opened.next_pair(1) is None
     tamper(old, "UPDATE label SET choice = 'B'")
     with Store(old) as opened:
         assert verify(opened.engine).problems == ("label 1 was changed",)

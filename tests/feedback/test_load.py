@@ -1,6 +1,7 @@
-"""Many reviewers at once against the real server in a process of its own: no label is lost or doubled, and answers come soon.
+"""Many reviewers at once against the real server in processes of its own: no label is lost or doubled, and answers come soon.
 
-The kill test ends the server with SIGKILL again and again while people answer: whatever was acknowledged is there exactly once.
+The kill test ends servers with SIGKILL again and again while people answer: whatever was acknowledged is there exactly once. Two servers
+share one study in PostgreSQL, or in an SQLite file.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import random
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -27,6 +27,7 @@ import pytest
 from feedback import audit
 from feedback.accounts import Accounts
 from feedback.store import ClipRow, Store
+from tests.feedback.postgres_cluster import Cluster
 
 CLIPS, SECONDS_A_PAIR = 70, (0.6, 1.4)
 
@@ -104,11 +105,10 @@ class Reviewer:
 
 
 @dataclass
-class Room:
-    """A study and its server."""
+class Server:
+    """One process that serves a study."""
 
     study: Path
-    reviewers: list[Reviewer]
     port: int = 0
     process: subprocess.Popen[str] | None = None
 
@@ -120,17 +120,34 @@ class Room:
         line = self.process.stdout.readline()
         assert line.startswith("review room: "), line
         self.port = int(line.rsplit(":", 1)[1])
-        for reviewer in self.reviewers:
-            reviewer.port = self.port
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
-        assert self.process is not None
-        self.process.send_signal(how)
-        self.process.communicate(timeout=20)
-        self.process = None
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.communicate(timeout=20)
+            self.process = None
+
+
+@dataclass
+class Room:
+    """A study and its servers, which share the reviewers."""
+
+    study: Path
+    reviewers: list[Reviewer]
+    servers: list[Server]
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+        for number, reviewer in enumerate(self.reviewers):
+            reviewer.port = self.servers[number % len(self.servers)].port
+
+    def end(self) -> None:
+        for server in self.servers:
+            server.end()
 
     def at_work(self, seconds: float, think: bool, kills: int = 0) -> None:
-        """Let everybody answer for so long, and kill the server so many times meanwhile."""
+        """Let everybody answer for so long, and kill one server after the other so many times meanwhile."""
         done = threading.Event()
         threads = [threading.Thread(target=reviewer.work, args=(done, think)) for reviewer in self.reviewers]
         for thread in threads:
@@ -138,12 +155,14 @@ class Room:
         if kills == 0:
             time.sleep(seconds)
         for number in range(kills):
-            before = sum(len(each.acknowledged) for each in self.reviewers)
+            victim = self.servers[number % len(self.servers)]
+            theirs = [reviewer for reviewer in self.reviewers if reviewer.port == victim.port]
+            before = sum(len(each.acknowledged) for each in theirs)
             waited = time.monotonic() + 20
-            while sum(len(each.acknowledged) for each in self.reviewers) < before + 3 and time.monotonic() < waited:
+            while sum(len(each.acknowledged) for each in theirs) < before + 3 and time.monotonic() < waited:
                 time.sleep(0.005 * (1 + number % 4))  # under load, at no particular moment
-            self.end(signal.SIGKILL)
-            self.start()
+            victim.end(signal.SIGKILL)
+            victim.start()
         if kills:
             time.sleep(seconds)
         done.set()
@@ -154,10 +173,10 @@ class Room:
 
     def check(self) -> int:
         """Every acknowledged label is there exactly once, no pair is answered twice, and the log fits. Gives how many there are."""
-        connection = sqlite3.connect(self.study / "feedback.db")
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        connection.close()
-        with Store(self.study / "feedback.db") as store:
+        with Store.of_study(self.study) as store:
+            if store.engine.dialect.name == "sqlite":
+                with store.engine.connect() as connection:
+                    assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
             labels = store.labels(active=False)
             keys = Counter((label.reviewer, label.client_key) for label in labels)
             pairs = Counter((label.reviewer, label.pair_id) for label in labels)
@@ -173,33 +192,43 @@ class Room:
             return len(labels)
 
 
+def fill(store: Store) -> None:
+    """Make some 2,400 pairs with videos."""
+    from feedback import queries
+    from feedback.database import writing
+
+    for number in range(CLIPS):
+        name = f"{number:064x}"
+        store.add_clip(
+            ClipRow(name, "highway-v0", number, f"clips/{name}.parquet", name, 8.0, video_path="clips/all.mp4", video_sha256=name)
+        )
+    ids = [clip.id for clip in store.clips()]
+    with writing(store.engine) as connection:
+        for first in range(CLIPS):
+            for second in range(first + 1, CLIPS):
+                queries.pair_of(connection, ids[first], ids[second], "uniform")
+
+
 @pytest.fixture(scope="module")
 def big_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of some 2,400 pairs with videos."""
     folder = tmp_path_factory.mktemp("big") / "study"
     (folder / "clips").mkdir(parents=True)
     (folder / "clips/all.mp4").write_bytes(b"x" * 1000)
     with Store(folder / "feedback.db") as store:
-        for number in range(CLIPS):
-            name = f"{number:064x}"
-            store.add_clip(
-                ClipRow(name, "highway-v0", number, f"clips/{name}.parquet", name, 8.0, video_path="clips/all.mp4", video_sha256=name)
-            )
-        from feedback import queries
-        from feedback.database import writing
-
-        ids = [clip.id for clip in store.clips()]
-        with writing(store.engine) as connection:
-            for first in range(CLIPS):
-                for second in range(first + 1, CLIPS):
-                    queries.pair_of(connection, ids[first], ids[second], "uniform")
+        fill(store)
     return folder
 
 
-def room_of(big_study: Path, tmp_path: Path, reviewers: int) -> Iterator[Room]:
-    study = Path(shutil.copytree(big_study, tmp_path / "study"))
+@pytest.fixture(scope="module")
+def big_postgres(cluster: Cluster) -> str:
+    with Store(cluster.create("big")) as store:
+        fill(store)
+    return "big"
+
+
+def room_of(study: Path, reviewers: int, servers: int = 1) -> Iterator[Room]:
     people = []
-    with Store(study / "feedback.db") as store:
+    with Store.of_study(study) as store:
         accounts = Accounts(store)
         for number in range(reviewers):
             reviewer, token = accounts.add_person(f"person {number}")
@@ -207,21 +236,42 @@ def room_of(big_study: Path, tmp_path: Path, reviewers: int) -> Iterator[Room]:
             session = accounts.session(secret)
             assert secret is not None and session is not None
             people.append(Reviewer(reviewer.pseudonym, secret, session.csrf_token, 0))
-    room = Room(study, people)
+    room = Room(study, people, [Server(study) for _ in range(servers)])
     room.start()
     yield room
-    if room.process is not None:
-        room.end()
+    room.end()
 
 
 @pytest.fixture
-def fifty(big_study: Path, tmp_path: Path) -> Iterator[Room]:
-    yield from room_of(big_study, tmp_path, 50)
+def study(big_study: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(big_study, tmp_path / "study"))
 
 
 @pytest.fixture
-def eight(big_study: Path, tmp_path: Path) -> Iterator[Room]:
-    yield from room_of(big_study, tmp_path, 8)
+def postgres_study(study: Path, cluster: Cluster, big_postgres: str) -> Path:
+    (study / "feedback.db").unlink()
+    (study / "database.url").write_text(cluster.create(f"{study.parent.name.lower().replace('-', '_')}", template=big_postgres))
+    return study
+
+
+@pytest.fixture
+def fifty(study: Path) -> Iterator[Room]:
+    yield from room_of(study, 50)
+
+
+@pytest.fixture
+def eight(study: Path) -> Iterator[Room]:
+    yield from room_of(study, 8)
+
+
+@pytest.fixture
+def two_servers(study: Path) -> Iterator[Room]:
+    yield from room_of(study, 8, servers=2)
+
+
+@pytest.fixture
+def two_servers_on_postgres(postgres_study: Path) -> Iterator[Room]:
+    yield from room_of(postgres_study, 8, servers=2)
 
 
 def figures(room: Room) -> dict[str, float]:
@@ -269,6 +319,34 @@ def test_killed_twenty_times_under_load_every_acknowledged_label_is_there_once(e
     assert eight.check() > 60
 
 
+def test_two_servers_of_one_file_killed_in_turn_lose_and_double_nothing(two_servers: Room) -> None:
+    two_servers.at_work(0.3, think=False, kills=2)
+    two_servers.end()
+    assert two_servers.check() > 6
+
+
+def test_two_servers_on_postgres_killed_in_turn_lose_and_double_nothing(two_servers_on_postgres: Room) -> None:
+    two_servers_on_postgres.at_work(0.3, think=False, kills=4)
+    two_servers_on_postgres.end()
+    assert two_servers_on_postgres.check() > 12
+
+
+@pytest.mark.slow
+def test_two_servers_on_postgres_killed_twenty_times_lose_and_double_nothing(two_servers_on_postgres: Room) -> None:
+    two_servers_on_postgres.at_work(1.0, think=False, kills=20)
+    two_servers_on_postgres.end()
+    assert two_servers_on_postgres.check() > 60
+
+
+@pytest.mark.slow
+def test_fifty_reviewers_for_two_minutes_on_two_servers_on_postgres(postgres_study: Path) -> None:
+    for room in room_of(postgres_study, 50, servers=2):
+        room.at_work(120.0, think=True)
+        room.end()
+        assert room.check() > 1000
+        print(figures(room))
+
+
 def test_two_browsers_of_one_reviewer_racing_on_one_pair_give_one_label(eight: Room) -> None:
     first = eight.reviewers[0]
     racers = [Reviewer(first.pseudonym, first.secret, first.csrf, first.port) for _ in range(6)]
@@ -292,8 +370,7 @@ def test_two_browsers_of_one_reviewer_racing_on_one_pair_give_one_label(eight: R
     assert eight.check() == 1
 
 
-def test_two_reviewers_racing_for_the_last_label_of_a_pair_give_one(big_study: Path, tmp_path: Path) -> None:
-    study = Path(shutil.copytree(big_study, tmp_path / "study"))
+def test_two_reviewers_racing_for_the_last_label_of_a_pair_give_one(study: Path) -> None:
     with Store(study / "feedback.db") as store:
         clips = store.clips()
         wanted = store.add_pair(clips[1].id, clips[0].id, "gold", labels_wanted=1)

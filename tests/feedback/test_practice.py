@@ -27,6 +27,11 @@ def film(store: Store, outcomes: dict[int, str]) -> None:
         )
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 OUTCOMES = {
     101: "crashed at 3.2 s",
     102: "still driving at 8.0 s",

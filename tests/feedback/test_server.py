@@ -17,8 +17,12 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
+from drive_fusion.cli import main
+from feedback import accounts as accounts_module
 from feedback.accounts import Accounts
+from feedback.audit import verify
 from feedback.server.app import create_app
 from feedback.server.command import serve
 from feedback.server.config import ReviewConfig
@@ -528,3 +532,57 @@ def test_the_servers_start_does_not_wait_for_torch() -> None:
     names = "('torch', 'numpy', 'alembic')"
     program = f"import sys, feedback.server.command, feedback.server.app, uvicorn; print([m for m in {names} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, text=True).strip() == "[]"
+
+
+def test_the_largest_number_there_is_is_an_answer_that_is_not_yours(ada: TestClient) -> None:
+    for path in ("/history/{}", "/api/said/{}", "/history?before={}", "/ride/{}"):
+        assert ada.get(path.format(2**63 - 1)).status_code in (200, 404)
+        assert ada.get(path.format(2**63)).status_code in (404, 422)
+
+
+@pytest.mark.parametrize(("trouble", "words"), [("read-only", "read-only"), ("full", "disk full or failing")])
+def test_a_study_that_cannot_be_written_is_one_clear_line_and_can_still_be_read(
+    ada: TestClient, room: Store, study: Path, trouble: str, words: str
+) -> None:
+    state = ada.get("/api/state").json()
+    assert ada.post("/api/labels", json=answer(state)).status_code == 200
+    url = f"sqlite:///file:{study / 'feedback.db'}?mode=ro&uri=true" if trouble == "read-only" else study / "feedback.db"
+    with Store(url) as broken:
+        if trouble == "full":
+            event.listen(broken.engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 1"))
+            broken.engine.dispose()
+        accounts = Accounts(broken)
+        client = TestClient(create_app(broken, accounts, URL), base_url=URL, headers=dict(ada.headers), follow_redirects=False)
+        client.cookies.set("session", ada.cookies["session"])
+        comment = "x" * 1000
+        for number in range(40):  # until the pages that are there are used up
+            pair_id = room.ahead(1, 2, with_video=True).pairs[0].pair_id
+            body = {"choice": "tie", "latency_s": 1.0, "replays": 0, "client_key": f"{number:032d}", "comment": comment}
+            reply = client.post("/api/labels", json={**body, "pair_id": pair_id})
+            if reply.status_code != 200:
+                break
+            room.undo(1)
+        assert reply.status_code == 503 and reply.headers["retry-after"] == "2"
+        line = reply.json()["error"]
+        assert words in line and "\n" not in line and str(study) not in line
+        assert client.get("/history").status_code == 200
+    stored = len(room.labels(active=False))
+    assert ada.post("/api/labels", json={**body, "pair_id": pair_id}).status_code == 200  # nothing is lost: it is sent again
+    assert len(room.labels(active=False)) == stored + 1
+    assert verify(room.engine).problems == ()
+
+
+def test_somebody_who_is_logged_in_can_read_a_study_that_cannot_be_written(
+    ada: TestClient, accounts: Accounts, study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(f"sqlite:///file:{study / 'feedback.db'}?mode=ro&uri=true") as sealed:
+        monkeypatch.setattr(accounts_module, "SEEN_EVERY_S", -1.0)  # each request is to be noted, and cannot be
+        assert Accounts(sealed).session(ada.cookies["session"]) is not None
+
+
+def test_a_study_of_a_newer_program_is_one_line_at_the_start(room: Store, study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with room.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    assert main(["review", str(study), "--port", "0"]) != 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "schema '9999' is newer than this program" in line and "update drive-fusion" in line

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 import feedback
 from feedback.database import MIGRATIONS, reading, writing
-from feedback.rows import Assignment, ClipRow
+from feedback.rows import Assignment, ClipRow, RideRow
 from feedback.store import LabelRejected, Store, StoreError
 from feedback.tables import APPEND_ONLY, SCHEMA_REVISIONS, metadata
 
@@ -28,15 +28,28 @@ def clip_row(number: int, **changes: object) -> ClipRow:
     return ClipRow(**(row | changes))  # type: ignore[arg-type]
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def test_public_names_are_the_stores() -> None:
     assert feedback.Store is Store
     assert feedback.LabelRejected is LabelRejected
 
 
-def test_database_is_durable_and_checks_references(store: Store) -> None:
-    with reading(store.engine) as connection:
-        pragmas = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")}
-    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+def test_database_is_durable_and_checks_references(store: Store, kind: str) -> None:
+    with writing(store.engine) as connection:
+        if kind == "sqlite":
+            names = ("journal_mode", "synchronous", "foreign_keys")
+            assert [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names] == ["wal", 2, 1]
+        else:
+            names = ("fsync", "full_page_writes", "synchronous_commit")
+            assert [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names] == ["on", "on", "on"]
+    with pytest.raises(StoreError, match="(?i)foreign key"), writing(store.engine) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO rating (reviewer_id, ride_id, stars, comment, client_key, created_unix_s) VALUES (9, 9, 1, '', '', 0)"
+        )
 
 
 def test_migrations_make_exactly_the_tables_of_the_program(store: Store) -> None:
@@ -50,14 +63,22 @@ def test_migrations_make_exactly_the_tables_of_the_program(store: Store) -> None
     assert tuple(reversed(revisions)) == SCHEMA_REVISIONS
 
 
-def test_opinions_can_be_neither_changed_nor_deleted(store: Store, reviewer_id: int) -> None:
+def test_opinions_can_be_neither_changed_nor_deleted(store: Store, reviewer_id: int, kind: str) -> None:
     first = store.pairs()[0]
-    store.add_label(reviewer_id, first[0], "A", 1.0)
+    store.add_label(reviewer_id, first[0], "A", 1.0, comment="closer")
     store.add_takeover(reviewer_id, first[1], 1.0, 2.0)
     store.add_clip(clip_row(9, video_path="clips/9.mp4", video_sha256="cd"))
+    store.add_pair(first[1], first[2], "practice", answer="A")
+    lessons, _ = store.practice(reviewer_id, 1)
+    store.add_practice(reviewer_id, lessons[0].pair_id, "A")
+    ride_id = store.add_ride(
+        RideRow(0, reviewer_id, "", "highway-v0", 3, "idm", "rides/a.parquet", "ab", 12.0, 2.0, 250.0, "", None, 0.0), "ride"
+    )
+    store.rate_ride(reviewer_id, ride_id, 4)
     for table in APPEND_ONLY:
-        column = "clip_id" if table in ("video", "takeover") else "id"
-        for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", f"REPLACE INTO {table} SELECT * FROM {table}"):
+        column = {"video": "clip_id", "takeover": "clip_id", "remark": "label_id"}.get(table, "id")
+        other = f"REPLACE INTO {table} SELECT * FROM {table}" if kind == "sqlite" else f"TRUNCATE {table} CASCADE"
+        for statement in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}", other):
             with pytest.raises(IntegrityError, match="append-only"), store.engine.begin() as connection:
                 connection.execute(text(statement))
 
@@ -125,6 +146,8 @@ def test_a_token_finds_its_reviewer_and_is_stored_only_as_a_hash(store: Store, s
     assert store.reviewer_by_token(token[:-1]) is None
     assert len(token) >= 22  # 128 bits in base 64
     assert not any(token.encode() in path.read_bytes() for path in study.iterdir())
+    with reading(store.engine) as connection:
+        assert not any(token in str(connection.execute(table.select()).all()) for table in metadata.tables.values())
 
 
 def test_a_taken_pseudonym_is_refused(store: Store, reviewer_id: int) -> None:
@@ -132,10 +155,10 @@ def test_a_taken_pseudonym_is_refused(store: Store, reviewer_id: int) -> None:
         store.add_reviewer("otter")
 
 
-def test_the_open_pair_stays_until_it_is_answered(store: Store, reviewer_id: int, study: Path) -> None:
+def test_the_open_pair_stays_until_it_is_answered(store: Store, reviewer_id: int, database: str) -> None:
     first = store.next_pair(reviewer_id)
     assert first is not None
-    with Store(study / "feedback.db") as reopened:
+    with Store(database) as reopened:
         assert reopened.next_pair(reviewer_id) == first
     store.add_label(reviewer_id, first.pair_id, "tie", 2.0)
     second = store.next_pair(reviewer_id)

@@ -10,6 +10,7 @@ import pytest
 
 from feedback import accounts as accounts_module
 from feedback.accounts import Accounts
+from feedback.audit import verify
 from feedback.exchange import COLUMNS, export_labels, import_labels
 from feedback.store import ClipRow, LabelRejected, Store, StoreError
 
@@ -19,7 +20,8 @@ def labelled(store: Store) -> Store:
     people, _ = store.add_reviewer("otter")
     script, _ = store.add_reviewer("oracle", scripted=True)
     for number, (pair_id, *_rest) in enumerate(store.pairs()):
-        store.add_label(people, pair_id, ("A", "B", "tie", "cannot")[number], 1.5 + number, replays=number)
+        why = {"reasons": ["safety", "rules"], "comment": "it cut in, \u00e4h"} if number == 1 else {}
+        store.add_label(people, pair_id, ("A", "B", "tie", "cannot")[number], 1.5 + number, replays=number, **why)
         store.add_label(script, pair_id, "A", 0.0)
     store.undo(script)
     return store
@@ -34,12 +36,21 @@ def empty(study: Path, store: Store) -> Store:
     return other
 
 
-def test_jsonl_brings_every_active_label_into_another_study(labelled: Store, empty: Store, study: Path) -> None:
-    path = study / "labels.jsonl"
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_file_brings_every_active_label_into_another_study(labelled: Store, empty: Store, study: Path, suffix: str) -> None:
+    path = study / f"labels.{suffix}"
     assert export_labels(labelled, path) == 7
     assert import_labels(empty, path) == 7
     assert empty.labels_hash() == labelled.labels_hash()
-    assert [row.created_unix_s for row in empty.labels()] == [row.created_unix_s for row in labelled.labels()]
+    for name in COLUMNS:
+        assert [getattr(row, name) for row in empty.labels()] == [getattr(row, name) for row in labelled.labels()], name
+    assert {row.comment: row.reasons for row in empty.labels()} == {"": (), "it cut in, \u00e4h": ("safety", "rules")}
+    assert verify(empty.engine).problems == ()
     assert import_labels(empty, path) == 0
     assert len(empty.labels(active=False)) == 7
     assert empty.reviewer_by_token("") is None
@@ -51,6 +62,16 @@ def test_parquet_holds_the_same_rows_as_jsonl(labelled: Store, study: Path) -> N
     export_labels(labelled, study / "labels.parquet")
     lines = (study / "labels.jsonl").read_text().splitlines()
     assert pyarrow.parquet.read_table(study / "labels.parquet").to_pylist() == [json.loads(line) for line in lines]
+
+
+def test_a_file_of_an_earlier_version_has_no_reasons(labelled: Store, empty: Store, study: Path) -> None:
+    path = study / "labels.jsonl"
+    export_labels(labelled, path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({name: line[name] for name in line if name not in ("reasons", "comment")}) + "\n" for line in lines))
+    assert import_labels(empty, path) == 7
+    assert {(row.reasons, row.comment) for row in empty.labels()} == {((), "")}
+    empty.close()
 
 
 def test_no_labels_are_a_file_with_no_rows(store: Store, study: Path) -> None:
@@ -77,6 +98,9 @@ def test_another_suffix_or_folder_is_refused_and_leaves_no_file(labelled: Store,
         ({"client_key": ""}, "client key"),
         ({"client_key": "another"}, "is closed"),
         ({"reviewer": "oracle"}, "'oracle' is a script in this study"),
+        ({"reasons": ["safty"]}, "unknown reason 'safty'; did you mean 'safety'"),
+        ({"reasons": [3]}, "reasons has 3, expected words"),
+        ({"comment": None}, "comment is None, expected str"),
     ],
 )
 def test_one_bad_line_is_named_and_no_line_is_imported(
@@ -106,6 +130,11 @@ def test_a_line_that_is_no_label_is_refused(store: Store, study: Path, text: str
 def test_a_file_that_cannot_be_read_is_one_clear_line(store: Store, study: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
         import_labels(store, study / "nowhere.jsonl")
+    with pytest.raises(StoreError, match="suffix '.csv', expected .jsonl or .parquet"):
+        import_labels(store, study / "labels.csv")
+    (study / "labels.parquet").write_bytes(b"no table")
+    with pytest.raises(StoreError, match="no readable Parquet file"):
+        import_labels(store, study / "labels.parquet")
     (study / "labels.jsonl").write_bytes(b"\xff\xfe")
     with pytest.raises(StoreError, match="not UTF-8"):
         import_labels(store, study / "labels.jsonl")
@@ -119,12 +148,12 @@ def test_a_name_is_kept_apart_from_the_pseudonym(store: Store) -> None:
         Accounts(store).add_person("Ada Lovelace")
 
 
-def test_erasing_a_person_leaves_labels_and_no_trace_of_the_name(store: Store, study: Path) -> None:
+def test_erasing_a_person_leaves_labels_and_no_trace_of_the_name(store: Store, study: Path, kind: str) -> None:
     accounts = Accounts(store)
     person, token = accounts.add_person("Ada Lovelace")
     secret = accounts.log_in(token)
     store.add_label(person.id, store.pairs()[0][0], "A", 1.0)
-    assert any(b"Ada Lovelace" in path.read_bytes() for path in study.iterdir())
+    assert kind == "postgres" or any(b"Ada Lovelace" in path.read_bytes() for path in study.iterdir())
     assert accounts.erase("Ada Lovelace") == person.pseudonym
     assert not any(b"Ada Lovelace" in path.read_bytes() for path in study.iterdir())
     assert [row.reviewer for row in store.labels()] == [person.pseudonym]

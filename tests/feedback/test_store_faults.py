@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from feedback.database import MIGRATIONS, reading
+from feedback.database import MIGRATIONS, reading, writing
 from feedback.store import LabelRejected, Store, StoreError
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +167,8 @@ def test_another_programs_database_is_left_alone(study: Path) -> None:
     [
         ("{study}/nowhere/feedback.db", "folder .* does not exist"),
         ("{study}/text.db", "no readable SQLite database"),
-        ("postgresql://ada:secret@db/labels", "studies are kept in SQLite files"),
+        ("postgresql://ada:secret@127.0.0.1:1/labels", "cannot be reached.*see that PostgreSQL runs there"),
+        ("mysql://ada:secret@db/labels", "studies are kept in SQLite files or in PostgreSQL"),
         ("sqlite://", "studies are kept in SQLite files"),
         ("://", "no database URL"),
     ],
@@ -280,3 +283,30 @@ def test_the_store_does_not_wait_for_torch() -> None:
         print([name for name in ("torch", "alembic", "pyarrow") if name in sys.modules])
     """
     assert start(program).communicate(timeout=60)[0].strip() == "[]"
+
+
+def test_writers_who_stand_in_line_share_a_commit_and_a_failing_one_harms_no_other(store: Store) -> None:
+    commits: list[None] = []
+    event.listen(store.engine, "commit", lambda connection: commits.append(None))
+
+    def add(number: int) -> int:
+        return store.add_reviewer("taken" if number == 3 else f"r{number}")[0]
+
+    with ThreadPoolExecutor(6) as pool:
+        with writing(store.engine) as connection:
+            connection.exec_driver_sql(
+                "INSERT INTO reviewer (pseudonym, role, scripted, created_unix_s) VALUES ('taken', 'reviewer', 0, 0)"
+            )
+            waiting = [pool.submit(add, number) for number in range(6)]
+            time.sleep(0.5)
+        failed = [future.exception() is not None for future in waiting]
+    assert failed == [False, False, False, True, False, False]
+    assert len(commits) <= 2  # one, unless a thread was late
+    assert sorted(each.pseudonym for each in store.reviewers()) == ["r0", "r1", "r2", "r4", "r5", "taken"]
+
+
+def test_the_listening_socket_says_that_it_is_tcp_so_that_no_answer_waits_for_an_acknowledgement() -> None:
+    from feedback.server.command import _listen
+
+    with _listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP  # or asyncio would leave Nagle's algorithm on

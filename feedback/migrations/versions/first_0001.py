@@ -6,11 +6,13 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
-    Integer,
     LargeBinary,
     Text,
     UniqueConstraint,
 )
+
+from feedback.migrations.append_only import hold_append_only
+from feedback.tables import Integer
 
 revision = "0001"
 down_revision = None
@@ -23,12 +25,7 @@ def upgrade() -> None:
     _rides()
     _people()
     _opinions()
-    for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: rows are neither changed nor deleted'); END"
-            )
+    hold_append_only(op, APPEND_ONLY)
 
 
 def _rides() -> None:

@@ -1,9 +1,11 @@
 """Invitations, practice, live rides and their ratings, known answers, reasons, and the audit log, which adopts what was there before."""
 
 from alembic import op
-from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Float, ForeignKey, LargeBinary, Text, UniqueConstraint
 
 from feedback import audit
+from feedback.migrations.append_only import hold_append_only
+from feedback.tables import Integer
 
 revision = "0002"
 down_revision = "0001"
@@ -13,16 +15,11 @@ APPEND_ONLY = ("remark", "practice", "ride", "rating", "audit")
 
 def upgrade() -> None:
     """Add columns, tables and triggers, then an entry in the log for every opinion so far."""
+    _rides()
     _columns()
     _people()
-    _rides()
     _audit()
-    for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: rows are neither changed nor deleted'); END"
-            )
+    hold_append_only(op, APPEND_ONLY)
     audit.adopt(op.get_bind())
 
 
@@ -31,7 +28,8 @@ def _columns() -> None:
     op.add_column("pair", Column("lesson", Text, nullable=False, server_default=""))
     op.add_column("takeover", Column("request_s", Float))
     op.execute("ALTER TABLE takeover ADD COLUMN after_clip_id TEXT REFERENCES clip (id)")
-    op.execute("ALTER TABLE takeover ADD COLUMN ride_id INTEGER REFERENCES ride (id)")
+    number = "INTEGER" if op.get_bind().dialect.name == "sqlite" else "BIGINT"
+    op.execute(f"ALTER TABLE takeover ADD COLUMN ride_id {number} REFERENCES ride (id)")
     op.create_index("ix_takeover_ride_id", "takeover", ["ride_id"])
 
 

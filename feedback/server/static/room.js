@@ -3,6 +3,7 @@
 
 import { Outbox, Refusal, ask } from "./outbox.js";
 import { PairPlayer } from "./player.js";
+import { onSwipe } from "./swipe.js";
 
 const SIDES = ["left", "right"];
 const SAID = { left: "left is better", right: "right is better", tie: "about the same", cannot: "cannot compare", skip: "skipped" };
@@ -342,6 +343,10 @@ addEventListener("click", (event) => {
     acts.play();
   }
 });
+
+for (const side of SIDES) {
+  onSwipe(find(`#${side}`), { right: () => run({ choice: side }), left: () => run({ act: "undo" }) });
+}
 
 find("#time").addEventListener("input", (event) => {
   player.pause();
