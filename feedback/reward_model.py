@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from feedback.ensemble import Ensemble, SetEnsemble
-from feedback.hazard import Hazard, HazardConfig, ReactionTime, Ride
+from feedback.hazard import Hazard, HazardConfig, Ride
 from feedback.heads import ACTOR_HEADS, HEADS, sees
 from feedback.model_file import ModelFileError, load_model, save_model
 from feedback.panel import Answers
+from feedback.reaction import ReactionTime
 from feedback.windows import TOKEN, WindowConfig, Windows, feature_names, windows
 from sensors.errors import ConfigError
 from sensors.scene import Scene
@@ -264,7 +265,11 @@ class RewardModel:
             width = len(feature_names(config.windows))
             net = RewardNet(width, config.hidden, config.members, config=config.windows)
             net.load_state_dict(_under("net.", tensors))
-            hazard = Hazard(width, config.hazard.hidden) if any(name.startswith("hazard.") for name in tensors) else None
+            hazard = (
+                Hazard(width, config.hazard.hidden, members=config.hazard.members)
+                if any(name.startswith("hazard.") for name in tensors)
+                else None
+            )
             if hazard is not None:
                 hazard.load_state_dict(_under("hazard.", tensors))
                 hazard.requires_grad_(False)

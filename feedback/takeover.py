@@ -213,4 +213,4 @@ def hazard_ride(row: TakeoverRow, decisions: Decisions, config: WindowConfig, gr
         group: The clip's start state.
     """
     seen = decisions.windows(config)
-    return Ride(seen.features, seen.live, decisions.dt_s, row.onset_s, row.release_s, group)
+    return Ride(seen.features, seen.live, decisions.dt_s, row.onset_s, row.release_s, group, row.reviewer)
