@@ -74,11 +74,14 @@ class Ensemble(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Evaluate every network on every row: (N, F) to (E, N)."""
-        seen = ((rows - self.mean) / self.deviation).expand(len(self.line), -1, -1)  # (E, N, F)
-        hidden = torch.tanh(torch.baddbmm(self.first_bias, seen, self.first * self.sees))
+        seen = (rows - self.mean) / self.deviation  # (N, F)
+        members, width, units = self.first.shape
+        first = (self.first * self.sees).permute(1, 0, 2).reshape(width, members * units)  # one product for all: several times faster
+        hidden = torch.tanh((seen @ first).reshape(-1, members, units).transpose(0, 1) + self.first_bias)
         hidden = torch.tanh(torch.baddbmm(self.second_bias, hidden, self.second))
-        out: Tensor = torch.baddbmm(self.last_bias, hidden, self.last) + torch.bmm(seen, self.line * self.sees)
-        return out[..., 0]
+        line = seen @ (self.line * self.sees)[..., 0].T  # (N, E)
+        out: Tensor = torch.baddbmm(self.last_bias, hidden, self.last)[..., 0] + line.T
+        return out
 
 
 class SetEnsemble(nn.Module):
@@ -100,7 +103,8 @@ class SetEnsemble(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Evaluate every network on N sets of K actors: (N, K, T) to (E, N); 0 where nobody is there."""
         count, room, width = tokens.shape
-        rows = tokens.reshape(1, count * room, width).expand(len(self.first), -1, -1)
-        seen = torch.relu(torch.bmm(rows, self.first)).reshape(len(self.first), count, room, -1)  # an absent actor is all zeros: 0
-        out: Tensor = torch.bmm(seen.amax(2), self.last)
+        units = self.first.shape[2]
+        seen = torch.relu(tokens.reshape(count * room, width) @ self.first.permute(1, 0, 2).reshape(width, -1))  # nobody is all zeros: 0
+        most = seen.reshape(count, room, -1).amax(1).reshape(count, -1, units).transpose(0, 1)  # (E, N, units)
+        out: Tensor = torch.bmm(most, self.last)
         return out[..., 0]
