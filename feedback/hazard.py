@@ -67,22 +67,25 @@ class Ride:
 def survival_nll(logits: Tensor, onset: Tensor, exposure: Tensor) -> Tensor:
     """Negative log-likelihood of rides under a discrete hazard.
 
-    With h = sigmoid(logit) and H = -log(1 - h): a censored ride survives, sum of H over what was exposed. A takeover's cause is not
-    seen, only its onset one reaction time later, so it is summed over: -log sum_d p(d) h_d exp(-sum_{s<d} H_s).
+    With h = sigmoid(logit) and H = -log(1 - h), a decision is the cause with probability c_d = h_d exp(-sum_{s<d} H_s). Causes are not
+    seen, only onsets one reaction time later, so they are summed over: a takeover has -log sum_d p(d) c_d. In a censored ride there was
+    no cause, or the hand was not there before the end: -log(exp(-sum H) + sum_d c_d (1 - exposure_d)).
 
     Args:
         logits: (..., N, D).
         onset: p(d) for rides with a takeover, zeros for censored ones, (..., N, D).
-        exposure: Weight of each decision in a censored ride, (..., N, D).
+        exposure: Probability that a cause in each decision shows before the watching ends, (..., N, D).
 
     Returns:
         (..., N).
     """
     cumulative = nn.functional.softplus(logits)
     before = cumulative.cumsum(-1) - cumulative
-    per_decision = onset.clamp(min=1e-30).log() + nn.functional.logsigmoid(logits) - before
-    taken = -torch.logsumexp(torch.where(onset > 0, per_decision, torch.full_like(per_decision, -1e9)), -1)
-    survived = (cumulative * exposure).sum(-1)
+    cause = nn.functional.logsigmoid(logits) - before
+    never = torch.full_like(cause, -1e9)
+    taken = -torch.logsumexp(torch.where(onset > 0, onset.clamp(min=1e-30).log() + cause, never), -1)
+    late = torch.where(exposure < 1, (1.0 - exposure).clamp(min=1e-30).log() + cause, never)
+    survived = -torch.logaddexp(-cumulative.sum(-1), torch.logsumexp(late, -1))
     return torch.where(onset.sum(-1) > 0, taken, survived)
 
 
@@ -174,7 +177,7 @@ def tables(rides: Sequence[Ride]) -> tuple[Tensor, Onsets]:
         dt_s=dt_s,
         could=live * taken * (since_s > 0),
         under_way=((place == last) & taken).float(),
-        middle_left_s=watched_s - start_s - 0.5 * dt_s,
+        left_s=watched_s - start_s,
         live=live,
     )
 

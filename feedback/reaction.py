@@ -16,6 +16,8 @@ STRAY = 0.01
 """Share of takeovers whose cause is the decision under way, however soon the hand was there."""
 LOG_MEDIAN_DEVIATION, LOG_SPREAD_DEVIATION = 0.7, 0.7
 """How unlike the given reaction time people's may be, as logarithms."""
+WITHIN = (1 / 6, 1 / 2, 5 / 6)
+"""Where in a decision its cause may lie: thirds of it."""
 GRID = 61
 GRID_MEDIAN_S, GRID_SPREAD = (0.05, 6.0), (0.05, 1.5)
 
@@ -64,7 +66,7 @@ class Onsets:
     dt_s: Tensor  # (N, 1) time between decisions
     could: Tensor  # (N, D) 1 where the decision was live and not after the onset
     under_way: Tensor  # (N, D) 1 at the decision during which, or after which, the hand came
-    middle_left_s: Tensor  # (N, D) from each decision's middle to the end of the watching
+    left_s: Tensor  # (N, D) from each decision's start to the end of the watching
     live: Tensor  # (N, D)
 
     def density(self, log_median: Tensor, log_spread: Tensor) -> Tensor:
@@ -73,8 +75,9 @@ class Onsets:
         return (1.0 - STRAY) * within.clamp(min=0.0) / self.dt_s * self.could + STRAY * self.under_way / self.dt_s
 
     def exposure(self, log_median: Tensor, log_spread: Tensor) -> Tensor:
-        """Share of each decision that could have shown as a takeover while they watched, (..., N, D)."""
-        return reacted(self.middle_left_s, log_median, log_spread) * self.live
+        """Probability that a cause somewhere in each decision shows as a takeover while they watched, (..., N, D)."""
+        told = [reacted(self.left_s - share * self.dt_s, log_median, log_spread) for share in WITHIN]
+        return sum(told[1:], told[0]) / len(told) * self.live
 
 
 def log_belief(reaction: ReactionTime, log_median: Tensor, log_spread: Tensor) -> Tensor:
