@@ -57,7 +57,7 @@ class RewardConfig:
     """lambda: how much of the members' disagreement is taken off the reward."""
     reference_windows: int = 512
     """Most windows in the reference set that anchors the scale."""
-    reviewer_draws: int = 400
+    reviewer_draws: int = 600
     """Draws of each of the sampler's chains for the report on reviewers, where comparisons name them; 0: no such report."""
     seed: int = 0
     """Seed of the first weights, the bootstrap and the parts."""

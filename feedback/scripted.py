@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
 PLAIN_SPEED_MPS = 20.0
 HEADWAY_S = 1.0
+OFF_ROAD = 2.0
 SAME_RETURN = 1e-6
 
 
 def true_reward(decisions: Decisions) -> Tensor:
-    """What the scripted teachers like: progress, no crash, few lane changes, a headway of a second.
+    """What the scripted teachers like: progress, no crash, few lane changes, a headway of a second, a place on the road.
 
-    Per second 1 + (progress - 20 m) / 10 - 0.5 where the headway is under a second; -10 for a crash and -0.1 for a lane change; 0
-    once the ride is over.
+    Per second 1 + (progress - 20 m) / 10 - 0.5 where the headway is under a second - 2 where the ego is on no lane; -10 for a crash and
+    -0.1 for a lane change; 0 once the ride is over.
 
     Args:
         decisions: One ride of D decisions.
@@ -48,6 +49,7 @@ def true_reward(decisions: Decisions) -> Tensor:
     poses, next_poses = lane_poses(scene), lane_poses(next_scene)
     close = gaps(next_scene, next_poses).headway_s < HEADWAY_S
     rate = 1.0 + (progress_mps(scene, next_scene, poses) - PLAIN_SPEED_MPS) / 10.0 - 0.5 * close
+    rate = rate - OFF_ROAD * ~next_poses.on_road[:, 0]
     crash = next_scene.crashed[:, 0]
     reward = rate * decisions.dt_s - 10.0 * crash - 0.1 * lane_changed(scene, poses, next_poses)
     return torch.where(decisions.over, torch.zeros_like(reward), reward)
