@@ -205,7 +205,7 @@ class _Fit:
 
     def nll(self) -> Tensor:
         """Negative log-likelihood of every ride by every member, (E, N)."""
-        logits = self.hazard.member_logits(self.features.flatten(0, 1)).unflatten(1, self.features.shape[:2])
+        logits = self.hazard.member_logits(self.features.flatten(0, 1)).reshape(-1, *self.features.shape[:2])
         return survival_nll(logits, self.onsets.density(*self.reaction), self.onsets.exposure(*self.reaction))
 
     def descend(self, weights: Tensor) -> float:
@@ -257,7 +257,7 @@ class _Fit:
 
     def _over_grid(self) -> Tensor:
         """Log-likelihood of every ride by every member at each point of the grid, (E, N, G, G)."""
-        logits = self.hazard.member_logits(self.features.flatten(0, 1)).unflatten(1, self.features.shape[:2])
+        logits = self.hazard.member_logits(self.features.flatten(0, 1)).reshape(-1, *self.features.shape[:2])
         medians, spreads = grid()
         rows = []
         for median in medians:  # (G, 1, 1, 1) spreads against (E, N, D)
