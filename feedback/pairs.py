@@ -59,9 +59,9 @@ def propose_pairs(clips: Sequence[Clip], count: int, seed: int = 0, fork_share: 
     if not 0.0 <= fork_share <= 1.0:
         raise ConfigError(f"fork_share is {fork_share}, expected a share in [0, 1]")
     distinct = list({clip.content_hash: clip for clip in clips}.values())
-    forks = _shuffled(_forks(distinct), seed, 1)[: round(fork_share * count)]
-    taken = {_name(pair) for pair in forks}
-    uniform_pairs = [pair for pair in _shuffled(_within_blocks(distinct), seed, 2) if _name(pair) not in taken]
+    forks = shuffled(_forks(distinct), seed, 1)[: round(fork_share * count)]
+    taken = {pair_name(pair) for pair in forks}
+    uniform_pairs = [pair for pair in shuffled(pairs_within_blocks(distinct), seed, 2) if pair_name(pair) not in taken]
     chosen = [(pair, "fork") for pair in forks] + [(pair, "uniform") for pair in uniform_pairs[: count - len(forks)]]
     turned = uniform(seed, 3, torch.arange(len(chosen))) < 0.5
     proposals = [
@@ -74,11 +74,13 @@ def propose_pairs(clips: Sequence[Clip], count: int, seed: int = 0, fork_share: 
 Pair = tuple[Clip, Clip]
 
 
-def _name(pair: Pair) -> frozenset[str]:
+def pair_name(pair: Pair) -> frozenset[str]:
+    """Name of a pair, whatever its order."""
     return frozenset((pair[0].content_hash, pair[1].content_hash))
 
 
-def _shuffled(pairs: list[Pair], seed: int, stream: int) -> list[Pair]:
+def shuffled(pairs: list[Pair], seed: int, stream: int) -> list[Pair]:
+    """The pairs in an order that depends on ``seed`` and ``stream`` alone."""
     order = uniform(seed, stream, torch.arange(len(pairs))).argsort().tolist()
     return [pairs[place] for place in order]
 
@@ -96,7 +98,7 @@ def _forks(clips: Sequence[Clip]) -> list[Pair]:
     return [pair for same in started.values() for pair in itertools.combinations(same, 2) if _comparable(*pair)]
 
 
-def _within_blocks(clips: Sequence[Clip]) -> list[Pair]:
+def pairs_within_blocks(clips: Sequence[Clip]) -> list[Pair]:
     """All comparable pairs within a block of start states."""
     groups = {clip.group for clip in clips}
     blocks = min(BLOCKS, max(len(groups) // GROUPS_IN_BLOCK, 1))

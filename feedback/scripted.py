@@ -1,8 +1,9 @@
 """Scripted reviewers: they judge rides by a reward of their own and answer through the store like people.
 
 The teachers are those of B-Pref (Lee et al. 2021, section 4): perfectly rational, noisily rational, myopic, mistaken, and ones that
-skip or call equal what hardly differs. Their thresholds are shares of a typical return; returns are counted from the worst one seen, so
-that rides with negative returns do not switch the thresholds off.
+skip or call equal what hardly differs. Their thresholds are shares of a typical return, once: the authors' own program multiplies by
+epsilon again in every session after the first. Where returns are negative on average, such shares would switch the thresholds off; there
+returns are counted from the worst one seen.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -28,14 +29,15 @@ if TYPE_CHECKING:
 
 PLAIN_SPEED_MPS = 20.0
 HEADWAY_S = 1.0
+OFF_ROAD = 2.0
 SAME_RETURN = 1e-6
 
 
 def true_reward(decisions: Decisions) -> Tensor:
-    """What the scripted teachers like: progress, no crash, few lane changes, a headway of a second.
+    """What the scripted teachers like: progress, no crash, few lane changes, a headway of a second, a place on the road.
 
-    Per second 1 + (progress - 20 m) / 10 - 0.5 where the headway is under a second; -10 for a crash and -0.1 for a lane change; 0
-    once the ride is over.
+    Per second 1 + (progress - 20 m) / 10 - 0.5 where the headway is under a second - 2 where the ego is on no lane; -10 for a crash and
+    -0.1 for a lane change; 0 once the ride is over.
 
     Args:
         decisions: One ride of D decisions.
@@ -47,6 +49,7 @@ def true_reward(decisions: Decisions) -> Tensor:
     poses, next_poses = lane_poses(scene), lane_poses(next_scene)
     close = gaps(next_scene, next_poses).headway_s < HEADWAY_S
     rate = 1.0 + (progress_mps(scene, next_scene, poses) - PLAIN_SPEED_MPS) / 10.0 - 0.5 * close
+    rate = rate - OFF_ROAD * ~next_poses.on_road[:, 0]
     crash = next_scene.crashed[:, 0]
     reward = rate * decisions.dt_s - 10.0 * crash - 0.1 * lane_changed(scene, poses, next_poses)
     return torch.where(decisions.over, torch.zeros_like(reward), reward)
@@ -57,7 +60,7 @@ class ReturnScale:
     """What returns are like, to rescale thresholds by."""
 
     worst: float
-    """The smallest return seen: counted as 0."""
+    """The return that counts as 0."""
     mean: float
     """The mean return."""
 
@@ -76,6 +79,24 @@ class ReturnScale:
         if not returns:
             raise ConfigError("ReturnScale.of got no returns, expected those of some rides")
         return cls(min(returns), sum(returns) / len(returns))
+
+    @classmethod
+    def of_episodes(cls, returns: Sequence[float], decisions: int, clip_decisions: int) -> ReturnScale:
+        """Take the scale from whole episodes as B-Pref does: the mean of the last ten, times the share of an episode that a clip is.
+
+        Args:
+            returns: True returns of episodes, oldest first.
+            decisions: T, of an episode.
+            clip_decisions: H, of a clip.
+
+        Returns:
+            m = mean * H / T, counted from 0 where it is above 0; otherwise counted from the worst, so that thresholds stay thresholds.
+
+        Raises:
+            ConfigError: There are none.
+        """
+        last = cls.of([value * clip_decisions / decisions for value in returns[-10:]])
+        return cls(0.0, last.mean) if last.mean > 0 else last
 
 
 @dataclass(frozen=True)
@@ -117,7 +138,7 @@ class Teacher:
     def probabilities(self, rewards_a: Tensor, rewards_b: Tensor) -> dict[Choice, float]:
         """How likely each answer is, given both rides' rewards (D,)."""
         one, other = self.ride_return(rewards_a), self.ride_return(rewards_b)
-        if self.skip and max(one, other) - self._scale.worst < self.skip * self._scale.typical:
+        if self.skip and max(one, other) - self._scale.worst <= self.skip * self._scale.typical:
             return {"skip": 1.0}
         if abs(one - other) <= SAME_RETURN or (self.equal and abs(one - other) < self.equal * self._scale.typical):
             return {"tie": 1.0}
@@ -180,10 +201,18 @@ def teacher_named(name: str) -> Teacher:
     return TEACHERS[name]
 
 
+class Judge(Protocol):
+    """Whoever answers pairs by rule."""
+
+    def answer(self, rewards_a: Tensor, rewards_b: Tensor, key: int) -> Choice:
+        """Compare two rides, given their true rewards (D,) and the question's number."""
+        ...
+
+
 def review_with(
     store: Store,
     reviewer_id: int,
-    teacher: Teacher,
+    teacher: Judge,
     decisions_of: Callable[[str], Decisions],
     limit: int | None = None,
 ) -> int:
