@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 from numba.core import config
-from numpy.typing import NDArray
 
 from sensors.jit import inlined, kernel, leaf
 from sensors.lidar.actors import (
@@ -43,6 +42,7 @@ from sensors.lidar.detector import (
     draw,
     leave_empty,
     level_return,
+    put_vectors,
     receive,
     repeat_return,
 )
@@ -51,6 +51,7 @@ from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, 
 from sensors.lidar.pieces import (
     PIECE,
     PIECE_NUMBERS,
+    STRIDE,
     VECTOR,
     Doubles,
     Floats,
@@ -66,10 +67,10 @@ from sensors.lidar.rays import (
     Row,
     cast_ground,
     cast_pieces,
-    mark_shown,
+    list_marked,
     meets_nothing,
     sort_pieces,
-    stretch_from,
+    start_marked,
     update_shown,
 )
 from sensors.noise import world_key
@@ -94,7 +95,10 @@ class Room(NamedTuple):
     pool: Floats  # rows of all pieces
     showing: Ints  # (pieces,)
     firsts: Ints  # (beams,)
-    marks: NDArray[np.uint8]  # one for each vector of columns, 0
+    marks: Ints  # of each vector of columns
+    marked: Ints  # vectors of columns in which pieces show
+    places: Ints  # of each vector of columns in a beam's row
+    returns: Row  # of a beam
     detector: Floats  # (DETECTOR_NUMBERS,)
     most: Ints  # (1,) pieces that were needed
 
@@ -174,24 +178,21 @@ def ground_of(b: int, sky: Sky, v: View) -> Ground:
     return f4(v.world_R_sensor[2, 2]), f4(1.0 / height if height > 0.0 else 0.0), f4(max(height, 0.0) * shine)
 
 
-@leaf()
+@inlined()
 def scan_exactly(
     columns: int,
     beam: tuple[np.float32, np.float32],
-    ground: tuple[np.float32, np.float32, np.float32],
+    ground: Ground,
     level: bool,
     materials: bool,
     shown: int,
     showing: Ints,
     pieces: Pieces,
     pool: Floats,
-    marks: NDArray[np.uint8],
-    d: Floats,
-    v: View,
-    row: Floats,
+    room: Room,
     out: Row,
 ) -> None:
-    """Write the returns of a beam without noise; where no piece shows there is the ground alone.
+    """Write the returns of a beam without noise: of the ground everywhere, then of the vectors of columns in which pieces show.
 
     Args:
         columns: C.
@@ -203,42 +204,23 @@ def scan_exactly(
         showing: Which.
         pieces: All.
         pool: Their rows.
-        marks: Of vectors of columns, all 0, as they are afterwards.
-        d: Numbers of the detector.
-        v: Where the sensor looks from.
-        row: To work in.
+        room: To work in; it knows where the sensor looks and its detector.
         out: Written.
     """
-    if shown == 0 and level:
-        repeat_return(0, columns, level_return(v.columns, beam, ground, d), out)
-        return
+    (tangent, cosine), v, d, row = beam, room.sight, room.detector, room.row
+    if level:
+        repeat_return(columns, level_return(v.columns, beam, ground, d), out)
+    else:
+        detect_ground(v.columns, columns, beam, ground, d, out)
     if shown == 0:
-        detect_ground(v.columns, 0, columns, beam, ground, d, out)
         return
-    alike = level_return(v.columns, beam, ground, d)
-    vectors, rolls = (columns + VECTOR - 1) // VECTOR, v.motion[3] > 0.0
-    mark_shown(pieces.fields, showing, shown, marks, 1)
-    vector = 0
-    while vector < vectors:
-        end = stretch_from(marks, vector, vectors)
-        if marks[vector]:
-            cast_ground(v.columns, vector * VECTOR, (end - vector) * VECTOR, beam[0], ground, row)
-        vector = end
-    cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 0, row)
+    vectors = list_marked(room.marks, (columns + VECTOR - 1) // VECTOR, room.marked, room.places)
+    start_marked(v.columns, room.marked, vectors, level, tangent, ground, row)
+    cast_pieces(pool, pieces, showing, shown, room.places, v.motion[3] > 0.0, tangent, 0, row)
     if materials:
-        cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 1, row)
-    vector = 0
-    while vector < vectors:
-        end = stretch_from(marks, vector, vectors)
-        first, count = vector * VECTOR, min(end * VECTOR, columns) - vector * VECTOR
-        if marks[vector]:
-            detect_exact(first, count, beam[1], d, row, out)
-        elif level:
-            repeat_return(first, count, alike, out)
-        else:
-            detect_ground(v.columns, first, count, beam, ground, d, out)
-        vector = end
-    mark_shown(pieces.fields, showing, shown, marks, 0)
+        cast_pieces(pool, pieces, showing, shown, room.places, v.motion[3] > 0.0, tangent, 1, row)
+    detect_exact(vectors * VECTOR, cosine, d, row, room.returns)
+    put_vectors(columns, room.marked, vectors, room.returns, out)
 
 
 @leaf()
@@ -250,6 +232,8 @@ def scan_beams(
     beams, columns = out.range_m.shape[2:]
     whole = (columns + VECTOR - 1) & -VECTOR
     v, row, air, firsts, marks, d = room.sight, room.row, room.air, room.firsts, room.marks, room.detector
+    for vector in range(whole // VECTOR):
+        marks[vector], room.places[vector] = 0, vector
     noise, materials, rolls = optics.switches[k, 0], optics.switches[k, 1], v.motion[3] > 0.0
     ground = ground_of(b, sky, v)
     key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
@@ -260,18 +244,18 @@ def scan_beams(
     for e in range(beams):
         tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
         place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
-        shown = update_shown(pieces.fields, e, firsts, shown, showing)
+        shown = update_shown(pieces.fields, e, firsts, shown, showing, marks)
         if not foggy and shown == 0 and meets_nothing(least, ground[0], tangent, f4(v.origin[2]), d[LEAST] / cosine):
             leave_empty(columns, place)
             continue
         if not noise:
             beam = tangent, cosine
-            scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, marks, d, v, row, place)
+            scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, room, place)
             continue
-        cast_ground(v.columns, 0, whole, tangent, ground, row)
-        cast_pieces(pool, pieces, showing, shown, rolls, tangent, 0, row)
+        cast_ground(v.columns, whole, tangent, ground, row)
+        cast_pieces(pool, pieces, showing, shown, room.places, rolls, tangent, 0, row)
         if materials:
-            cast_pieces(pool, pieces, showing, shown, rolls, tangent, 1, row)
+            cast_pieces(pool, pieces, showing, shown, room.places, rolls, tangent, 1, row)
         receive(columns, cosine, d, row)
         if foggy:
             add_air(columns, u4(e * columns), air_key, d, air, row)
@@ -318,7 +302,10 @@ def _room(beams: int) -> Room:
             vectors_of(most * PIECE_NUMBERS),
             np.empty(most, np.int32),
             np.empty(max(beams, 128), np.int32),
-            np.zeros(MAX_COLUMNS // VECTOR + 1, np.uint8),
+            np.empty(MAX_COLUMNS // VECTOR + 1, np.int32),
+            np.empty(MAX_COLUMNS // VECTOR + 1, np.int32),
+            np.empty(MAX_COLUMNS // VECTOR + 1, np.int32),
+            (vectors_of(STRIDE), vectors_of(STRIDE), np.empty(STRIDE, np.uint8), np.empty(STRIDE, np.int16)),
             np.empty(DETECTOR_NUMBERS, f4),
             np.zeros(1, np.int32),
         )
