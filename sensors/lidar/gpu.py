@@ -62,7 +62,7 @@ from sensors.lidar.detector import (
     reflected,
     with_air,
 )
-from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, HEAD_STREAM, RAYS_STREAM, Images, Optics, Sky, optics_of
+from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, HEAD_STREAM, RAYS_STREAM, Images, Optics, optics_of
 from sensors.lidar.pieces import (
     ACROSS,
     COLUMN_NUMBERS,
@@ -104,7 +104,7 @@ from sensors.lidar.pieces import (
 from sensors.lidar.rays import GROUND_CODE, see_ground, see_part, see_patch
 from sensors.lidar.scan import ground_of, most_of, weigh_air
 from sensors.noise import world_key
-from sensors.pose import SceneArrays
+from sensors.pose import SceneArrays, Sky
 from sensors.scene import Scene
 from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
-from numba.core import config
 
 from sensors.jit import inlined, kernel, leaf
 from sensors.lidar.actors import (
@@ -47,7 +45,7 @@ from sensors.lidar.detector import (
     repeat_return,
 )
 from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
-from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics, Sky
+from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics
 from sensors.lidar.pieces import (
     PIECE,
     PIECE_NUMBERS,
@@ -74,7 +72,8 @@ from sensors.lidar.rays import (
     update_shown,
 )
 from sensors.noise import world_key
-from sensors.pose import SceneArrays
+from sensors.pose import SceneArrays, Sky
+from sensors.prepared import compiled
 from sensors.vehicle_shape import MAX_PARTS
 
 f4, u4 = np.float32, np.uint32
@@ -313,20 +312,12 @@ def _room(beams: int) -> Room:
 
 
 _entries: list[Callable[..., None]] = []
-
-
-def _entry(*like: Any) -> Callable[..., None]:
-    """``_scan`` without numba's look at the types of some forty arrays, which takes longer than all else about a call.
-
-    It is compiled, or loaded from the cache, for the first call's: ``scene_arrays``, ``Sky``, ``Optics``, ``Images`` and ``Room`` always
-    have the same, contiguous and writable.
-    """
-    if not _entries:
-        _entries.append(_scan if config.DISABLE_JIT else _scan.compile(tuple(numba.typeof(argument) for argument in like)))
-    return _entries[0]
+"""``_scan`` as it is compiled for the first call's arguments: those of others have the same types, contiguous and writable."""
 
 
 def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
     """``_scan`` in the calling thread's room."""
     arguments = first, end, scene, sky, optics, out, _room(out.range_m.shape[2])
-    (_entries[0] if _entries else _entry(*arguments))(*arguments)
+    if not _entries:
+        _entries.append(compiled(_scan, *arguments))
+    _entries[0](*arguments)
