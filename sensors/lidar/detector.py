@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from sensors.ahead import fetch_line
 from sensors.jit import inlined, leaf
 from sensors.lidar.pieces import GZ, VECTOR, Floats, Ints
 from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row, see_ground
@@ -167,6 +168,19 @@ def repeat_return(count: int, alike: tuple[np.float32, np.float32, np.uint8, np.
     for column in range(count):
         k = u8(column)
         out_range[k], out_intensity[k], out_hit[k], out_actor[k] = distance, intensity, hit, actor
+
+
+@inlined()
+def fetch_row(out: Row, count: int) -> None:
+    """Fetch the row of ``count`` columns that comes after a beam's, while there is something else to do."""
+    out_range, out_intensity, out_hit, out_actor = out
+    for line in range((count + 15) >> 4):
+        fetch_line(out_range, count + 16 * line)
+        fetch_line(out_intensity, count + 16 * line)
+    for line in range((count + 31) >> 5):
+        fetch_line(out_actor, count + 32 * line)
+    for line in range((count + 63) >> 6):
+        fetch_line(out_hit, count + 64 * line)
 
 
 @rows

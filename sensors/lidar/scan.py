@@ -38,6 +38,7 @@ from sensors.lidar.detector import (
     detect_exact,
     detect_ground,
     draw,
+    fetch_row,
     leave_empty,
     level_return,
     put_vectors,
@@ -213,6 +214,7 @@ def scan_exactly(
         detect_ground(v.columns, columns, beam, ground, d, out)
     if shown == 0:
         return
+    fetch_row(out, columns)
     vectors = list_marked(room.marks, (columns + VECTOR - 1) // VECTOR, room.marked, room.places)
     start_marked(v.columns, room.marked, vectors, level, tangent, ground, row)
     cast_pieces(pool, pieces, showing, shown, room.places, v.motion[3] > 0.0, tangent, 0, row)
