@@ -6,6 +6,7 @@ maximum range returns its exact range; ``Lidar`` says what its noise does.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -18,8 +19,10 @@ from sensors.launch import over_worlds
 from sensors.lidar.config import Lidar
 from sensors.lidar.optics import Images, Optics, optics_of
 from sensors.lidar.scan import scan_share
+from sensors.paint import grid_of
 from sensors.pose import scene_arrays
 from sensors.recycle import Arrays, arrays, room
+from sensors.road import RoadMap
 from sensors.scene import Scene
 
 f4 = np.float32
@@ -34,6 +37,11 @@ def _optics_of(lidars: Sequence[Lidar]) -> Optics:
             return optics
     _latest[:] = [(tuple(lidars), optics_of(tuple(lidars)))]
     return _latest[0][1]
+
+
+@functools.cache
+def _no_road() -> RoadMap:
+    return RoadMap.build([])
 
 
 def _frames_in(shape: tuple[int, int, int, int]) -> Arrays:
@@ -60,7 +68,8 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     shape = worlds, sensors, beams, columns
     ranges, intensity, hit, actor, written, valid, age = arrays(("lidar", shape), lambda: _frames_in(shape))
     if worlds and lidars:
-        over_worlds(scan_share, worlds, *scene_arrays(scene), _optics_of(lidars), Images(ranges, intensity, written, actor))
+        grid = grid_of(scene.road if any(lidar.materials for lidar in lidars) else _no_road()).arrays()
+        over_worlds(scan_share, worlds, *scene_arrays(scene), grid, _optics_of(lidars), Images(ranges, intensity, written, actor))
     valid.fill(True)
     age.fill(0.0)
     return LidarFrames(*map(torch.from_numpy, (ranges, intensity, hit, actor, valid, age)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from sensors.ground import place_in_grid
 from sensors.jit import inlined, kernel, leaf
 from sensors.lidar.actors import (
     COUNT,
@@ -28,6 +29,7 @@ from sensors.lidar.air import KINDS, extinction, fill_air
 from sensors.lidar.config import MAX_COLUMNS
 from sensors.lidar.detector import (
     AIR_NUMBERS,
+    BY_RANGE,
     DETECTOR_NUMBERS,
     FADE,
     LEAST,
@@ -45,13 +47,15 @@ from sensors.lidar.detector import (
     receive,
     repeat_return,
 )
-from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
+from sensors.lidar.markings import paint_row
+from sensors.lidar.materials import ASPHALT, LANE_PAINT, SNOW, WET_PAINT_SHARE, WET_SHARE
 from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics
 from sensors.lidar.pieces import (
     PIECE,
     PIECE_NUMBERS,
     STRIDE,
     VECTOR,
+    ZERO,
     Doubles,
     Floats,
     Ints,
@@ -170,12 +174,30 @@ def weigh_air(scene: SceneArrays, b: int, k: int, sky: Sky, optics: Optics, d: F
 
 
 @inlined()
+def shine_of(b: int, sky: Sky, dry: float, wet_share: float) -> float:
+    """Reflectivity of a part of the ground, of which standing water leaves a share and which snow covers."""
+    shine = dry * (1.0 - (1.0 - wet_share) * sky.wetness[b])
+    return float(shine + (SNOW - shine) * sky.snow_cover[b])
+
+
+@inlined()
 def ground_of(b: int, sky: Sky, v: View) -> Ground:
     """How much the sensor's axis rises, 1 over its height, and the strength of the ground."""
-    shine = ASPHALT * (1.0 - (1.0 - WET_SHARE) * sky.wetness[b])
-    shine += (SNOW - shine) * sky.snow_cover[b]
     height = v.origin[2]
-    return f4(v.world_R_sensor[2, 2]), f4(1.0 / height if height > 0.0 else 0.0), f4(max(height, 0.0) * shine)
+    strength = f4(max(height, 0.0) * shine_of(b, sky, ASPHALT, WET_SHARE))
+    return f4(v.world_R_sensor[2, 2]), f4(1.0 / height if height > 0.0 else 0.0), strength
+
+
+@inlined()
+def paint_of(b: int, sky: Sky, v: View) -> np.float32:
+    """Strength of lane paint."""
+    return f4(max(v.origin[2], 0.0) * shine_of(b, sky, LANE_PAINT, WET_PAINT_SHARE))
+
+
+@inlined()
+def asks_for_paint(k: int, grid: Any, optics: Optics) -> bool:
+    """Whether lidar k tells paint from asphalt: it has materials and the range equation, and there is paint."""
+    return bool(optics.switches[k, 1] and len(grid[2]) > 0 and optics.detectors[k, BY_RANGE] > ZERO)
 
 
 @inlined()
@@ -226,8 +248,8 @@ def scan_exactly(
 
 @leaf()
 def scan_beams(
-    b: int, k: int, foggy: bool, scene: SceneArrays, sky: Sky, optics: Optics, pieces: Pieces, pool: Floats, showing: Ints, room: Room,
-    out: Images,
+    b: int, k: int, foggy: bool, scene: SceneArrays, sky: Sky, grid: Any, optics: Optics, pieces: Pieces, pool: Floats, showing: Ints,
+    room: Room, out: Images,
 ) -> None:  # fmt: skip
     """Write what lidar k of world b returns, once its pieces are shown and sorted; arguments as in ``_scan``."""
     beams, columns = out.range_m.shape[2:]
@@ -236,7 +258,8 @@ def scan_beams(
     for vector in range(whole // VECTOR):
         marks[vector], room.places[vector] = 0, vector
     noise, materials, rolls = optics.switches[k, 0], optics.switches[k, 1], v.motion[3] > 0.0
-    ground = ground_of(b, sky, v)
+    ground, paint, paints = ground_of(b, sky, v), paint_of(b, sky, v), asks_for_paint(k, grid, optics)
+    spot = place_in_grid(grid, v.origin[0], v.origin[1])
     key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
     air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
     slope = math.hypot(v.world_R_sensor[2, 0], v.world_R_sensor[2, 1])
@@ -249,7 +272,7 @@ def scan_beams(
         if not foggy and shown == 0 and meets_nothing(least, ground[0], tangent, f4(v.origin[2]), d[LEAST] / cosine):
             leave_empty(columns, place)
             continue
-        if not noise:
+        if not noise and not paints:
             beam = tangent, cosine
             scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, room, place)
             continue
@@ -257,6 +280,11 @@ def scan_beams(
         cast_pieces(pool, pieces, showing, shown, room.places, rolls, tangent, 0, row)
         if materials:
             cast_pieces(pool, pieces, showing, shown, room.places, rolls, tangent, 1, row)
+        if paints:
+            paint_row(v.columns, columns, tangent, d[LEAST], rolls, v.world_R_sensor, grid, spot, paint, row)
+        if not noise:
+            detect_exact(columns, cosine, d, row, place)
+            continue
         receive(columns, cosine, d, row)
         if foggy:
             add_air(columns, u4(e * columns), air_key, d, air, row)
@@ -265,7 +293,7 @@ def scan_beams(
 
 
 @kernel(nogil=True)
-def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images, room: Room) -> None:
+def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, grid: Any, optics: Optics, out: Images, room: Room) -> None:
     """Scan worlds ``first`` to ``end`` with every lidar; what allocates nothing is in leaves, as here every array costs an atomic."""
     sensors, beams, columns = out.range_m.shape[1:]
     v, pieces, pool, showing = room.sight, room.pieces, room.pool, room.showing
@@ -283,7 +311,7 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
         room.most[0] = max(room.most[0], n)
         show_pieces(n, v.motion[3] > 0.0, pieces, v, pool)
         sort_pieces(pieces.fields, n, beams, room.firsts)
-        scan_beams(b, k, foggy, scene, sky, optics, pieces, pool, showing, room, out)
+        scan_beams(b, k, foggy, scene, sky, grid, optics, pieces, pool, showing, room, out)
 
 
 _own = threading.local()
@@ -317,9 +345,9 @@ _entries: list[Callable[..., None]] = []
 """``_scan`` as it is compiled for the first call's arguments: those of others have the same types, contiguous and writable."""
 
 
-def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
+def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, grid: Any, optics: Optics, out: Images) -> None:
     """``_scan`` in the calling thread's room."""
-    arguments = first, end, scene, sky, optics, out, _room(out.range_m.shape[2])
+    arguments = first, end, scene, sky, grid, optics, out, _room(out.range_m.shape[2])
     if not _entries:
         _entries.append(compiled(_scan, *arguments))
     _entries[0](*arguments)
