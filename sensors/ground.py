@@ -119,19 +119,22 @@ def place_in_grid(grid, x, y):  # type: ignore[no-untyped-def]
 
 
 @fast
-def cell_of(place, x, y, per_cell, columns, rows):  # type: ignore[no-untyped-def]
-    """Number of a point's cell, -1 outside the grid, as float32; a viewpoint's place is of ``place_in_grid``, x and y are from there."""
-    i0, j0, fx, fy = place
-    i, j = i0 + floor(fx + x * per_cell), j0 + floor(fy + y * per_cell)
+def cell_at(place, x, y, per_cell):  # type: ignore[no-untyped-def]
+    """Column and row of a point's cell, whole numbers in float32; ``place`` of the viewpoint, from which x and y are [m]."""
+    return place[0] + floor(place[2] + x * per_cell), place[1] + floor(place[3] + y * per_cell)
+
+
+@fast
+def number_of(i, j, columns, rows):  # type: ignore[no-untyped-def]
+    """Number of a cell by its column and row, -1 outside the grid."""
     inside = (i >= ZERO) & (j >= ZERO) & (i < columns) & (j < rows)
     return j * columns + i if inside else f4(-1)
 
 
 @fast
-def corner_of(grid, place, cell):  # type: ignore[no-untyped-def]
-    """Where a cell's corner is from the viewpoint."""
-    size = f4(grid[5][2])
-    return (f4(cell % grid[6]) - place[0] - place[2]) * size, (f4(cell // grid[6]) - place[1] - place[3]) * size
+def corner_of(place, i, j, size):  # type: ignore[no-untyped-def]
+    """Where the corner of a cell is from the viewpoint."""
+    return (i - place[0] - place[2]) * size, (j - place[1] - place[3]) * size
 
 
 @fast
@@ -153,7 +156,8 @@ def _find_cells(grid, place, s, first, count):  # type: ignore[no-untyped-def]
     per_cell, columns, rows = f4(1.0 / grid[5][2]), f4(grid[6]), f4(grid[7])
     for n in range(whole(count)):
         k = u8(first) + u8(n)
-        s[CELL + k] = cell_of(place, s[X + k], s[Y + k], per_cell, columns, rows)
+        i, j = cell_at(place, s[X + k], s[Y + k], per_cell)
+        s[CELL + k] = number_of(i, j, columns, rows)
 
 
 @fast
@@ -317,8 +321,8 @@ def _draw_line(lines, row, corner, s, first, count):  # type: ignore[no-untyped-
 @inlined()
 def _draw_cell(grid, place, cell, s, first, count):  # type: ignore[no-untyped-def]
     """Look up points that lie in one cell with lines or lanes of its own."""
-    cover, line_from, lines, lane_from, lanes, _, _, _ = grid
-    corner = corner_of(grid, place, cell)
+    cover, line_from, lines, lane_from, lanes, frame, columns, _ = grid
+    corner = corner_of(place, f4(cell % columns), f4(cell // columns), f4(frame[2]))
     where = u8(cell)
     paved = ONE if cover[where] == ROAD_CELL else ZERO
     _fill(paved, paved, ROAD if cover[where] == ROAD_CELL else GRASS, s, first, count)

@@ -1,7 +1,7 @@
 """Lane paint where a lidar's rays meet the ground: by the camera's own grid over the road map, at the very point that a ray meets.
 
-Up to a vector of a beam's points are looked up at once, by the cell of the one in their middle: which cell that is need not be exact, as a
-cell keeps all lines within ``REACH_M`` of it.
+Points of a beam that are near each other are looked up at once, by the cell of the one in their middle: which cell that is need not be
+exact, as a cell keeps all lines within ``REACH_M`` of it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from sensors.ground import HALF_PAINT, cell_of, corner_of, offset_of, on_dash, on_solid, run_of
+from sensors.ground import HALF_PAINT, cell_at, corner_of, number_of, offset_of, on_dash, on_solid, run_of
 from sensors.jit import inlined, leaf
 from sensors.lidar.pieces import GX, GY, MOVED_X, MOVED_Y, VECTOR, ZERO, ZX, ZY, Doubles, Floats
-from sensors.lidar.rays import CELL, GROUND_CODE, INVERSE, MET, ON_X, ON_Y, WHO
+from sensors.lidar.rays import GROUND_CODE, INVERSE, MET, ON_X, ON_Y, WHO
 from sensors.paint import COS, CURVATURE, HIGH, LAST, LOW, PX, PY, SIN
 
 F4 = np.float32
 f4, u8 = np.float32, np.uint64
 ONE = f4(1.0)
-MOST_SPAN_M = 1.4
+MOST_SPAN_M = 1.8
 """How far the first and the last of points that are looked up at once may be apart: half of it stays within ``REACH_M`` less paint."""
-FINE_COLUMNS = 256
-"""Fewest columns of a turn of which points at once are nearly in a row."""
+GROUP = 64
+"""Most points that are looked up at once."""
+TURN = 16
+"""How many times as many columns a turn has at least: points at once are nearly in a row."""
 Place = tuple[F4, F4, F4, F4]
 
 rows = leaf(fastmath={"contract"})
@@ -59,11 +61,11 @@ def covers(lines: Any, n: np.uint64, corner: tuple[F4, F4], x: F4, y: F4) -> boo
 @leaf(fastmath={"contract"})
 def is_painted(grid: Any, place: Place, x: F4, y: F4) -> bool:
     """Whether a point of the ground is painted; as ``paint_row``, for one point."""
-    cell = cell_of(place, x, y, f4(1.0 / grid[5][2]), f4(grid[6]), f4(grid[7]))
+    i, j = cell_at(place, x, y, f4(1.0 / grid[5][2]))
+    cell = number_of(i, j, f4(grid[6]), f4(grid[7]))
     if cell < ZERO:
         return False
-    number, where = int(cell), u8(cell)
-    corner = corner_of(grid, place, number)
+    where, corner = u8(cell), corner_of(place, i, j, f4(grid[5][2]))
     for n in range(grid[1][where], grid[1][where + u8(1)]):
         if covers(grid[2], u8(n), corner, x, y):
             return True
@@ -71,11 +73,9 @@ def is_painted(grid: Any, place: Place, x: F4, y: F4) -> bool:
 
 
 @rows
-def put_points(
-    columns: Floats, count: int, tangent: F4, least: F4, rolls: bool, axes: Doubles, grid: Any, place: Place, row: Floats
-) -> None:
-    """Write rows ON_X, ON_Y and CELL of a beam's row that has INVERSE; arguments as for ``paint_row``."""
-    per_cell, across, along, zx, zy = f4(1.0 / grid[5][2]), f4(grid[6]), f4(grid[7]), f4(axes[0, 2]), f4(axes[1, 2])
+def put_points(columns: Floats, count: int, tangent: F4, least: F4, rolls: bool, axes: Doubles, row: Floats) -> None:
+    """Write rows ON_X and ON_Y of a beam's row that has INVERSE; arguments as for ``paint_row``."""
+    zx, zy = f4(axes[0, 2]), f4(axes[1, 2])
     for column in range(count):
         k = u8(column)
         g = columns[GX + k], columns[GY + k]
@@ -83,18 +83,33 @@ def put_points(
             z, moved = (columns[ZX + k], columns[ZY + k]), (columns[MOVED_X + k], columns[MOVED_Y + k])
         else:
             z, moved = (zx, zy), (ZERO, ZERO)
-        x, y = ground_point(row[INVERSE + k], least, tangent, g, z, moved)
-        row[ON_X + k], row[ON_Y + k], row[CELL + k] = x, y, cell_of(place, x, y, per_cell, across, along)
+        row[ON_X + k], row[ON_Y + k] = ground_point(row[INVERSE + k], least, tangent, g, z, moved)
 
 
 @inlined()
-def step_of(at: int, count: int, row: Floats) -> int:
-    """How many points of the vector from ``at`` on can be looked up at once."""
-    if count < FINE_COLUMNS:
-        return 1
-    last, step = u8(at + VECTOR - 1), VECTOR
-    wide = abs(row[ON_X + last] - row[ON_X + u8(at)]) + abs(row[ON_Y + last] - row[ON_Y + u8(at)])
-    while step > 1 and wide * f4(step) > f4(MOST_SPAN_M * VECTOR):
+def bounds_of(grid: Any, place: Place) -> tuple[F4, F4, F4, F4]:
+    """Where a grid begins and ends in x, and in y, from the viewpoint [m]."""
+    size, x, y = f4(grid[5][2]), place[0] + place[2], place[1] + place[3]
+    return -x * size, (f4(grid[6]) - x) * size, -y * size, (f4(grid[7]) - y) * size
+
+
+@inlined()
+def step_of(at: int, end: int, most: int, bounds: tuple[F4, F4, F4, F4], row: Floats) -> int:
+    """How many of the points from ``at`` to ``end`` can be looked up at once, at most ``most``; 0 if all are far from the road."""
+    i, k = u8(at), u8(end - 1)
+    x0, y0, x1, y1 = row[ON_X + i], row[ON_Y + i], row[ON_X + k], row[ON_Y + k]
+    spare = abs(x1 - x0) + abs(y1 - y0)
+    if (max(x0, x1) + spare < bounds[0]) | (min(x0, x1) - spare > bounds[1]):
+        return 0
+    if (max(y0, y1) + spare < bounds[2]) | (min(y0, y1) - spare > bounds[3]):
+        return 0
+    square = ZERO  # of the way across the widest vector
+    for first in range(at, end, VECTOR):
+        i, k = u8(first), u8(first + VECTOR - 1)
+        dx, dy = row[ON_X + k] - row[ON_X + i], row[ON_Y + k] - row[ON_Y + i]
+        square = max(square, dx * dx + dy * dy)
+    step = most
+    while step > 1 and square * f4(step * step) > f4((MOST_SPAN_M * VECTOR) ** 2):
         step >>= 1
     return step
 
@@ -109,7 +124,7 @@ def is_beside(lines: Any, line: int, corner: tuple[F4, F4], first: int, middle: 
     return bool((lines[n, CURVATURE] == ZERO) & (away > HALF_PAINT + f4(1.5) * spread))
 
 
-@rows
+@inside
 def paint_points(lines: Any, line: int, corner: tuple[F4, F4], first: int, count: int, strength: F4, row: Floats) -> None:
     """Give ground the strength of paint where a line covers it, in columns ``first`` and on, eight at least, which does no harm."""
     n, end = u8(line), (count + 7) & -8
@@ -156,20 +171,24 @@ def paint_row(
         strength: Of paint.
         row: Rows INVERSE and WHO are read, MET changed.
     """
-    put_points(columns, (count + VECTOR - 1) & -VECTOR, tangent, least, rolls, axes, grid, place, row)
-    for vector in range((count + VECTOR - 1) // VECTOR):
-        at = vector * VECTOR
-        step = step_of(at, count, row)
-        for first in range(at, at + VECTOR, step):
-            middle = first + (step >> 1)
-            cell = row[CELL + u8(middle)]
+    whole, most, bounds = (count + VECTOR - 1) & -VECTOR, GROUP, bounds_of(grid, place)
+    line_from, lines, size, per_cell, across, along = grid[1], grid[2], f4(grid[5][2]), f4(1.0 / grid[5][2]), f4(grid[6]), f4(grid[7])
+    put_points(columns, whole, tangent, least, rolls, axes, row)
+    while most > 1 and most * TURN > count:
+        most >>= 1
+    for at in range(0, whole, GROUP):
+        end = min(at + GROUP, whole)
+        step = step_of(at, end, most, bounds, row)
+        if step == 0:
+            continue
+        for first in range(at, end, step):
+            middle = min(first + (step >> 1), end - 1)
+            i, j = cell_at(place, row[ON_X + u8(middle)], row[ON_Y + u8(middle)], per_cell)
+            cell = number_of(i, j, across, along)
             if cell < ZERO:
                 continue
-            number, where = int(cell), u8(cell)
-            begin, end = grid[1][where], grid[1][where + u8(1)]
-            if begin == end:
-                continue
-            corner = corner_of(grid, place, number)
-            for n in range(begin, end):
-                if not is_beside(grid[2], n, corner, first, middle, row):
-                    paint_points(grid[2], n, corner, first, step, strength, row)
+            begin, stop = line_from[u8(cell)], line_from[u8(cell) + u8(1)]
+            corner = corner_of(place, i, j, size)
+            for n in range(begin, stop):
+                if not is_beside(lines, n, corner, first, middle, row):
+                    paint_points(lines, n, corner, first, min(step, end - first), strength, row)

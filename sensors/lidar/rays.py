@@ -38,10 +38,10 @@ Row = tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.int16]]
 GROUND, AIR = -1, -2
 """Labels of returns that show no actor."""
 GROUND_CODE, AIR_CODE = f4(2 * GROUND), f4(2 * AIR)
-INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE, ON_X, ON_Y, CELL = (u8(n * STRIDE) for n in range(10))
+INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE, ON_X, ON_Y = (u8(n * STRIDE) for n in range(9))
 """Rows of a beam: w, strength, code, range [m], reflectivity over squared range [1/m^2], a normal and a uniform number; where the ground is
-met, x and y from where the sensor ends the sweep [m], and in which cell of the road's grid."""
-BEAM_NUMBERS = 10 * STRIDE
+met, x and y from where the sensor ends the sweep [m]."""
+BEAM_NUMBERS = 9 * STRIDE
 ONE = f4(1.0)
 Seen = tuple[np.float32, np.float32, np.float32]
 
