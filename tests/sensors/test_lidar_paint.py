@@ -113,9 +113,9 @@ def test_camera_and_lidar_see_the_same_paint_along_the_same_ray(make_scene):
     for k in range(60):
         place, yaw, pitch = (g.uniform(-2, 2), g.uniform(-2, 2), g.uniform(2.0, 5.0)), g.uniform(-3.1, 3.1), g.uniform(0.15, 0.6)
         roll = g.uniform(-0.4, 0.4)
-        cameras.append(Camera(f"c{k}", Mount(*place, yaw, pitch, roll), 3, 3, math.radians(0.3), noise=False))
+        cameras.append(Camera(f"c{k}", Mount(*place, yaw, pitch, roll), 3, 3, math.radians(0.15), noise=False))
         lidars.append(Lidar(f"l{k}", Mount(*place, yaw + math.pi, -pitch, roll), (0.0,), columns=1, max_range_m=150.0, noise=False))
-    road = road_of((0, 0), 0.2, [(60, 0), (90, 1 / 40), (40, 0)], lanes=12, width=0.6)
+    road = road_of((0, 0), 0.2, [(60, 0), (90, 1 / 40), (40, 0)], lanes=30, width=0.4)
     scene = on_road(make_scene, road, worlds=40)
     paint = render_camera(scene, cameras).semantic == Semantic.PAINT
     seen, bare = render_lidar(scene, lidars), render_lidar(replace(scene, road=BARE), lidars)
