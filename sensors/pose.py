@@ -94,7 +94,8 @@ def scene_arrays(scene: Scene) -> tuple[SceneArrays, Sky]:
     )
     seen = [array_of(tensor) for tensor in fields]
     seen_sky = [array_of(tensor) for tensor in (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)]
-    arrays = SceneArrays(*map(np.ascontiguousarray, seen, SCENE_TYPES))
+    parts: list[Any] = [np.ascontiguousarray(array, dtype) for array, dtype in zip(seen, SCENE_TYPES, strict=True)]
+    arrays = SceneArrays(*parts)
     sky = Sky(*[np.ascontiguousarray(array, SINGLE) for array in seen_sky])
     if all(map(operator.is_, arrays, seen)) and all(map(operator.is_, sky, seen_sky)):
         _latest = weakref.ref(scene, _forget), arrays, sky

@@ -282,7 +282,7 @@ def list_marked(marks: Ints, vectors: int, marked: Ints, places: Ints) -> int:
     count = 0
     for vector in range(vectors):  # without a branch, which could not be foreseen
         marked[count], places[vector] = vector, count
-        count += i4(marks[vector] > 0)
+        count += int(marks[vector] > 0)
     return count
 
 
