@@ -13,7 +13,6 @@ from envs.config import META_ACTIONS, complete_config, why_not_native
 from envs.engine import Decision, NotNative, Observations, Records, Stepped, copied
 from envs.highway_by_hand import General, highway_cars
 from envs.native import highway_of, horizon_steps
-from envs.prepared import compiled
 from envs.road_maps import straight_highway
 from envs.traffic.batch import hand_out, observe_worlds, reset_worlds, step_share
 from envs.traffic.layout import CAR, EPISODE, IDLE, LENGTH_M, NOBODY, OUTCOME, TERMS, WIDTH_M
@@ -21,6 +20,7 @@ from envs.traffic.observation import FEATURES
 from envs.traffic.pace import Pace
 from envs.traffic.team import SILENT, over_threads
 from sensors.errors import ConfigError
+from sensors.prepared import compiled
 from sensors.scene import VEHICLE_HEIGHT_M, Kind
 
 

@@ -119,15 +119,45 @@ def place_in_grid(grid, x, y):  # type: ignore[no-untyped-def]
 
 
 @fast
+def cell_at(place, x, y, per_cell):  # type: ignore[no-untyped-def]
+    """Column and row of a point's cell, whole numbers in float32; ``place`` of the viewpoint, from which x and y are [m]."""
+    return place[0] + floor(place[2] + x * per_cell), place[1] + floor(place[3] + y * per_cell)
+
+
+@fast
+def number_of(i, j, columns, rows):  # type: ignore[no-untyped-def]
+    """Number of a cell by its column and row, -1 outside the grid."""
+    inside = (i >= ZERO) & (j >= ZERO) & (i < columns) & (j < rows)
+    return j * columns + i if inside else f4(-1)
+
+
+@fast
+def corner_of(place, i, j, size):  # type: ignore[no-untyped-def]
+    """Where the corner of a cell is from the viewpoint."""
+    return (i - place[0] - place[2]) * size, (j - place[1] - place[3]) * size
+
+
+@fast
+def on_solid(offset, run, low, high):  # type: ignore[no-untyped-def]
+    """Whether a point is on a solid line: its offset from it, and its run along it, which goes from ``low`` to ``high``."""
+    return (run >= low) & (run < high) & (abs(offset) <= HALF_PAINT)
+
+
+@fast
+def on_dash(offset, run, low, high, phase):  # type: ignore[no-untyped-def]
+    """Whether a point is on a dash of a line."""
+    periods = (run + phase) * PER_PERIOD
+    return on_solid(offset, run, low, high) & (periods - floor(periods) < DASH_SHARE)
+
+
+@fast
 def _find_cells(grid, place, s, first, count):  # type: ignore[no-untyped-def]
     """Write the number of each point's cell to CELL, -1 outside the grid; whole numbers that float32 holds exactly."""
-    i0, j0, fx, fy = place
     per_cell, columns, rows = f4(1.0 / grid[5][2]), f4(grid[6]), f4(grid[7])
     for n in range(whole(count)):
         k = u8(first) + u8(n)
-        i, j = i0 + floor(fx + s[X + k] * per_cell), j0 + floor(fy + s[Y + k] * per_cell)
-        inside = (i >= ZERO) & (j >= ZERO) & (i < columns) & (j < rows)
-        s[CELL + k] = j * columns + i if inside else f4(-1)
+        i, j = cell_at(place, s[X + k], s[Y + k], per_cell)
+        s[CELL + k] = number_of(i, j, columns, rows)
 
 
 @fast
@@ -223,7 +253,7 @@ def _add_solid(low, high, s, first, count):  # type: ignore[no-untyped-def]
         on = (run >= low) & (run < high)
         share = band(offset, -HALF_PAINT, HALF_PAINT, min(s[ACROSS + k], WIDEST))
         s[PAINT_SHARE + k] = min(s[PAINT_SHARE + k] + (share if on else ZERO), ONE)
-        s[LABEL + k] = PAINT if on & (abs(offset) <= HALF_PAINT) else s[LABEL + k]
+        s[LABEL + k] = PAINT if on_solid(offset, run, low, high) else s[LABEL + k]
 
 
 @fast
@@ -234,8 +264,7 @@ def _add_dashed(low, high, phase, s, first, count):  # type: ignore[no-untyped-d
         offset, run = s[OFFSET + k], s[RUN + k]
         on = (run >= low) & (run < high)
         share = band(offset, -HALF_PAINT, HALF_PAINT, min(s[ACROSS + k], WIDEST)) * dash_share(run + phase, s[ALONG + k])
-        periods = (run + phase) * PER_PERIOD
-        painted = on & (abs(offset) <= HALF_PAINT) & (periods - floor(periods) < DASH_SHARE)
+        painted = on_dash(offset, run, low, high, phase)
         s[PAINT_SHARE + k] = min(s[PAINT_SHARE + k] + (share if on else ZERO), ONE)
         s[LABEL + k] = PAINT if painted else s[LABEL + k]
 
@@ -293,8 +322,7 @@ def _draw_line(lines, row, corner, s, first, count):  # type: ignore[no-untyped-
 def _draw_cell(grid, place, cell, s, first, count):  # type: ignore[no-untyped-def]
     """Look up points that lie in one cell with lines or lanes of its own."""
     cover, line_from, lines, lane_from, lanes, frame, columns, _ = grid
-    size = f4(frame[2])
-    corner = ((f4(cell % columns) - place[0] - place[2]) * size, (f4(cell // columns) - place[1] - place[3]) * size)
+    corner = corner_of(place, f4(cell % columns), f4(cell // columns), f4(frame[2]))
     where = u8(cell)
     paved = ONE if cover[where] == ROAD_CELL else ZERO
     _fill(paved, paved, ROAD if cover[where] == ROAD_CELL else GRASS, s, first, count)

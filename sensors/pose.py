@@ -6,6 +6,8 @@ World coordinates run to many kilometres, so poses stay float64 until they are m
 from __future__ import annotations
 
 import math
+import operator
+import weakref
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -57,20 +59,47 @@ class SceneArrays(NamedTuple):
     step: NDArray[np.int64]  # (B,)
 
 
-def scene_arrays(scene: Scene) -> SceneArrays:
-    """See a scene as arrays; what is contiguous and of the right type is not copied."""
-    return SceneArrays(
-        doubles(scene.position_m),
-        doubles(scene.heading_rad),
-        doubles(scene.velocity_mps),
-        doubles(scene.yaw_rate_radps),
-        doubles(scene.size_m),
-        contiguous(scene.kind, LONG),
-        contiguous(scene.valid, TRUTH),
-        singles(scene.weather.visibility_m),
-        contiguous(scene.episode_seed, LONG),
-        contiguous(scene.step, LONG),
+class Sky(NamedTuple):
+    """Weather as the kernels take it, each (B,)."""
+
+    rain: NDArray[np.float32]
+    snow: NDArray[np.float32]
+    wetness: NDArray[np.float32]
+    snow_cover: NDArray[np.float32]
+
+
+SCENE_TYPES = (*[DOUBLE] * 5, LONG, TRUTH, SINGLE, LONG, LONG)
+
+_latest: tuple[weakref.ref[Scene], SceneArrays, Sky] | None = None
+
+
+def _forget(_: Any) -> None:
+    global _latest
+    _latest = None
+
+
+def scene_arrays(scene: Scene) -> tuple[SceneArrays, Sky]:
+    """See a scene and its weather as arrays; what is contiguous and of the right type is not copied.
+
+    The scene that was asked for before is known, as several sensors look at one; not if anything was copied, which could be out of date.
+    """
+    global _latest
+    known = _latest
+    if known is not None and known[0]() is scene:
+        return known[1], known[2]
+    weather = scene.weather
+    fields = (
+        *(scene.position_m, scene.heading_rad, scene.velocity_mps, scene.yaw_rate_radps, scene.size_m, scene.kind, scene.valid),
+        *(weather.visibility_m, scene.episode_seed, scene.step),
     )
+    seen = [array_of(tensor) for tensor in fields]
+    seen_sky = [array_of(tensor) for tensor in (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)]
+    parts: list[Any] = [np.ascontiguousarray(array, dtype) for array, dtype in zip(seen, SCENE_TYPES, strict=True)]
+    arrays = SceneArrays(*parts)
+    sky = Sky(*[np.ascontiguousarray(array, SINGLE) for array in seen_sky])
+    if all(map(operator.is_, arrays, seen)) and all(map(operator.is_, sky, seen_sky)):
+        _latest = weakref.ref(scene, _forget), arrays, sky
+    return arrays, sky
 
 
 @kernel()

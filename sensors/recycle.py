@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 KEPT = 8
-"""Blocks that are kept for the next call."""
+"""Blocks, and sets of arrays, that are kept for the next call."""
 SMALLEST = 1 << 18
 """Smaller ones [bytes] are left to the allocator, which keeps those itself."""
 LINE = 64
 """Large blocks begin at a cache line, which vector code does not straddle then."""
 
+Arrays = tuple[NDArray[Any], ...]
+
 _blocks: list[NDArray[np.uint8]] = []
-_lock = threading.Lock()
+_sets: list[tuple[Hashable, Arrays]] = []
+_lock = threading.RLock()
 
 
 def room(size: int) -> NDArray[np.uint8]:
@@ -34,6 +39,26 @@ def room(size: int) -> NDArray[np.uint8]:
         _blocks.append(block)
         del _blocks[:-KEPT]
         return _aligned(block, size)
+
+
+def arrays(key: Hashable, make: Callable[[], Arrays]) -> Arrays:
+    """Give arrays that nobody else holds; what is in them is left from before.
+
+    Those that were made for the same key are given again once nothing made of them is left: a tensor of an array holds that very array,
+    and an array of a tensor the tensor. Views of an array that are NumPy's own do not hold it, so that none may be handed out.
+
+    Args:
+        key: What they are for: their shapes and what else tells them from others.
+        make: Makes them.
+    """
+    with _lock:
+        for known, made in _sets:
+            if known == key and not any(sys.getrefcount(part) > 3 for part in made):  # the set's, the loop's and this call's
+                return tuple([*made])  # another tuple, so that its arrays are known to be held
+        made = make()
+        _sets.append((key, made))
+        del _sets[:-KEPT]
+        return tuple([*made])
 
 
 def _aligned(block: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from envs.config import DEFAULT_TARGET_SPEEDS_MPS, META_ACTIONS
 from envs.network.layout import BY_COMMAND, BY_TYRES, BY_WHEEL, NOBODY
 from envs.override import MOST
-from envs.prepared import prepared
 from envs.reference_episode import action_names, action_width, actor_of, idle_action
 from sensors.errors import ConfigError
 from sensors.jit import leaf
+from sensors.prepared import prepared
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from envs.engine import Decision, Hands, Stepped
 from envs.network.actions import Taking
 from envs.network.batch import step_share, take_wheels
 from envs.network.layout import CAR, NOBODY, OUTCOME
-from envs.prepared import compiled, lasting, prepared
 from envs.traffic.pace import Pace
 from envs.traffic.team import SILENT, over_threads
 from sensors.jit import leaf
+from sensors.prepared import compiled, lasting, prepared
 
 if TYPE_CHECKING:
     from envs.network.engine import NetworkEngine

@@ -46,7 +46,7 @@ class Lidar:
     air_returns: bool = True
     """Noise: drops, flakes and fog send light back, and hide what is behind where theirs is stronger."""
     materials: bool = True
-    """Glass, plates and reflectors; False: one reflectivity for each part of an actor and for the ground."""
+    """Glass, plates, reflectors and lane paint; False: one reflectivity for each part of an actor and for the ground."""
     sweep_s: float = 0.0
     """Rolling scan: how long a turn takes. The last column is measured at the scene's time, the others before it, with the motion of ego
     and actors in between. 0: all columns at once."""

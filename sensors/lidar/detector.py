@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from sensors.ahead import fetch_line
 from sensors.jit import inlined, leaf
-from sensors.lidar.pieces import GZ, Floats
+from sensors.lidar.pieces import GZ, VECTOR, Floats, Ints
 from sensors.lidar.rays import AIR_CODE, CHANCE, DISTANCE, GROUND, GROUND_CODE, INVERSE, MET, NORMAL, POWER, WHO, Row, see_ground
 from sensors.noise import exp_decay, hash2, log_fast, normal_pair, remix, uniform
 
@@ -81,12 +82,11 @@ def exact_return(
 
 
 @rows
-def detect_exact(first: int, count: int, cos_elevation: np.float32, d: Floats, row: Floats, out: Row) -> None:
-    """Turn a stretch of a beam's row into returns as an ideal detector gives them.
+def detect_exact(count: int, cos_elevation: np.float32, d: Floats, row: Floats, out: Row) -> None:
+    """Turn a beam's row into returns as an ideal detector gives them.
 
     Args:
-        first: Its first column.
-        count: How many.
+        count: Columns.
         cos_elevation: Of the beam.
         d: Numbers of the detector.
         row: Rows INVERSE, MET and WHO are read.
@@ -95,37 +95,54 @@ def detect_exact(first: int, count: int, cos_elevation: np.float32, d: Floats, r
     out_range, out_intensity, out_hit, out_actor = out
     least, scale, shares, fade = d[LEAST], d[PER_INTENSITY], (d[BY_RANGE], d[BY_FADE]), d[FADE]
     for column in range(count):
-        k = u8(first) + u8(column)
+        k = u8(column)
         out_range[k], out_intensity[k], out_hit[k], out_actor[k] = exact_return(
             row[INVERSE + k], row[MET + k], row[WHO + k], cos_elevation, least, shares, fade, scale
         )
 
 
+@leaf()
+def put_vectors(columns: int, marked: Ints, vectors: int, returns: Row, out: Row) -> None:
+    """Put the returns of some vectors of columns, which lie side by side, into a beam's row.
+
+    A loop for each array, as one for all would ask each time which of them overlap.
+
+    Args:
+        columns: C.
+        marked: Which vectors they are.
+        vectors: How many.
+        returns: Range [m], intensity, hit and actor.
+        out: Written, likewise.
+    """
+    ranges, intensity, hit, actor = returns
+    out_range, out_intensity, out_hit, out_actor = out
+    for n in range(vectors):
+        first = marked[n] * VECTOR
+        source, place, count = u8(n * VECTOR), u8(first), min(VECTOR, columns - first)
+        for column in range(count):
+            out_range[place + u8(column)] = ranges[source + u8(column)]
+        for column in range(count):
+            out_intensity[place + u8(column)] = intensity[source + u8(column)]
+        for column in range(count):
+            out_hit[place + u8(column)] = hit[source + u8(column)]
+        for column in range(count):
+            out_actor[place + u8(column)] = actor[source + u8(column)]
+
+
 @rows
 def detect_ground(
     columns: Floats,
-    first: int,
     count: int,
     beam: tuple[np.float32, np.float32],
     ground: tuple[np.float32, np.float32, np.float32],
     d: Floats,
     out: Row,
 ) -> None:
-    """Write the returns of a stretch of a beam that meets the ground alone; arguments as for ``rays.cast_ground`` and ``detect_exact``.
-
-    Args:
-        columns: Rows over all columns.
-        first: Its first column.
-        count: How many.
-        beam: Tangent and cosine of its elevation.
-        ground: How much the sensor's axis rises, 1 over its height, and the strength of the ground.
-        d: Numbers of the detector.
-        out: Written.
-    """
+    """Write the returns of a beam that meets the ground alone; arguments as for ``rays.cast_ground`` and ``detect_exact``."""
     out_range, out_intensity, out_hit, out_actor = out
     least, scale, shares, fade, (zz, per_height, strength) = d[LEAST], d[PER_INTENSITY], (d[BY_RANGE], d[BY_FADE]), d[FADE], ground
     for column in range(count):
-        k = u8(first) + u8(column)
+        k = u8(column)
         w = see_ground(columns[GZ + k], zz, beam[0], per_height)
         out_range[k], out_intensity[k], out_hit[k], out_actor[k] = exact_return(
             w, strength, GROUND_CODE, beam[1], least, shares, fade, scale
@@ -144,13 +161,26 @@ def level_return(
 
 
 @rows
-def repeat_return(first: int, count: int, alike: tuple[np.float32, np.float32, np.uint8, np.int16], out: Row) -> None:
-    """Write the same return in a stretch of a beam's row."""
+def repeat_return(count: int, alike: tuple[np.float32, np.float32, np.uint8, np.int16], out: Row) -> None:
+    """Write the same return in all columns of a beam."""
     out_range, out_intensity, out_hit, out_actor = out
     distance, intensity, hit, actor = alike
     for column in range(count):
-        k = u8(first) + u8(column)
+        k = u8(column)
         out_range[k], out_intensity[k], out_hit[k], out_actor[k] = distance, intensity, hit, actor
+
+
+@inlined()
+def fetch_row(out: Row, count: int) -> None:
+    """Fetch the row of ``count`` columns that comes after a beam's, while there is something else to do."""
+    out_range, out_intensity, out_hit, out_actor = out
+    for line in range((count + 15) >> 4):
+        fetch_line(out_range, count + 16 * line)
+        fetch_line(out_intensity, count + 16 * line)
+    for line in range((count + 31) >> 5):
+        fetch_line(out_actor, count + 32 * line)
+    for line in range((count + 63) >> 6):
+        fetch_line(out_hit, count + 64 * line)
 
 
 @rows

@@ -19,6 +19,7 @@ from numba import cuda
 from sensors.errors import ConfigError
 from sensors.frames import LidarFrames
 from sensors.gpu import array_of, launch, on_device, scene_on
+from sensors.ground import place_in_grid
 from sensors.jit import leaf
 from sensors.lidar.actors import (
     BEAM,
@@ -62,7 +63,8 @@ from sensors.lidar.detector import (
     reflected,
     with_air,
 )
-from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, HEAD_STREAM, RAYS_STREAM, Images, Optics, Sky, optics_of
+from sensors.lidar.markings import ground_point, is_painted
+from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, HEAD_STREAM, RAYS_STREAM, Images, Optics, optics_of
 from sensors.lidar.pieces import (
     ACROSS,
     COLUMN_NUMBERS,
@@ -102,9 +104,11 @@ from sensors.lidar.pieces import (
     turned,
 )
 from sensors.lidar.rays import GROUND_CODE, see_ground, see_part, see_patch
-from sensors.lidar.scan import ground_of, most_of, weigh_air
+from sensors.lidar.scan import asks_for_paint, ground_of, most_of, paint_of, weigh_air
 from sensors.noise import world_key
-from sensors.pose import SceneArrays
+from sensors.paint import KEPT_GRIDS, PaintGrid, grid_of
+from sensors.pose import SceneArrays, Sky
+from sensors.road import RoadMap
 from sensors.scene import Scene
 from sensors.vehicle_shape import MAX_PARTS, PART_NUMBERS
 
@@ -134,12 +138,14 @@ class Desk(NamedTuple):
     kinds: Any  # (N, KINDS, 3)
     foggy: Any  # (N,) whether returns from the air are to be expected
     ground: Any  # (N, 3)
+    paint: Any  # (N,) strength of lane paint
+    spot: Any  # (N, 4) place in the road's grid
     who: Any  # (N, E, C) codes of what rays met
     missing: Any  # (1,) not 0 where a sensor had no room for all pieces
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
-def place_sensors(scene: Any, sky: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
+def place_sensors(scene: Any, sky: Any, grid: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
     """Place sensor ``first + i``, and weigh air and ground."""
     i = cuda.grid(1)
     sensors = out.range_m.shape[1]
@@ -150,6 +156,8 @@ def place_sensors(scene: Any, sky: Any, optics: Any, first: int, desk: Any, out:
     place(scene, b, k, optics, v)
     desk.foggy[i] = weigh_air(scene, b, k, sky, optics, desk.detector[i], desk.air[i], desk.kinds[i])
     desk.ground[i, 0], desk.ground[i, 1], desk.ground[i, 2] = ground_of(b, sky, v)
+    desk.paint[i] = paint_of(b, sky, v)
+    desk.spot[i, 0], desk.spot[i, 1], desk.spot[i, 2], desk.spot[i, 3] = place_in_grid(grid, v.origin[0], v.origin[1])
 
 
 @leaf()
@@ -296,8 +304,20 @@ def cast_patch(
         met[e] = see_patch(met[e], who[e], code, (a0 + t * b0, a1 + t * b1, a2 + t * b2, a3 + t * b3), strength)
 
 
+@leaf(fastmath={"contract"})
+def cast_paint(
+    grid: Any, spot: tuple[F4, F4, F4, F4], strength: F4, least: F4, aimed: Aimed, z: tuple[F4, F4], tangents: Floats, w: Any, met: Any,
+    who: Any,
+) -> None:  # fmt: skip
+    """Let a column's rays that meet the ground see lane paint, as ``markings.paint_row``; ``z`` is the sensor's axis, x and y."""
+    for e in range(len(tangents)):
+        if who[e] == GROUND_CODE:
+            x, y = ground_point(w[e], least, tangents[e], (aimed[0], aimed[1]), z, (aimed[6], aimed[7]))
+            met[e] = strength if is_painted(grid, spot, x, y) else met[e]
+
+
 @cuda.jit  # type: ignore[untyped-decorator]
-def cast_columns(optics: Any, first: int, desk: Any, out: Any) -> None:
+def cast_columns(grid: Any, optics: Any, first: int, desk: Any, out: Any) -> None:
     """Find what all beams of one column meet: w goes where the ranges come, strength where the intensities do."""
     worlds, sensors, beams, columns = out.range_m.shape
     i, column = cuda.grid(1) // columns, cuda.grid(1) % columns
@@ -321,6 +341,10 @@ def cast_columns(optics: Any, first: int, desk: Any, out: Any) -> None:
                 cast_patch(numbers, n, code, shown, rolls, aimed, tangents, met, who)
             else:
                 cast_part(numbers, n, code, shown, rolls, aimed, tangents, w, met, who)
+    if asks_for_paint(k, grid, optics):
+        spot, axes = (desk.spot[i, 0], desk.spot[i, 1], desk.spot[i, 2], desk.spot[i, 3]), desk.world_R_sensor[i]
+        z = (aimed[3], aimed[4]) if rolls else (f4(axes[0, 2]), f4(axes[1, 2]))
+        cast_paint(grid, spot, desk.paint[i], desk.detector[i, LEAST], aimed, z, tangents, w, met, who)
 
 
 @cuda.jit  # type: ignore[untyped-decorator]
@@ -379,6 +403,8 @@ def new_desk(items: int, pieces: int, beams: int, columns: int, device: torch.de
         room(KINDS, 3, dtype=double),
         room(dtype=torch.bool),
         room(3),
+        room(),
+        room(4),
         room(beams, columns),
         array_of(torch.zeros(1, dtype=integer, device=device)),
     )
@@ -393,6 +419,19 @@ def bytes_of(pieces: int, beams: int, columns: int) -> int:
 def _optics_on(lidars: tuple[Lidar, ...], device: torch.device) -> Optics:
     optics: Optics = on_device(optics_of(lidars), device)
     return optics
+
+
+_kept: dict[tuple[int, str], tuple[PaintGrid, Any]] = {}
+
+
+def _grid_on(grid: PaintGrid, device: torch.device) -> Any:
+    """A road's grid on a device; the last ``KEPT_GRIDS`` are kept."""
+    key = id(grid), str(device)
+    if key not in _kept or _kept[key][0] is not grid:
+        while len(_kept) >= KEPT_GRIDS:
+            del _kept[next(iter(_kept))]
+        _kept[key] = grid, on_device(grid.arrays(), device)
+    return _kept[key][1]
 
 
 def render(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
@@ -415,12 +454,12 @@ def render(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
         weather, optics, world = scene.weather, _optics_on(tuple(lidars), device), scene_on(scene)
         fields = (weather.rain_mm_per_h, weather.snow_mm_per_h, weather.wetness, weather.snow_cover)
         sky = Sky(*(array_of(field.float().contiguous()) for field in fields))
-        whole = optics.azimuth.shape[1]
+        whole, grid = optics.azimuth.shape[1], _grid_on(grid_of(scene.road), device)
         for first in range(0, items, batch):
-            launch(place_sensors, batch, device, world, sky, optics, first, desk, out)
+            launch(place_sensors, batch, device, world, sky, grid, optics, first, desk, out)
             launch(aim_columns, batch * whole, device, world, optics, first, desk, out)
             launch(list_pieces, batch, device, world, optics, first, desk, out, block=32)
-            launch(cast_columns, batch * columns, device, optics, first, desk, out)
+            launch(cast_columns, batch * columns, device, grid, optics, first, desk, out)
             launch(detect_rays, batch * beams * ((columns + 1) // 2), device, world, optics, first, desk, out)
         if int(desk.missing[0]):
             raise ConfigError(
@@ -447,12 +486,13 @@ def example(name: str) -> tuple[Any, tuple[Any, ...]]:
     )  # fmt: skip
     images = Images(np.zeros(shape, f4), np.zeros(shape, f4), np.zeros(shape, np.uint8), np.zeros(shape, np.int16))
     with_desk = (optics_of((lidar,)), 0, new_desk(1, 8, 2, 16, torch.device("cpu")), images)
+    grid = grid_of(RoadMap.build([])).arrays()
     sky = Sky(one, one, one, one)
     arguments: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "place_sensors": (place_sensors, (world, sky, *with_desk)),
+        "place_sensors": (place_sensors, (world, sky, grid, *with_desk)),
         "aim_columns": (aim_columns, (world, *with_desk)),
         "list_pieces": (list_pieces, (world, *with_desk)),
-        "cast_columns": (cast_columns, with_desk),
+        "cast_columns": (cast_columns, (grid, *with_desk)),
         "detect_rays": (detect_rays, (world, *with_desk)),
     }
     return arguments[name]

@@ -59,15 +59,6 @@ class Images(NamedTuple):
     actor: NDArray[np.int16]
 
 
-class Sky(NamedTuple):
-    """Weather as the kernels take it, each (B,)."""
-
-    rain: NDArray[np.float32]
-    snow: NDArray[np.float32]
-    wetness: NDArray[np.float32]
-    snow_cover: NDArray[np.float32]
-
-
 def _detector(lidar: Lidar) -> NDArray[np.float32]:
     """A lidar's numbers for the kernels, (DETECTOR_NUMBERS,)."""
     d = np.zeros(DETECTOR_NUMBERS, f4)

@@ -38,11 +38,10 @@ Row = tuple[Floats, Floats, NDArray[np.uint8], NDArray[np.int16]]
 GROUND, AIR = -1, -2
 """Labels of returns that show no actor."""
 GROUND_CODE, AIR_CODE = f4(2 * GROUND), f4(2 * AIR)
-INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE = (u8(n * STRIDE) for n in range(7))
-"""Rows of a beam: w, strength, code, range [m], reflectivity over squared range [1/m^2], a normal and a uniform number."""
-BEAM_NUMBERS = 7 * STRIDE
-GAP = 4
-"""Fewer vectors of columns than this, in which no piece shows, are not worth a stretch of their own."""
+INVERSE, MET, WHO, DISTANCE, POWER, NORMAL, CHANCE, ON_X, ON_Y = (u8(n * STRIDE) for n in range(9))
+"""Rows of a beam: w, strength, code, range [m], reflectivity over squared range [1/m^2], a normal and a uniform number; where the ground is
+met, x and y from where the sensor ends the sweep [m]."""
+BEAM_NUMBERS = 9 * STRIDE
 ONE = f4(1.0)
 Seen = tuple[np.float32, np.float32, np.float32]
 
@@ -94,14 +93,11 @@ def see_patch(
 
 
 @rows
-def cast_ground(
-    columns: Floats, first: int, count: int, tangent: np.float32, ground: tuple[np.float32, np.float32, np.float32], row: Floats
-) -> None:
-    """Start a stretch of a beam's row with the ground.
+def cast_ground(columns: Floats, count: int, tangent: np.float32, ground: tuple[np.float32, np.float32, np.float32], row: Floats) -> None:
+    """Start a beam's row with the ground.
 
     Args:
         columns: Rows over all columns.
-        first: Its first column.
         count: How many.
         tangent: Of the beam's elevation.
         ground: How much the sensor's axis rises, 1 over its height, and the strength of the ground.
@@ -109,9 +105,43 @@ def cast_ground(
     """
     zz, per_height, strength = ground
     for column in range(count):
-        k = u8(first) + u8(column)
+        k = u8(column)
         row[INVERSE + k] = see_ground(columns[GZ + k], zz, tangent, per_height)
         row[MET + k], row[WHO + k] = strength, GROUND_CODE
+
+
+@rows
+def start_marked(
+    columns: Floats,
+    marked: Ints,
+    vectors: int,
+    level: bool,
+    tangent: np.float32,
+    ground: tuple[np.float32, np.float32, np.float32],
+    row: Floats,
+) -> None:
+    """``cast_ground`` for some vectors of columns alone, which lie side by side in the row.
+
+    Args:
+        columns: Rows over all columns.
+        marked: Which vectors.
+        vectors: How many.
+        level: All columns look alike.
+        tangent: As for ``cast_ground``.
+        ground: As there.
+        row: Written.
+    """
+    zz, per_height, strength = ground
+    alike = see_ground(columns[GZ], zz, tangent, per_height)
+    for place in range(vectors * VECTOR):
+        k = u8(place)
+        row[INVERSE + k], row[MET + k], row[WHO + k] = alike, strength, GROUND_CODE
+    if level:
+        return
+    for n in range(vectors):
+        source, k = GZ + u8(marked[n] * VECTOR), INVERSE + u8(n * VECTOR)
+        for column in range(min(VECTOR, STRIDE - marked[n] * VECTOR)):  # not a constant, of which no vector code is made
+            row[k + u8(column)] = see_ground(columns[source + u8(column)], zz, tangent, per_height)
 
 
 @leaf()
@@ -120,15 +150,15 @@ def meets_nothing(least: np.float32, zz: np.float32, tangent: np.float32, height
     return bool(height <= ZERO or -(least + tangent * zz) <= need * height)
 
 
-@rows
+@inside
 def cast_part(pool: Floats, piece: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats) -> None:
     """Let a beam's row see a piece that shows a part.
 
     Args:
         pool: Rows of all pieces.
         piece: Where its rows begin.
-        first: Its first column.
-        count: How many.
+        first: Where its first column is in the row.
+        count: How many columns.
         code: What it shows.
         tangent: Of the beam's elevation.
         row: Changed where the piece is nearer than what was seen so far.
@@ -153,7 +183,7 @@ def cast_part(pool: Floats, piece: int, first: int, count: int, code: np.float32
         row[INVERSE + k], row[MET + k], row[WHO + k] = see_part(seen, code, outer, strengths, inner)
 
 
-@rows
+@inside
 def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats) -> None:
     """Let a beam's row see a patch where its part is what was seen; arguments as for ``cast_part``."""
     p, f = u8(piece), u8(first)
@@ -169,7 +199,7 @@ def cast_patch(pool: Floats, piece: int, first: int, count: int, code: np.float3
         row[MET + k] = see_patch(row[MET + k], row[WHO + k], code, bounds, pool[i + STRENGTH])
 
 
-@rows
+@inside
 def cast_still(pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats) -> None:
     """``cast_part`` in a scan that does not roll: of piece n only the rows of a are read, the rest is the same in all columns."""
     p, f = u8(n * PIECE_NUMBERS), u8(first)
@@ -186,7 +216,7 @@ def cast_still(pool: Floats, numbers: Floats, n: int, first: int, count: int, co
         row[INVERSE + k], row[MET + k], row[WHO + k] = see_part(seen, code, outer, strengths, inner)
 
 
-@rows
+@inside
 def cast_still_patch(
     pool: Floats, numbers: Floats, n: int, first: int, count: int, code: np.float32, tangent: np.float32, row: Floats
 ) -> None:
@@ -210,32 +240,64 @@ def sort_pieces(fields: Ints, count: int, beams: int, firsts: Ints) -> None:
         fields[n, NEXT], firsts[fields[n, BEAM]] = firsts[fields[n, BEAM]], n
 
 
+@inlined()
+def mark(fields: Ints, n: int, more: int, marks: Ints) -> None:
+    """Count a piece in, or out, in all vectors of columns that it takes."""
+    first = fields[n, FIRST_COLUMN] // VECTOR
+    for vector in range(first, first + fields[n, COUNT] // VECTOR):
+        marks[vector] += more
+
+
 @leaf()
-def update_shown(fields: Ints, beam: int, firsts: Ints, shown: int, showing: Ints) -> int:
-    """Drop the pieces that end at a beam from those ``showing`` and add those that begin; returns how many there are then."""
+def update_shown(fields: Ints, beam: int, firsts: Ints, shown: int, showing: Ints, marks: Ints) -> int:
+    """Drop the pieces that end at a beam from those ``showing`` and add those that begin; returns how many there are then.
+
+    Args:
+        fields: Of all pieces.
+        beam: Which.
+        firsts: Of ``sort_pieces``.
+        shown: How many showed in the beam before.
+        showing: Which; changed.
+        marks: How many of them take each vector of columns; changed.
+    """
     kept = 0
     for place in range(shown):
-        if beam < fields[showing[place], BEAM_END]:
-            showing[kept] = showing[place]
+        n = showing[place]
+        if beam < fields[n, BEAM_END]:
+            showing[kept] = n
             kept += 1
+        else:
+            mark(fields, n, -1, marks)
     n = firsts[beam]
     while n >= 0:
         showing[kept] = n
+        mark(fields, n, 1, marks)
         kept, n = kept + 1, fields[n, NEXT]
     return kept
 
 
+@inlined()
+def list_marked(marks: Ints, vectors: int, marked: Ints, places: Ints) -> int:
+    """List the vectors of columns in which pieces show, and where in that list each is; returns how many there are."""
+    count = 0
+    for vector in range(vectors):  # without a branch, which could not be foreseen
+        marked[count], places[vector] = vector, count
+        count += int(marks[vector] > 0)
+    return count
+
+
 @leaf()
 def cast_pieces(
-    pool: Floats, pieces: Pieces, showing: Ints, shown: int, rolls: bool, tangent: np.float32, patches: int, row: Floats
+    pool: Floats, pieces: Pieces, showing: Ints, shown: int, places: Ints, rolls: bool, tangent: np.float32, patches: int, row: Floats
 ) -> None:
-    """Let a beam's row see all parts (``patches`` is 0) or all patches (1) of the pieces that show in it."""
+    """Let a beam's row see all parts (``patches`` is 0) or all patches (1) of the pieces that show in it; ``places`` are of vectors."""
     fields, numbers = pieces.fields, pieces.numbers
     for place in range(shown):
         n = showing[place]
         if fields[n, PATCH] != patches:
             continue
-        begin, first, wide, code = n * PIECE_NUMBERS, fields[n, FIRST_COLUMN], fields[n, COUNT], f4(fields[n, CODE])
+        begin, wide, code = n * PIECE_NUMBERS, fields[n, COUNT], f4(fields[n, CODE])
+        first = VECTOR * places[fields[n, FIRST_COLUMN] // VECTOR]
         if patches and rolls:
             cast_patch(pool, begin, first, wide, code, tangent, row)
         elif patches:
@@ -244,28 +306,3 @@ def cast_pieces(
             cast_part(pool, begin, first, wide, code, tangent, row)
         else:
             cast_still(pool, numbers, n, first, wide, code, tangent, row)
-
-
-@leaf()
-def mark_shown(fields: Ints, showing: Ints, shown: int, marks: NDArray[np.uint8], mark: int) -> None:
-    """Set the marks of all vectors of columns in which pieces show."""
-    for place in range(shown):
-        n = showing[place]
-        first = fields[n, FIRST_COLUMN] // VECTOR
-        for vector in range(first, first + fields[n, COUNT] // VECTOR):
-            marks[vector] = mark
-
-
-@leaf()
-def stretch_from(marks: NDArray[np.uint8], vector: int, vectors: int) -> int:
-    """Where the stretch ends that begins at a vector, marked or not; one that is goes on over gaps of less than ``GAP``."""
-    end = vector + 1
-    if marks[vector]:
-        ahead = end
-        while ahead < vectors and ahead - end < GAP:
-            ahead += 1
-            end = ahead if marks[ahead - 1] else end
-        return end
-    while end < vectors and not marks[end]:
-        end += 1
-    return end

@@ -6,6 +6,7 @@ maximum range returns its exact range; ``Lidar`` says what its noise does.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Sequence
@@ -16,10 +17,12 @@ import torch
 from sensors.frames import LidarFrames
 from sensors.launch import over_worlds
 from sensors.lidar.config import Lidar
-from sensors.lidar.optics import Images, Optics, Sky, optics_of
+from sensors.lidar.optics import Images, Optics, optics_of
 from sensors.lidar.scan import scan_share
-from sensors.pose import scene_arrays, singles
-from sensors.recycle import room
+from sensors.paint import grid_of
+from sensors.pose import scene_arrays
+from sensors.recycle import Arrays, arrays, room
+from sensors.road import RoadMap
 from sensors.scene import Scene
 
 f4 = np.float32
@@ -36,13 +39,18 @@ def _optics_of(lidars: Sequence[Lidar]) -> Optics:
     return _latest[0][1]
 
 
-def _images(shape: tuple[int, int, int, int]) -> Images:
-    """Room for what the kernels write, in one block that is used again once nobody holds it."""
+@functools.cache
+def _no_road() -> RoadMap:
+    return RoadMap.build([])
+
+
+def _frames_in(shape: tuple[int, int, int, int]) -> Arrays:
+    """Room for frames in one block: range, intensity, hit, actor, hit as the kernels write it, whether a sensor is valid, and its age."""
     rays = math.prod(shape)
     block = room(11 * rays)
     ranges, intensity = (block[4 * n * rays : 4 * (n + 1) * rays].view(f4).reshape(shape) for n in range(2))
-    actor, hit = block[8 * rays : 10 * rays].view(np.int16), block[10 * rays :].view(np.bool_)
-    return Images(ranges, intensity, hit.reshape(shape), actor.reshape(shape))
+    actor, hit = block[8 * rays : 10 * rays].view(np.int16).reshape(shape), block[10 * rays :].reshape(shape)
+    return ranges, intensity, hit.view(np.bool_), actor, hit, np.empty(shape[:2], np.bool_), np.empty(shape[:2], f4)
 
 
 def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
@@ -57,18 +65,11 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     """
     worlds, sensors = scene.num_worlds, len(lidars)
     beams, columns = (lidars[0].beams, lidars[0].columns) if lidars else (0, 0)
-    shape = (worlds, sensors, beams, columns)
-    images = _images(shape)
+    shape = worlds, sensors, beams, columns
+    ranges, intensity, hit, actor, written, valid, age = arrays(("lidar", shape), lambda: _frames_in(shape))
     if worlds and lidars:
-        weather = scene.weather
-        sky = Sky(singles(weather.rain_mm_per_h), singles(weather.snow_mm_per_h), singles(weather.wetness), singles(weather.snow_cover))
-        out = images._replace(hit=images.hit.view(np.uint8))
-        over_worlds(scan_share, worlds, scene_arrays(scene), sky, _optics_of(lidars), out)
-    return LidarFrames(
-        range_m=torch.from_numpy(images.range_m),
-        intensity=torch.from_numpy(images.intensity),
-        hit=torch.from_numpy(images.hit),
-        actor=torch.from_numpy(images.actor),
-        valid=torch.ones((worlds, sensors), dtype=torch.bool),
-        age_s=torch.zeros((worlds, sensors)),
-    )
+        grid = grid_of(scene.road if any(lidar.materials for lidar in lidars) else _no_road()).arrays()
+        over_worlds(scan_share, worlds, *scene_arrays(scene), grid, _optics_of(lidars), Images(ranges, intensity, written, actor))
+    valid.fill(True)
+    age.fill(0.0)
+    return LidarFrames(*map(torch.from_numpy, (ranges, intensity, hit, actor, valid, age)))

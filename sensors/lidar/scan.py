@@ -7,11 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from numba.core import config
-from numpy.typing import NDArray
 
+from sensors.ground import place_in_grid
 from sensors.jit import inlined, kernel, leaf
 from sensors.lidar.actors import (
     COUNT,
@@ -31,6 +29,7 @@ from sensors.lidar.air import KINDS, extinction, fill_air
 from sensors.lidar.config import MAX_COLUMNS
 from sensors.lidar.detector import (
     AIR_NUMBERS,
+    BY_RANGE,
     DETECTOR_NUMBERS,
     FADE,
     LEAST,
@@ -41,17 +40,22 @@ from sensors.lidar.detector import (
     detect_exact,
     detect_ground,
     draw,
+    fetch_row,
     leave_empty,
     level_return,
+    put_vectors,
     receive,
     repeat_return,
 )
-from sensors.lidar.materials import ASPHALT, SNOW, WET_SHARE
-from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics, Sky
+from sensors.lidar.markings import paint_row
+from sensors.lidar.materials import ASPHALT, LANE_PAINT, SNOW, WET_PAINT_SHARE, WET_SHARE
+from sensors.lidar.optics import AIR_STREAM, FIRST_SENSOR, RAYS_STREAM, Images, Optics
 from sensors.lidar.pieces import (
     PIECE,
     PIECE_NUMBERS,
+    STRIDE,
     VECTOR,
+    ZERO,
     Doubles,
     Floats,
     Ints,
@@ -66,14 +70,15 @@ from sensors.lidar.rays import (
     Row,
     cast_ground,
     cast_pieces,
-    mark_shown,
+    list_marked,
     meets_nothing,
     sort_pieces,
-    stretch_from,
+    start_marked,
     update_shown,
 )
 from sensors.noise import world_key
-from sensors.pose import SceneArrays
+from sensors.pose import SceneArrays, Sky
+from sensors.prepared import compiled
 from sensors.vehicle_shape import MAX_PARTS
 
 f4, u4 = np.float32, np.uint32
@@ -94,7 +99,10 @@ class Room(NamedTuple):
     pool: Floats  # rows of all pieces
     showing: Ints  # (pieces,)
     firsts: Ints  # (beams,)
-    marks: NDArray[np.uint8]  # one for each vector of columns, 0
+    marks: Ints  # of each vector of columns
+    marked: Ints  # vectors of columns in which pieces show
+    places: Ints  # of each vector of columns in a beam's row
+    returns: Row  # of a beam
     detector: Floats  # (DETECTOR_NUMBERS,)
     most: Ints  # (1,) pieces that were needed
 
@@ -166,32 +174,47 @@ def weigh_air(scene: SceneArrays, b: int, k: int, sky: Sky, optics: Optics, d: F
 
 
 @inlined()
+def shine_of(b: int, sky: Sky, dry: float, wet_share: float) -> float:
+    """Reflectivity of a part of the ground, of which standing water leaves a share and which snow covers."""
+    shine = dry * (1.0 - (1.0 - wet_share) * sky.wetness[b])
+    return float(shine + (SNOW - shine) * sky.snow_cover[b])
+
+
+@inlined()
 def ground_of(b: int, sky: Sky, v: View) -> Ground:
     """How much the sensor's axis rises, 1 over its height, and the strength of the ground."""
-    shine = ASPHALT * (1.0 - (1.0 - WET_SHARE) * sky.wetness[b])
-    shine += (SNOW - shine) * sky.snow_cover[b]
     height = v.origin[2]
-    return f4(v.world_R_sensor[2, 2]), f4(1.0 / height if height > 0.0 else 0.0), f4(max(height, 0.0) * shine)
+    strength = f4(max(height, 0.0) * shine_of(b, sky, ASPHALT, WET_SHARE))
+    return f4(v.world_R_sensor[2, 2]), f4(1.0 / height if height > 0.0 else 0.0), strength
 
 
-@leaf()
+@inlined()
+def paint_of(b: int, sky: Sky, v: View) -> np.float32:
+    """Strength of lane paint."""
+    return f4(max(v.origin[2], 0.0) * shine_of(b, sky, LANE_PAINT, WET_PAINT_SHARE))
+
+
+@inlined()
+def asks_for_paint(k: int, grid: Any, optics: Optics) -> bool:
+    """Whether lidar k tells paint from asphalt: it has materials and the range equation, and there is paint."""
+    return bool(optics.switches[k, 1] and len(grid[2]) > 0 and optics.detectors[k, BY_RANGE] > ZERO)
+
+
+@inlined()
 def scan_exactly(
     columns: int,
     beam: tuple[np.float32, np.float32],
-    ground: tuple[np.float32, np.float32, np.float32],
+    ground: Ground,
     level: bool,
     materials: bool,
     shown: int,
     showing: Ints,
     pieces: Pieces,
     pool: Floats,
-    marks: NDArray[np.uint8],
-    d: Floats,
-    v: View,
-    row: Floats,
+    room: Room,
     out: Row,
 ) -> None:
-    """Write the returns of a beam without noise; where no piece shows there is the ground alone.
+    """Write the returns of a beam without noise: of the ground everywhere, then of the vectors of columns in which pieces show.
 
     Args:
         columns: C.
@@ -203,55 +226,40 @@ def scan_exactly(
         showing: Which.
         pieces: All.
         pool: Their rows.
-        marks: Of vectors of columns, all 0, as they are afterwards.
-        d: Numbers of the detector.
-        v: Where the sensor looks from.
-        row: To work in.
+        room: To work in; it knows where the sensor looks and its detector.
         out: Written.
     """
-    if shown == 0 and level:
-        repeat_return(0, columns, level_return(v.columns, beam, ground, d), out)
-        return
+    (tangent, cosine), v, d, row = beam, room.sight, room.detector, room.row
+    if level:
+        repeat_return(columns, level_return(v.columns, beam, ground, d), out)
+    else:
+        detect_ground(v.columns, columns, beam, ground, d, out)
     if shown == 0:
-        detect_ground(v.columns, 0, columns, beam, ground, d, out)
         return
-    alike = level_return(v.columns, beam, ground, d)
-    vectors, rolls = (columns + VECTOR - 1) // VECTOR, v.motion[3] > 0.0
-    mark_shown(pieces.fields, showing, shown, marks, 1)
-    vector = 0
-    while vector < vectors:
-        end = stretch_from(marks, vector, vectors)
-        if marks[vector]:
-            cast_ground(v.columns, vector * VECTOR, (end - vector) * VECTOR, beam[0], ground, row)
-        vector = end
-    cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 0, row)
+    fetch_row(out, columns)
+    vectors = list_marked(room.marks, (columns + VECTOR - 1) // VECTOR, room.marked, room.places)
+    start_marked(v.columns, room.marked, vectors, level, tangent, ground, row)
+    cast_pieces(pool, pieces, showing, shown, room.places, v.motion[3] > 0.0, tangent, 0, row)
     if materials:
-        cast_pieces(pool, pieces, showing, shown, rolls, beam[0], 1, row)
-    vector = 0
-    while vector < vectors:
-        end = stretch_from(marks, vector, vectors)
-        first, count = vector * VECTOR, min(end * VECTOR, columns) - vector * VECTOR
-        if marks[vector]:
-            detect_exact(first, count, beam[1], d, row, out)
-        elif level:
-            repeat_return(first, count, alike, out)
-        else:
-            detect_ground(v.columns, first, count, beam, ground, d, out)
-        vector = end
-    mark_shown(pieces.fields, showing, shown, marks, 0)
+        cast_pieces(pool, pieces, showing, shown, room.places, v.motion[3] > 0.0, tangent, 1, row)
+    detect_exact(vectors * VECTOR, cosine, d, row, room.returns)
+    put_vectors(columns, room.marked, vectors, room.returns, out)
 
 
 @leaf()
 def scan_beams(
-    b: int, k: int, foggy: bool, scene: SceneArrays, sky: Sky, optics: Optics, pieces: Pieces, pool: Floats, showing: Ints, room: Room,
-    out: Images,
+    b: int, k: int, foggy: bool, scene: SceneArrays, sky: Sky, grid: Any, optics: Optics, pieces: Pieces, pool: Floats, showing: Ints,
+    room: Room, out: Images,
 ) -> None:  # fmt: skip
     """Write what lidar k of world b returns, once its pieces are shown and sorted; arguments as in ``_scan``."""
     beams, columns = out.range_m.shape[2:]
     whole = (columns + VECTOR - 1) & -VECTOR
     v, row, air, firsts, marks, d = room.sight, room.row, room.air, room.firsts, room.marks, room.detector
+    for vector in range(whole // VECTOR):
+        marks[vector], room.places[vector] = 0, vector
     noise, materials, rolls = optics.switches[k, 0], optics.switches[k, 1], v.motion[3] > 0.0
-    ground = ground_of(b, sky, v)
+    ground, paint, paints = ground_of(b, sky, v), paint_of(b, sky, v), asks_for_paint(k, grid, optics)
+    spot = place_in_grid(grid, v.origin[0], v.origin[1])
     key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, RAYS_STREAM)
     air_key = world_key(scene.episode_seed[b], scene.step[b], FIRST_SENSOR + k, AIR_STREAM)
     slope = math.hypot(v.world_R_sensor[2, 0], v.world_R_sensor[2, 1])
@@ -260,18 +268,23 @@ def scan_beams(
     for e in range(beams):
         tangent, cosine = optics.tan_elevation[e], optics.cos_elevation[e]
         place = (out.range_m[b, k, e], out.intensity[b, k, e], out.hit[b, k, e], out.actor[b, k, e])
-        shown = update_shown(pieces.fields, e, firsts, shown, showing)
+        shown = update_shown(pieces.fields, e, firsts, shown, showing, marks)
         if not foggy and shown == 0 and meets_nothing(least, ground[0], tangent, f4(v.origin[2]), d[LEAST] / cosine):
             leave_empty(columns, place)
             continue
-        if not noise:
+        if not noise and not paints:
             beam = tangent, cosine
-            scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, marks, d, v, row, place)
+            scan_exactly(columns, beam, ground, level, materials, shown, showing, pieces, pool, room, place)
             continue
-        cast_ground(v.columns, 0, whole, tangent, ground, row)
-        cast_pieces(pool, pieces, showing, shown, rolls, tangent, 0, row)
+        cast_ground(v.columns, whole, tangent, ground, row)
+        cast_pieces(pool, pieces, showing, shown, room.places, rolls, tangent, 0, row)
         if materials:
-            cast_pieces(pool, pieces, showing, shown, rolls, tangent, 1, row)
+            cast_pieces(pool, pieces, showing, shown, room.places, rolls, tangent, 1, row)
+        if paints:
+            paint_row(v.columns, columns, tangent, d[LEAST], rolls, v.world_R_sensor, grid, spot, paint, row)
+        if not noise:
+            detect_exact(columns, cosine, d, row, place)
+            continue
         receive(columns, cosine, d, row)
         if foggy:
             add_air(columns, u4(e * columns), air_key, d, air, row)
@@ -280,7 +293,7 @@ def scan_beams(
 
 
 @kernel(nogil=True)
-def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images, room: Room) -> None:
+def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, grid: Any, optics: Optics, out: Images, room: Room) -> None:
     """Scan worlds ``first`` to ``end`` with every lidar; what allocates nothing is in leaves, as here every array costs an atomic."""
     sensors, beams, columns = out.range_m.shape[1:]
     v, pieces, pool, showing = room.sight, room.pieces, room.pool, room.showing
@@ -298,7 +311,7 @@ def _scan(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, ou
         room.most[0] = max(room.most[0], n)
         show_pieces(n, v.motion[3] > 0.0, pieces, v, pool)
         sort_pieces(pieces.fields, n, beams, room.firsts)
-        scan_beams(b, k, foggy, scene, sky, optics, pieces, pool, showing, room, out)
+        scan_beams(b, k, foggy, scene, sky, grid, optics, pieces, pool, showing, room, out)
 
 
 _own = threading.local()
@@ -318,7 +331,10 @@ def _room(beams: int) -> Room:
             vectors_of(most * PIECE_NUMBERS),
             np.empty(most, np.int32),
             np.empty(max(beams, 128), np.int32),
-            np.zeros(MAX_COLUMNS // VECTOR + 1, np.uint8),
+            np.empty(MAX_COLUMNS // VECTOR + 1, np.int32),
+            np.empty(MAX_COLUMNS // VECTOR + 1, np.int32),
+            np.empty(MAX_COLUMNS // VECTOR + 1, np.int32),
+            (vectors_of(STRIDE), vectors_of(STRIDE), np.empty(STRIDE, np.uint8), np.empty(STRIDE, np.int16)),
             np.empty(DETECTOR_NUMBERS, f4),
             np.zeros(1, np.int32),
         )
@@ -326,20 +342,12 @@ def _room(beams: int) -> Room:
 
 
 _entries: list[Callable[..., None]] = []
+"""``_scan`` as it is compiled for the first call's arguments: those of others have the same types, contiguous and writable."""
 
 
-def _entry(*like: Any) -> Callable[..., None]:
-    """``_scan`` without numba's look at the types of some forty arrays, which takes longer than all else about a call.
-
-    It is compiled, or loaded from the cache, for the first call's: ``scene_arrays``, ``Sky``, ``Optics``, ``Images`` and ``Room`` always
-    have the same, contiguous and writable.
-    """
-    if not _entries:
-        _entries.append(_scan if config.DISABLE_JIT else _scan.compile(tuple(numba.typeof(argument) for argument in like)))
-    return _entries[0]
-
-
-def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, optics: Optics, out: Images) -> None:
+def scan_share(first: int, end: int, scene: SceneArrays, sky: Sky, grid: Any, optics: Optics, out: Images) -> None:
     """``_scan`` in the calling thread's room."""
-    arguments = first, end, scene, sky, optics, out, _room(out.range_m.shape[2])
-    (_entries[0] if _entries else _entry(*arguments))(*arguments)
+    arguments = first, end, scene, sky, grid, optics, out, _room(out.range_m.shape[2])
+    if not _entries:
+        _entries.append(compiled(_scan, *arguments))
+    _entries[0](*arguments)

@@ -19,7 +19,7 @@ from sensors.frames import RADAR_FEATURES, RadarFrames
 from sensors.jit import inlined, kernel
 from sensors.launch import over_worlds
 from sensors.noise import sensor_number, world_key
-from sensors.pose import SceneArrays, scene_arrays, singles
+from sensors.pose import SceneArrays, scene_arrays
 from sensors.radar.cells import Found, add_false_alarms, add_ground, copy_exactly, detect, make_found, measure, report
 from sensors.radar.config import Radar
 from sensors.radar.physics import rain_db_per_m
@@ -128,8 +128,8 @@ def render_radar(scene: Scene, radars: Sequence[Radar]) -> RadarFrames:
     frames = empty_frames(worlds, radars, torch.device("cpu"))
     if worlds and sensors:
         out = Detections(frames.detections.numpy(), frames.mask.view(torch.uint8).numpy(), frames.actor.numpy(), frames.origin.numpy())
-        rain, roadside = singles(scene.weather.rain_mm_per_h), roadside_of(scene.road).arrays()
-        over_worlds(_scan, worlds, scene_arrays(scene), rain, roadside, *settings_and_mounts(tuple(radars)), out)
+        (arrays, sky), roadside = scene_arrays(scene), roadside_of(scene.road).arrays()
+        over_worlds(_scan, worlds, arrays, sky.rain, roadside, *settings_and_mounts(tuple(radars)), out)
     return frames
 
 

@@ -13,9 +13,9 @@ import torch
 
 import envs
 from envs.network.layout import RULES
-from envs.prepared import compiled, lasting, prepared
 from envs.traffic.pace import PERIOD, TRIES, Pace
 from sensors.jit import kernel
+from sensors.prepared import compiled, lasting, prepared
 from sensors.scene import Scene
 
 IDS = ("highway-fast-v0", "parking-v0")

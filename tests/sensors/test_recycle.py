@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sensors.recycle import SMALLEST, room
+from sensors.recycle import SMALLEST, arrays, room
 
 
 def test_room_is_given_again_only_when_nothing_made_of_it_is_left():
@@ -22,3 +22,26 @@ def test_room_is_given_again_only_when_nothing_made_of_it_is_left():
 
 def test_small_rooms_are_the_allocators():
     assert len(room(100)) == 100
+
+
+def test_arrays_are_given_again_only_when_nothing_made_of_them_is_left():
+    def make():
+        block = room(SMALLEST)[:64]
+        return block[:32].view(np.float32).reshape(2, 4), block[32:].view(np.bool_)
+
+    def place():
+        return arrays("test", make)[0].ctypes.data
+
+    first = place()
+    assert place() == first, "nobody holds them"
+    numbers, truths = arrays("test", make)
+    assert place() != first
+    held = torch.from_numpy(numbers)[1, 2:]
+    del numbers, truths
+    assert place() != first, "a view of a tensor of one of them holds them"
+    array = held.numpy()
+    del held
+    assert place() != first
+    del array
+    assert place() == first
+    assert arrays("another", make)[0].ctypes.data != first

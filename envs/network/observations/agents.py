@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.network.observations.observer import EVERY_WORLD, Observer
-from envs.prepared import prepared
+from sensors.prepared import prepared
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.prepared import prepared
+from sensors.prepared import prepared
 
 Part = tuple[tuple[int, ...], np.dtype[Any]]
 """Shape of one world and dtype."""

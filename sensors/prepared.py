@@ -1,4 +1,4 @@
-"""Kernels called without numba's look at every argument's type, which takes longer than a few worlds take to step."""
+"""Kernels called without numba's look at every argument's type, which takes longer than a few worlds take to step or to scan."""
 
 from __future__ import annotations
 
