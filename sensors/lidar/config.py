@@ -47,6 +47,9 @@ class Lidar:
     """Noise: drops, flakes and fog send light back, and hide what is behind where theirs is stronger."""
     materials: bool = True
     """Glass, plates, reflectors and lane paint; False: one reflectivity for each part of an actor and for the ground."""
+    lane_paint: bool | None = None
+    """Lane paint among the materials; None: with noise alone. It changes the intensity, not the range, and looking for it takes an exact
+    scan twice as long."""
     sweep_s: float = 0.0
     """Rolling scan: how long a turn takes. The last column is measured at the scene's time, the others before it, with the motion of ego
     and actors in between. 0: all columns at once."""
@@ -83,6 +86,11 @@ class Lidar:
             value = getattr(self, name)
             if value is not None and not (0.0 <= value <= highest and value < math.inf):
                 raise ConfigError(f"lidar {self.name!r}: {name} is {value}, expected a finite number from 0 to {highest:g}")
+
+    @property
+    def tells_paint(self) -> bool:
+        """Whether ground that is painted returns more than asphalt."""
+        return self.materials and self.fade_per_m is None and (self.noise if self.lane_paint is None else self.lane_paint)
 
     @property
     def beams(self) -> int:

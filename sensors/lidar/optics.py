@@ -44,7 +44,7 @@ class Optics(NamedTuple):
     detectors: Floats  # (K, DETECTOR_NUMBERS)
     times: Doubles  # (K, 3) of a turn [s], noise of azimuth and elevation [rad]
     fades: Doubles  # (K,) CARLA's attenuation [1/m], -1: by the weather
-    switches: NDArray[np.bool_]  # (K, 3) noise, materials, returns from the air
+    switches: NDArray[np.bool_]  # (K, 4) noise, materials, returns from the air, lane paint
     azimuth: Doubles  # (2, C and on to whole vectors) cosines and sines of the columns; the last one's again
     tan_elevation: Floats  # (E,)
     cos_elevation: Floats  # (E,)
@@ -85,7 +85,7 @@ def optics_of(lidars: tuple[Lidar, ...]) -> Optics:
         np.stack([_detector(lidar) for lidar in lidars]),
         np.array([(lidar.sweep_s, lidar.azimuth_noise_rad, lidar.elevation_noise_rad) for lidar in lidars]),
         np.array([-1.0 if lidar.fade_per_m is None else lidar.fade_per_m for lidar in lidars]),
-        np.array([(lidar.noise, lidar.materials, lidar.air_returns) for lidar in lidars]),
+        np.array([(lidar.noise, lidar.materials, lidar.air_returns, lidar.tells_paint) for lidar in lidars]),
         np.pad(np.stack((np.cos(azimuth), np.sin(azimuth))), ((0, 0), (0, -len(azimuth) % VECTOR)), mode="edge"),
         np.tan(elevation).astype(f4),
         np.cos(elevation).astype(f4),

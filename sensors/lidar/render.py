@@ -68,7 +68,7 @@ def render_lidar(scene: Scene, lidars: Sequence[Lidar]) -> LidarFrames:
     shape = worlds, sensors, beams, columns
     ranges, intensity, hit, actor, written, valid, age = arrays(("lidar", shape), lambda: _frames_in(shape))
     if worlds and lidars:
-        grid = grid_of(scene.road if any(lidar.materials for lidar in lidars) else _no_road()).arrays()
+        grid = grid_of(scene.road if any(lidar.tells_paint for lidar in lidars) else _no_road()).arrays()
         over_worlds(scan_share, worlds, *scene_arrays(scene), grid, _optics_of(lidars), Images(ranges, intensity, written, actor))
     valid.fill(True)
     age.fill(0.0)

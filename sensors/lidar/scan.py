@@ -29,7 +29,6 @@ from sensors.lidar.air import KINDS, extinction, fill_air
 from sensors.lidar.config import MAX_COLUMNS
 from sensors.lidar.detector import (
     AIR_NUMBERS,
-    BY_RANGE,
     DETECTOR_NUMBERS,
     FADE,
     LEAST,
@@ -55,7 +54,6 @@ from sensors.lidar.pieces import (
     PIECE_NUMBERS,
     STRIDE,
     VECTOR,
-    ZERO,
     Doubles,
     Floats,
     Ints,
@@ -196,8 +194,8 @@ def paint_of(b: int, sky: Sky, v: View) -> np.float32:
 
 @inlined()
 def asks_for_paint(k: int, grid: Any, optics: Optics) -> bool:
-    """Whether lidar k tells paint from asphalt: it has materials and the range equation, and there is paint."""
-    return bool(optics.switches[k, 1] and len(grid[2]) > 0 and optics.detectors[k, BY_RANGE] > ZERO)
+    """Whether lidar k tells paint from asphalt, and there is paint."""
+    return bool(optics.switches[k, 3] and len(grid[2]) > 0)
 
 
 @inlined()

@@ -15,7 +15,7 @@ from tests.sensors.cuda_kernels import ptx_of, require_numba_cuda
 
 TINY = Lidar("tiny", Mount(0.5, 0.2, 1.9, 0.4, 0.06, -0.04), (-0.2, -0.05, 0.02), columns=21, max_range_m=60.0)
 LIDARS = (
-    replace(TINY, noise=False),
+    replace(TINY, noise=False, lane_paint=True),
     replace(TINY, sweep_s=0.1, threshold_reflectivity=0.02, mount=Mount(z_m=1.5, yaw_rad=1.0)),
     replace(TINY, air_returns=False, materials=False, mount=Mount(z_m=3.5, pitch_rad=0.5, roll_rad=0.1)),
 )

@@ -19,7 +19,7 @@ from sensors.road import RoadMap
 from tests.sensors.test_paint import ROADS, look_up, road_of
 
 DOWN = tuple(np.radians(np.linspace(-25.0, -2.0, 24)).tolist())
-LIDAR = Lidar("exact", Mount(z_m=1.9), DOWN, 1024, 120.0, noise=False)
+LIDAR = Lidar("exact", Mount(z_m=1.9), DOWN, 1024, 120.0, noise=False, lane_paint=True)
 BARE = RoadMap.build([])
 
 
@@ -72,8 +72,8 @@ def test_water_dims_paint_more_than_asphalt_and_snow_hides_it(make_scene):
     assert (ratio[tells] - 1.0).abs().max() < 1e-6
 
 
-@pytest.mark.parametrize("terms", [{"materials": False}, {"fade_per_m": 0.004}])
-def test_lidars_that_know_no_materials_see_no_paint(make_scene, terms):
+@pytest.mark.parametrize("terms", [{"materials": False}, {"fade_per_m": 0.004}, {"lane_paint": False}, {"lane_paint": None}])
+def test_lidars_that_are_not_to_tell_paint_see_none(make_scene, terms):
     scene, lidar = on_road(make_scene, ROADS["straight"]), replace(LIDAR, **terms)
     assert torch.equal(render_lidar(scene, [lidar]).intensity, render_lidar(replace(scene, road=BARE), [lidar]).intensity)
 
@@ -114,7 +114,9 @@ def test_camera_and_lidar_see_the_same_paint_along_the_same_ray(make_scene):
         place, yaw, pitch = (g.uniform(-2, 2), g.uniform(-2, 2), g.uniform(2.0, 5.0)), g.uniform(-3.1, 3.1), g.uniform(0.15, 0.6)
         roll = g.uniform(-0.4, 0.4)
         cameras.append(Camera(f"c{k}", Mount(*place, yaw, pitch, roll), 3, 3, math.radians(0.15), noise=False))
-        lidars.append(Lidar(f"l{k}", Mount(*place, yaw + math.pi, -pitch, roll), (0.0,), columns=1, max_range_m=150.0, noise=False))
+        lidars.append(
+            Lidar(f"l{k}", Mount(*place, yaw + math.pi, -pitch, roll), (0.0,), columns=1, max_range_m=150.0, noise=False, lane_paint=True)
+        )
     road = road_of((0, 0), 0.2, [(60, 0), (90, 1 / 40), (40, 0)], lanes=30, width=0.4)
     scene = on_road(make_scene, road, worlds=40)
     paint = render_camera(scene, cameras).semantic == Semantic.PAINT
