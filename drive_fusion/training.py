@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from drive_fusion.ppo import FusedPPO
 
 FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study", "bf16", "compiled")
-LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4}
+LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4} | {
+    "auxiliary": 0.0,
+    "anchor": None,
+    "anchor_weight": 0.0,
+    "anchor_annealed": True,
+}
 """Settings that older runs do not name, and what they had."""
 """Settings that a resumed run may have otherwise than it began with."""
 
@@ -58,6 +63,14 @@ class TrainConfig:
     """Taken off the world's own reward where the ego crashes. highway-env's own reward makes a crash cheap."""
     warm_start: Path | None = None
     """A checkpoint whose policy is the first one, for example a clone."""
+    auxiliary: float = 0.0
+    """Weight, at the start, of lessons on what the simulator knows of each decision (occupancy, velocities, ground, faults); falls to 0."""
+    anchor: Path | None = None
+    """A checkpoint to stay near: weight times KL(policy || its policy) is added to the loss."""
+    anchor_weight: float = 0.0
+    """How much staying near the anchor weighs at the start."""
+    anchor_annealed: bool = True
+    """Let the anchor's weight fall to 0 along the run; otherwise it stays."""
     critic_warmup: int = 0
     """Steps at the start in which only the critic learns, so that a warm start is not lost to a critic that knows nothing."""
     num_envs: int = 64
@@ -97,7 +110,7 @@ class TrainConfig:
         for name in ("num_envs", "steps", "n_steps", "batch", "epochs", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 1 or more")
-        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy", "burn_in"):
+        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy", "burn_in", "auxiliary", "anchor_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 0 or more")
         for name, value, most in (("gamma", self.gamma, 1.0), ("gae_lambda", self.gae_lambda, 1.0 + 1e-12)):
@@ -107,6 +120,10 @@ class TrainConfig:
             raise ConfigError(f"train: modality_dropout is {self.modality_dropout}, expected 0 to 1")
         if self.rig == "none" and (self.temporal, self.modality_dropout) != ("none", 0.0):
             raise ConfigError("train: without a rig there are no senses to fuse; leave temporal and modality_dropout out, or name a rig")
+        if self.rig == "none" and self.auxiliary:
+            raise ConfigError("train: auxiliary lessons are for a driver that sees; name a rig, or leave auxiliary out")
+        if (self.anchor is None) != (self.anchor_weight == 0.0):
+            raise ConfigError("train: anchor and anchor_weight belong together: a checkpoint to stay near, and how much that weighs")
         if not self.lr > 0.0 or not self.clip > 0.0:
             raise ConfigError(f"train: lr {self.lr} and clip {self.clip} must be above 0")
         if self.num_envs * self.n_steps % self.batch:
@@ -195,6 +212,8 @@ def learner(config: TrainConfig) -> FusedPPO:
         model = _built(config, sees)
     if config.warm_start is not None:
         model.copy_policy(config.warm_start)
+    if config.anchor is not None:
+        model.anchor_to(config.anchor)
     return model
 
 
@@ -226,6 +245,9 @@ def _built(config: TrainConfig, sees: bool) -> FusedPPO:
         ent_coef=config.entropy,
         target_kl=config.target_kl,
         critic_warmup_steps=config.critic_warmup,
+        auxiliary=config.auxiliary,
+        anchor_weight=config.anchor_weight,
+        anchor_annealed=config.anchor_annealed,
     )
 
 
@@ -233,7 +255,10 @@ def resumed(config: TrainConfig) -> FusedPPO:
     """The learner of the run's last checkpoint."""
     from drive_fusion.ppo import FusedPPO
 
-    return FusedPPO.load(config.last_checkpoint, env=environment(config), device=_device(config))
+    model = FusedPPO.load(config.last_checkpoint, env=environment(config), device=_device(config))
+    if config.anchor is not None:
+        model.anchor_to(config.anchor)
+    return model
 
 
 def environment(config: TrainConfig) -> Any:
