@@ -1,8 +1,8 @@
 """A frozen policy that a learner is kept near: a warm start that is not to be unlearned, or the last policy that people approved.
 
-To the loss comes weight x KL(policy || reference), in the decisions of the rollout, as in learning from people's preferences (Ziegler et al.
-2019, equation 2), or, with the weight falling to zero, in learning that a teacher starts (Schmitt et al. 2018). The reference looks once
-at each decision, while the rollout is collected, with a memory of its own.
+To the loss comes weight x KL(policy || reference), in the decisions of the rollout, as in learning from people's preferences (Ziegler et
+al. 2019, equation 2), or, with the weight falling to zero, in learning that a teacher starts (Schmitt et al. 2018). The reference looks
+once at each decision, while the rollout is collected, with a memory of its own.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from torch import Tensor
 from drive_fusion.checkpoint import MANIFEST, CheckpointError
 from drive_fusion.policy import FusedPolicy
 from drive_fusion.ppo import FusedPPO, folder_of
+from drive_fusion.privileged import PrivilegedExtractor, PrivilegedState
 from drive_fusion.rule_driver import RuleDriver
 from envs.agent_views import EachAgent
 from envs.drivers import DRIVERS, Driver, driver_named
@@ -52,17 +53,20 @@ class PolicyDriver:
         Raises:
             ConfigError: The model has no rig and there is no world to observe, or it has one and the world has several agents.
         """
-        extractor = (getattr(model, "policy_kwargs", None) or {}).get("features_extractor_kwargs") or {}
-        rig = rig if rig is not None else extractor.get("rig")
+        kwargs = getattr(model, "policy_kwargs", None) or {}
+        told = kwargs.get("features_extractor_class") is PrivilegedExtractor
+        self._tell = PrivilegedState() if told else None
+        rig = None if told else rig if rig is not None else (kwargs.get("features_extractor_kwargs") or {}).get("rig")
         self.needs_frames: Rig | None = None if rig is None else rig_named(rig)
-        if self.needs_frames is None and world is None:
+        if self.needs_frames is None and world is None and not told:
             raise ConfigError("this model was trained without a rig; it can only drive in a world whose own observation it gets")
         self.model = model
         self._world = world
         self._agents: int | None = getattr(world, "agents", None)
-        if self._agents is not None and self.needs_frames is not None:
+        if self._agents is not None and (told or self.needs_frames is not None):
+            sees = "is told privileged state" if self.needs_frames is None else f"sees through rig {self.needs_frames.name!r}"
             raise ConfigError(
-                f"this model sees through rig {self.needs_frames.name!r}, which looks from actor 0 alone, "
+                f"this model {sees}, which is that of actor 0 alone, "
                 f"and {world.id} has {self._agents} agents; drive them by a model of highway-env's own observation"
             )
 
@@ -78,8 +82,10 @@ class PolicyDriver:
 
     def act(self, scene: Scene, frames: Frames | None, state: Recall | None) -> tuple[Tensor, Recall | None]:
         """Decide for every world."""
-        if self.needs_frames is None:
-            observation: Any = self._world.observation()
+        if self._tell is not None:
+            observation: Any = self._tell(scene)
+        elif self.needs_frames is None:
+            observation = self._world.observation()
             if self._agents is not None:
                 return self._of_agents(_numpy(observation), self._agents).to(scene.device), None
         elif frames is None:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from drive_fusion.distributed import Group
     from drive_fusion.ppo import FusedPPO
 
+PRIVILEGED = "privileged"
+"""As in `drive_fusion.privileged`, which is not imported for the command line's help."""
 FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study", "bf16", "compiled")
+"""Settings that a resumed run may have otherwise than it began with."""
 LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4} | {
     "auxiliary": 0.0,
     "anchor": None,
@@ -24,7 +27,6 @@ LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "
     "anchor_annealed": True,
 }
 """Settings that older runs do not name, and what they had."""
-"""Settings that a resumed run may have otherwise than it began with."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class TrainConfig:
     id: str = "highway-fast-v0"
     """highway-env's name of the world."""
     rig: str = "micro"
-    """The sensors that the driver sees with; 'none' is highway-env's own observation."""
+    """The sensors that the driver sees with; 'none' is highway-env's own observation, 'privileged' the state of the world itself."""
     spatial: str = "concat"
     """How the modalities' bird's-eye maps are fused: concat, sum, attention, graph or hybrid."""
     temporal: str = "none"
@@ -118,10 +120,10 @@ class TrainConfig:
                 raise ConfigError(f"train: {name} is {value}, expected 0 to 1")
         if not 0.0 <= self.modality_dropout <= 1.0:
             raise ConfigError(f"train: modality_dropout is {self.modality_dropout}, expected 0 to 1")
-        if self.rig == "none" and (self.temporal, self.modality_dropout) != ("none", 0.0):
-            raise ConfigError("train: without a rig there are no senses to fuse; leave temporal and modality_dropout out, or name a rig")
-        if self.rig == "none" and self.auxiliary:
-            raise ConfigError("train: auxiliary lessons are for a driver that sees; name a rig, or leave auxiliary out")
+        if not self.sees and (self.temporal, self.modality_dropout, self.auxiliary) != ("none", 0.0, 0.0):
+            raise ConfigError(
+                f"train: with rig {self.rig!r} there are no senses to fuse; leave temporal, modality_dropout and auxiliary out, or name a rig"
+            )
         if (self.anchor is None) != (self.anchor_weight == 0.0):
             raise ConfigError("train: anchor and anchor_weight belong together: a checkpoint to stay near, and how much that weighs")
         if not self.lr > 0.0 or not self.clip > 0.0:
@@ -135,6 +137,11 @@ class TrainConfig:
             raise ConfigError(f"train: run is {self.run!r}, expected a plain name: it becomes a folder in the study's runs/")
         if self.reward is not None and self.crash_penalty:
             raise ConfigError("train: crash_penalty belongs to the world's own reward; a learned reward has its own opinion of crashes")
+
+    @property
+    def sees(self) -> bool:
+        """Whether the driver has sensors."""
+        return self.rig not in ("none", PRIVILEGED)
 
     @property
     def folder(self) -> Path:
@@ -206,10 +213,9 @@ def _joined(config: TrainConfig) -> Group:
 
 def learner(config: TrainConfig) -> FusedPPO:
     """A fresh learner, with the warm start's policy where one is named."""
-    sees = config.rig != "none"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # SB3 sees the share of one process
-        model = _built(config, sees)
+        model = _built(config)
     if config.warm_start is not None:
         model.copy_policy(config.warm_start)
     if config.anchor is not None:
@@ -217,13 +223,16 @@ def learner(config: TrainConfig) -> FusedPPO:
     return model
 
 
-def _built(config: TrainConfig, sees: bool) -> FusedPPO:
+def _built(config: TrainConfig) -> FusedPPO:
     from drive_fusion.ppo import FusedPPO
+    from drive_fusion.privileged import PrivilegedExtractor
 
+    told = {"features_extractor_class": PrivilegedExtractor, "net_arch": {"pi": [128, 128], "vf": [128, 128]}}
     return FusedPPO(
-        "MultiInputPolicy" if sees else "MlpPolicy",
+        "MultiInputPolicy" if config.sees else "MlpPolicy",
         environment(config),
-        rig=config.rig if sees else None,
+        policy_kwargs=told if config.rig == PRIVILEGED else None,
+        rig=config.rig if config.sees else None,
         spatial=config.spatial,  # type: ignore[arg-type]
         temporal=config.temporal,  # type: ignore[arg-type]
         size=config.size,
@@ -264,12 +273,16 @@ def resumed(config: TrainConfig) -> FusedPPO:
 def environment(config: TrainConfig) -> Any:
     """The worlds to train in, paying the reward that the config names."""
     from drive_fusion.distributed import Group
+    from drive_fusion.privileged import make_privileged_vec
     from drive_fusion.rewards import CrashPenalty
     from envs.sb3 import make_sb3_vec
 
     group = Group.current()
-    rig = None if config.rig == "none" else config.rig
-    venv = make_sb3_vec(config.id, config.num_envs // group.size, rig=rig, seed=config.seed, part=(group.rank, group.size))
+    share: dict[str, Any] = {"seed": config.seed, "part": (group.rank, group.size)}
+    if config.rig == PRIVILEGED:
+        venv: Any = make_privileged_vec(config.id, config.num_envs // group.size, **share)
+    else:
+        venv = make_sb3_vec(config.id, config.num_envs // group.size, rig=config.rig if config.sees else None, **share)
     if config.reward is not None:
         from feedback.reward_model import RewardModel
         from feedback.reward_vec import RewardVecEnv
