@@ -122,7 +122,7 @@ class TrainConfig:
             raise ConfigError(f"train: modality_dropout is {self.modality_dropout}, expected 0 to 1")
         if not self.sees and (self.temporal, self.modality_dropout, self.auxiliary) != ("none", 0.0, 0.0):
             raise ConfigError(
-                f"train: with rig {self.rig!r} there are no senses to fuse; leave temporal, modality_dropout and auxiliary out, or name a rig"
+                f"train: with rig {self.rig!r} there are no senses to fuse; leave temporal, modality_dropout and auxiliary out"
             )
         if (self.anchor is None) != (self.anchor_weight == 0.0):
             raise ConfigError("train: anchor and anchor_weight belong together: a checkpoint to stay near, and how much that weighs")

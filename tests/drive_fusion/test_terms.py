@@ -236,7 +236,7 @@ def test_another_anchor_than_before_is_refused(tmp_path):
     ("changed", "message"),
     [
         ({"auxiliary": -1.0}, "auxiliary is -1.0, expected 0 or more"),
-        ({"rig": "none", "auxiliary": 1.0}, "leave temporal, modality_dropout and auxiliary out"),
+        ({"rig": "none", "auxiliary": 1.0}, "there are no senses to fuse"),
         ({"anchor_weight": 1.0}, "anchor and anchor_weight belong together"),
         ({"anchor": Path("somewhere")}, "anchor and anchor_weight belong together"),
     ],
