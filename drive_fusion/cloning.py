@@ -2,14 +2,16 @@
 
 Frames are rendered again from the recorded scenes, so any recording serves any rig. A recording of a driver with actions is its own label;
 a `teacher` that sees the whole scene can label whatever was recorded, also the mistakes of a disturbed driver, from which a clone learns to
-recover (Laskey et al. 2017, DART). Episodes that IDM drove have no actions: they are read off its lane changes and its speed.
+recover (Laskey et al. 2017, DART). A teacher that can tell the ``chances`` of every action teaches more with each decision: which others
+would do as well, and which would end badly (Hinton et al. 2015). Episodes that IDM drove have no actions: they are read off its lane
+changes and its speed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from stable_baselines3.common.distributions import Distribution
@@ -73,6 +75,8 @@ class Demonstrations:
     episode: Tensor  # (N,) int64, which recording a decision comes from
     quality: Quality = field(default_factory=Quality)
     """Whether the frames were sound."""
+    chances: Tensor | None = None
+    """How likely a teacher who can say so would take each action, (N, A)."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -80,7 +84,37 @@ class Demonstrations:
     def select(self, rows: Tensor) -> Demonstrations:
         """Take some decisions."""
         chosen = {name: value[rows] for name, value in self.observations.items()}
-        return Demonstrations(chosen, self.actions[rows], self.episode[rows], self.quality)
+        chances = None if self.chances is None else self.chances[rows]
+        return Demonstrations(chosen, self.actions[rows], self.episode[rows], self.quality, chances)
+
+    @classmethod
+    def join(cls, parts: Sequence[Demonstrations]) -> Demonstrations:
+        """Several sets of one rig and teacher as one; their episodes stay apart.
+
+        Raises:
+            ConfigError: No part, or some tell chances and others do not.
+        """
+        if not parts or len({part.chances is None for part in parts}) > 1:
+            raise ConfigError(f"Demonstrations.join: got {len(parts)} parts, expected at least one, and chances in all of them or in none")
+        first = [0]
+        for part in parts:
+            first.append(first[-1] + int(part.episode.max()) + 1)
+        return cls(
+            {name: torch.cat([part.observations[name] for part in parts]) for name in parts[0].observations},
+            torch.cat([part.actions for part in parts]),
+            torch.cat([part.episode + offset for part, offset in zip(parts, first, strict=False)]),
+            sum((part.quality for part in parts[1:]), parts[0].quality),
+            None if parts[0].chances is None else torch.cat([part.chances for part in parts if part.chances is not None]),
+        )
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A driver who can say how good each action is."""
+
+    def chances(self, scene: Scene) -> Tensor:
+        """How likely it would take each action, (B, A)."""
+        ...
 
 
 def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Driver | None = None) -> Demonstrations:
@@ -91,7 +125,8 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     Args:
         recordings: Of one id with discrete actions.
         rig: Its sensors look at the recorded scenes.
-        teacher: Labels every scene; without one, the recorded actions are the labels.
+        teacher: Labels every scene, by a method ``chances`` of a scene where it has one; without a teacher, the recorded actions are the
+            labels.
 
     Raises:
         ConfigError: There is nothing to learn from, or the actions are not discrete.
@@ -101,13 +136,17 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     rig = rig_named(rig)
     seen: list[dict[str, Tensor]] = []
     quality = Quality()
-    labels, episodes = [], []
+    labels, episodes, chances = [], [], []
     for number, recording in enumerate(recordings):
         ended = (recording.terminated | recording.truncated).long().cumsum(0)
         running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
         instants = recording.decision_instants()[:-1][running]
         scenes = recording.scenes.select(instants)
-        labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
+        if isinstance(teacher, Judge):
+            chances.append(teacher.chances(scenes))
+            labels.append(chances[-1].argmax(1))
+        else:
+            labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
         episodes.append(torch.full((scenes.num_worlds,), number))
         frames = render(scenes, rig, history_of(recording.scenes, instants, rig))
         quality += check_frames([frames], rig)
@@ -115,7 +154,7 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     if not labels or not sum(map(len, labels)):
         raise ConfigError("no recorded decisions to clone; record at least one episode")
     observations = {name: torch.cat([part[name] for part in seen]) for name in seen[0]}
-    return Demonstrations(observations, torch.cat(labels), torch.cat(episodes), quality)
+    return Demonstrations(observations, torch.cat(labels), torch.cat(episodes), quality, torch.cat(chances) if chances else None)
 
 
 def _recorded_actions(recording: Recording) -> Tensor:
@@ -157,14 +196,14 @@ def meta_actions(recording: Recording) -> Tensor:
 class CloneConfig:
     """How a policy is taught by demonstrations."""
 
-    epochs: int = 10
+    epochs: int = 4
     """Passes over the demonstrations."""
-    batch: int = 256
+    batch: int = 128
     """Decisions a gradient step."""
     lr: float = 2e-3
     """Learning rate of Adam, falling to zero along a cosine."""
     entropy: float = 0.01
-    """Weight of the policy's entropy, so that it stays open to what PPO finds."""
+    """Weight of the policy's entropy, so that it stays open to what PPO finds; a teacher's chances are open enough by themselves."""
     holdout: float = 0.1
     """Share of episodes that only judge."""
     seed: int = 0
@@ -222,9 +261,7 @@ def clone(
         for rows in _batches(model, train, config.batch, generator):
             batch = train.select(rows)
             distribution = _distribution(model, batch, drop=True)
-            entropy = distribution.entropy()
-            loss = -distribution.log_prob(batch.actions.to(model.device)).mean()
-            loss = loss - config.entropy * (entropy.mean() if entropy is not None else 0.0)
+            loss = _unlikeness(distribution, batch, config.entropy, model.device)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
@@ -236,9 +273,18 @@ def clone(
     return _judge(model, held, len(train))
 
 
+def _unlikeness(distribution: Distribution, batch: Demonstrations, openness: float, device: torch.device) -> Tensor:
+    """Cross-entropy to the teacher's chances where it told them; else negative log-likelihood of its actions, less some entropy."""
+    if batch.chances is not None:
+        return -(batch.chances.to(device) * distribution.distribution.logits).sum(1).mean()
+    entropy = distribution.entropy()
+    loss = -distribution.log_prob(batch.actions.to(device)).mean()
+    return loss - openness * (entropy.mean() if entropy is not None else 0.0)
+
+
 def _batches(model: FusedPPO, taught: Demonstrations, size: int, generator: torch.Generator) -> list[Tensor]:
     """Rows of each gradient step, in a drawn order; with a memory, of whole episodes."""
-    if not remembers(model.policy):
+    if not _looks_back(model):
         return list(torch.split(torch.randperm(len(taught), generator=generator), size))
     episodes = torch.unique(taught.episode)
     drawn = episodes[torch.randperm(len(episodes), generator=generator)]
@@ -260,8 +306,8 @@ def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) ->
         drop: Let modality dropout work.
     """
     policy, observations = model.policy, _on(batch.observations, model.device)
-    if not remembers(policy):
-        return policy.get_distribution(observations)
+    if not _looks_back(model):
+        return policy.get_distribution(observations)  # in training mode each decision draws its own modality dropout
     episodes, column = torch.unique_consecutive(batch.episode, return_inverse=True)
     first = torch.searchsorted(column, torch.arange(len(episodes)))
     step = torch.arange(len(column)) - first[column]
@@ -279,6 +325,12 @@ def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) ->
     state = policy.features_extractor.initial_state(len(episodes), drop=drop)  # type: ignore[operator]
     features, _ = unrolled(policy, seen, state, starts)
     return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(features[place]))
+
+
+def _looks_back(model: FusedPPO) -> bool:
+    """Whether what a policy does hangs on earlier decisions; modality dropout's draws alone do not make it so."""
+    eyes: Any = model.policy.features_extractor
+    return remembers(model.policy) and (eyes.memory is not None or eyes.map_memory is not None)
 
 
 def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) -> Tensor:

@@ -25,6 +25,8 @@ LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "
     "anchor": None,
     "anchor_weight": 0.0,
     "anchor_annealed": True,
+    "conditions": None,
+    "scripted_reward": False,
 }
 """Settings that older runs do not name, and what they had."""
 
@@ -61,8 +63,11 @@ class TrainConfig:
     """On a GPU: the network's heads through torch.compile."""
     reward: Path | None = None
     """A learned reward's folder; without one, the world's own reward is learned from."""
+    scripted_reward: bool = False
+    """Learn from what the scripted teachers like instead of the world's own reward: per second 1 + (progress - 20 m) / 10, less 0.5 where
+    the headway is under a second; -10 for a crash, -0.1 for a lane change."""
     crash_penalty: float = 0.0
-    """Taken off the world's own reward where the ego crashes. highway-env's own reward makes a crash cheap."""
+    """Taken off the world's own or the scripted reward where the ego crashes. highway-env's own reward makes a crash cheap."""
     warm_start: Path | None = None
     """A checkpoint whose policy is the first one, for example a clone."""
     auxiliary: float = 0.0
@@ -75,6 +80,8 @@ class TrainConfig:
     """Let the anchor's weight fall to 0 along the run; otherwise it stays."""
     critic_warmup: int = 0
     """Steps at the start in which only the critic learns, so that a warm start is not lost to a critic that knows nothing."""
+    conditions: str | None = None
+    """Each episode's own weather and faults, drawn from a suite: mixed; a clear noon and sound sensors unless given."""
     num_envs: int = 64
     """Worlds stepped side by side; torchrun's processes share them."""
     steps: int = 100_000
@@ -135,7 +142,7 @@ class TrainConfig:
             )
         if Path(self.run).name != self.run or self.run in ("", ".", ".."):
             raise ConfigError(f"train: run is {self.run!r}, expected a plain name: it becomes a folder in the study's runs/")
-        if self.reward is not None and self.crash_penalty:
+        if self.reward is not None and (self.crash_penalty or self.scripted_reward):
             raise ConfigError("train: crash_penalty belongs to the world's own reward; a learned reward has its own opinion of crashes")
 
     @property
@@ -274,11 +281,11 @@ def environment(config: TrainConfig) -> Any:
     """The worlds to train in, paying the reward that the config names."""
     from drive_fusion.distributed import Group
     from drive_fusion.privileged import make_privileged_vec
-    from drive_fusion.rewards import CrashPenalty
+    from drive_fusion.rewards import CrashPenalty, ScriptedReward
     from envs.sb3 import make_sb3_vec
 
     group = Group.current()
-    share: dict[str, Any] = {"seed": config.seed, "part": (group.rank, group.size)}
+    share: dict[str, Any] = {"seed": config.seed, "part": (group.rank, group.size), "conditions": config.conditions}
     if config.rig == PRIVILEGED:
         venv: Any = make_privileged_vec(config.id, config.num_envs // group.size, **share)
     else:
@@ -288,6 +295,7 @@ def environment(config: TrainConfig) -> Any:
         from feedback.reward_vec import RewardVecEnv
 
         return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma)
+    venv = ScriptedReward(venv) if config.scripted_reward else venv
     return CrashPenalty(venv, config.crash_penalty) if config.crash_penalty else venv
 
 
