@@ -17,13 +17,17 @@ import torch
 from stable_baselines3.common.distributions import Distribution
 from torch import Tensor
 
-from drive_fusion.policy import remembers, unrolled
+from drive_fusion.policy import FusedPolicy, features_of, remembers, unrolled
 from drive_fusion.ppo import FusedPPO
+from drive_fusion.privileged import BLIND, PRIVILEGED, PrivilegedState
+from envs.conditions import draw_conditions
 from envs.drivers import META_ACTIONS, Driver
 from envs.history import history_of
 from envs.observation import pack
 from envs.recording import Recording
-from envs.seeds import uniform
+from envs.rollout import record
+from envs.seeds import seed_set, uniform
+from envs.world import World
 from sensors.errors import ConfigError
 from sensors.frames import Frames
 from sensors.presets import rig_named
@@ -35,6 +39,8 @@ SPEED_STEP_MPS = 1.5
 """An autopilot that gained more than this within a decision is read as FASTER, one that lost more as SLOWER: well above the ripple of
 following somebody, well below the 5 m/s between highway-env's target speeds."""
 RENDER_BATCH = 256
+WHOLE = ""
+"""Names an observation that has no parts."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
 
     Args:
         recordings: Of one id with discrete actions.
-        rig: Its sensors look at the recorded scenes.
+        rig: Its sensors look at the recorded scenes; "privileged" is the state of the world itself.
         teacher: Labels every scene, by a method ``chances`` of a scene where it has one; without a teacher, the recorded actions are the
             labels.
 
@@ -133,21 +139,27 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     """
     from sensors.rendering import render
 
-    rig = rig_named(rig)
+    tell = PrivilegedState() if rig == PRIVILEGED else None
+    rig = BLIND if tell is not None else rig_named(rig)
     seen: list[dict[str, Tensor]] = []
     quality = Quality()
     labels, episodes, chances = [], [], []
+    tells = isinstance(teacher, Judge) and getattr(teacher, "tells_chances", True)
     for number, recording in enumerate(recordings):
         ended = (recording.terminated | recording.truncated).long().cumsum(0)
         running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
         instants = recording.decision_instants()[:-1][running]
         scenes = recording.scenes.select(instants)
-        if isinstance(teacher, Judge):
+        if tells:
+            assert isinstance(teacher, Judge)
             chances.append(teacher.chances(scenes))
             labels.append(chances[-1].argmax(1))
         else:
             labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
         episodes.append(torch.full((scenes.num_worlds,), number))
+        if tell is not None:
+            seen.append({WHOLE: tell(scenes)})
+            continue
         frames = render(scenes, rig, history_of(recording.scenes, instants, rig))
         quality += check_frames([frames], rig)
         seen.append(pack(frames, rig))
@@ -155,6 +167,25 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
         raise ConfigError("no recorded decisions to clone; record at least one episode")
     observations = {name: torch.cat([part[name] for part in seen]) for name in seen[0]}
     return Demonstrations(observations, torch.cat(labels), torch.cat(episodes), quality, torch.cat(chances) if chances else None)
+
+
+def lessons(id: str, rig: str | Rig, teacher: Driver, episodes: int, seed: int = 0, conditions: str | None = None) -> Demonstrations:
+    """What a driver meets who is now and then disturbed, and what he would do there.
+
+    Args:
+        id: highway-env's name of the world.
+        rig: Who is taught sees through it.
+        teacher: Drives, disturbed, and labels; it sees the whole scene.
+        episodes: How many; recorded some at a time, so that only what is learned from is kept.
+        seed: Of the training episodes and of the disturbances.
+        conditions: A suite of ``envs.conditions.SUITES``: each episode's own weather and faults.
+    """
+    parts = []
+    for seeds in seed_set("train", episodes, seed=seed).split(RENDER_BATCH):
+        world = World(id, num_worlds=len(seeds))
+        draw_conditions(world, conditions, seeds)
+        parts.append(demonstrations(record(world, DisturbedDriver(teacher, world.num_actions or 0, seed=seed), seeds), rig, teacher))
+    return Demonstrations.join(parts)
 
 
 def _recorded_actions(recording: Recording) -> Tensor:
@@ -196,7 +227,7 @@ def meta_actions(recording: Recording) -> Tensor:
 class CloneConfig:
     """How a policy is taught by demonstrations."""
 
-    epochs: int = 4
+    epochs: int = 3
     """Passes over the demonstrations."""
     batch: int = 128
     """Decisions a gradient step."""
@@ -252,14 +283,14 @@ def clone(
     config = config or CloneConfig()
     policy, generator = model.policy, torch.Generator().manual_seed(config.seed)
     judged = _held_out(taught, config.holdout, generator)
-    train, held = taught.select(~judged), taught.select(judged)
+    train, held = (~judged).nonzero().flatten(), judged.nonzero().flatten()  # rows, not copies: frames are large
     optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr)
-    steps = config.epochs * len(_batches(model, train, config.batch, torch.Generator().manual_seed(config.seed)))
+    steps = config.epochs * len(_batches(model, taught, train, config.batch, torch.Generator().manual_seed(config.seed)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     policy.set_training_mode(True)
     for _ in range(config.epochs):
-        for rows in _batches(model, train, config.batch, generator):
-            batch = train.select(rows)
+        for rows in _batches(model, taught, train, config.batch, generator):
+            batch = taught.select(rows)
             distribution = _distribution(model, batch, drop=True)
             loss = _unlikeness(distribution, batch, config.entropy, model.device)
             optimiser.zero_grad()
@@ -270,7 +301,7 @@ def clone(
             if progress is not None:
                 progress(min(1.0, schedule.last_epoch / steps))
     policy.set_training_mode(False)
-    return _judge(model, held, len(train))
+    return _judge(model, taught, held, len(train))
 
 
 def _unlikeness(distribution: Distribution, batch: Demonstrations, openness: float, device: torch.device) -> Tensor:
@@ -282,11 +313,11 @@ def _unlikeness(distribution: Distribution, batch: Demonstrations, openness: flo
     return loss - openness * (entropy.mean() if entropy is not None else 0.0)
 
 
-def _batches(model: FusedPPO, taught: Demonstrations, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Rows of each gradient step, in a drawn order; with a memory, of whole episodes."""
+def _batches(model: FusedPPO, taught: Demonstrations, of: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Rows of each gradient step, of some of the demonstrations, in a drawn order; with a memory, of whole episodes."""
     if not _looks_back(model):
-        return list(torch.split(torch.randperm(len(taught), generator=generator), size))
-    episodes = torch.unique(taught.episode)
+        return list(torch.split(of[torch.randperm(len(of), generator=generator)], size))
+    episodes = torch.unique(taught.episode[of])
     drawn = episodes[torch.randperm(len(episodes), generator=generator)]
     whole = [(taught.episode == episode).nonzero().flatten() for episode in drawn]
     batches: list[list[Tensor]] = [[]]
@@ -307,7 +338,11 @@ def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) ->
     """
     policy, observations = model.policy, _on(batch.observations, model.device)
     if not _looks_back(model):
-        return policy.get_distribution(observations)  # in training mode each decision draws its own modality dropout
+        if not isinstance(policy, FusedPolicy):
+            return policy.get_distribution(observations)
+        state = policy.features_extractor.initial_state(len(batch), drop=drop)  # type: ignore[operator]
+        seen, _ = features_of(policy, observations, state, torch.ones(len(batch), dtype=torch.bool, device=model.device))
+        return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(seen))
     episodes, column = torch.unique_consecutive(batch.episode, return_inverse=True)
     first = torch.searchsorted(column, torch.arange(len(episodes)))
     step = torch.arange(len(column)) - first[column]
@@ -342,11 +377,11 @@ def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) 
 
 
 @torch.no_grad()
-def _judge(model: FusedPPO, held: Demonstrations, taught: int) -> CloneReport:
+def _judge(model: FusedPPO, lessons: Demonstrations, held: Tensor, taught: int) -> CloneReport:
     guesses, likelihoods = [], []
     rights = []
-    for rows in _batches(model, held, RENDER_BATCH, torch.Generator().manual_seed(0)):
-        batch = held.select(rows)
+    for rows in _batches(model, lessons, held, RENDER_BATCH, torch.Generator().manual_seed(0)):
+        batch = lessons.select(rows)
         distribution = _distribution(model, batch)
         rights.append(batch.actions)
         guesses.append(distribution.mode().cpu())
@@ -361,5 +396,7 @@ def _judge(model: FusedPPO, held: Demonstrations, taught: int) -> CloneReport:
     )
 
 
-def _on(observations: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+def _on(observations: dict[str, Tensor], device: torch.device) -> Any:
+    if WHOLE in observations:
+        return observations[WHOLE].to(device)
     return {name: value.to(device) for name, value in observations.items()}

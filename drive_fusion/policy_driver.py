@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
@@ -100,6 +101,24 @@ class PolicyDriver:
             chosen, memory = self.model.predict(_numpy(observation), memory, starts.numpy() if memory is not None else None, True)
             actions = torch.from_numpy(np.asarray(chosen))
         return actions.to(scene.device), Recall(memory, torch.zeros_like(starts)) if memory else None
+
+    @property
+    def tells_chances(self) -> bool:
+        """Whether ``chances`` has an answer."""
+        return self._tell is not None and isinstance(self.model.action_space, spaces.Discrete)
+
+    def chances(self, scene: Scene) -> Tensor:
+        """How likely a model that is told privileged state would take each action, (B, A): what a driver who has to look learns from.
+
+        Raises:
+            ConfigError: The model sees through a rig or a world's own observation, or its actions are not discrete.
+        """
+        if self._tell is None or not self.tells_chances:
+            raise ConfigError("only a model of privileged state with discrete actions can tell the chances of actions from a scene alone")
+        policy: Any = self.model.policy
+        with torch.no_grad():
+            told = policy.get_distribution(self._tell(scene).to(policy.device)).distribution.probs
+        return told.to(scene.device)  # type: ignore[no-any-return]
 
     def reset(self, state: Recall | None, where: Tensor) -> Recall | None:
         """Forget some worlds, (B,) bool."""

@@ -27,6 +27,7 @@ LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "
     "anchor_annealed": True,
     "conditions": None,
     "scripted_reward": False,
+    "value_weight": 0.5,
 }
 """Settings that older runs do not name, and what they had."""
 
@@ -104,6 +105,8 @@ class TrainConfig:
     """PPO's clip range."""
     entropy: float = 0.01
     """Weight of the policy's entropy."""
+    value_weight: float = 0.5
+    """Weight of the critic's loss, whose size goes with the square of the returns: less where rewards are large."""
     target_kl: float | None = 0.03
     """An update stops early when the policy has moved further than one and a half times this."""
     device: str = "auto"
@@ -119,7 +122,17 @@ class TrainConfig:
         for name in ("num_envs", "steps", "n_steps", "batch", "epochs", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 1 or more")
-        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy", "burn_in", "auxiliary", "anchor_weight"):
+        for name in (
+            "seed",
+            "threads",
+            "critic_warmup",
+            "crash_penalty",
+            "entropy",
+            "burn_in",
+            "auxiliary",
+            "anchor_weight",
+            "value_weight",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 0 or more")
         for name, value, most in (("gamma", self.gamma, 1.0), ("gae_lambda", self.gae_lambda, 1.0 + 1e-12)):
@@ -259,6 +272,7 @@ def _built(config: TrainConfig) -> FusedPPO:
         gae_lambda=config.gae_lambda,
         clip_range=config.clip,
         ent_coef=config.entropy,
+        vf_coef=config.value_weight,
         target_kl=config.target_kl,
         critic_warmup_steps=config.critic_warmup,
         auxiliary=config.auxiliary,

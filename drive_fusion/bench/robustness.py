@@ -117,35 +117,17 @@ def _estimate(name: str, estimate: Any) -> dict[str, float]:
 def taught_drivers(config: RobustnessBench) -> dict[str, Path]:
     """Where each driver's checkpoint lies, by name; taught now where it is not there."""
     from drive_fusion.checkpoint import MANIFEST
+    from drive_fusion.cloning import lessons
+    from drive_fusion.rule_driver import RuleDriver
 
     plans = {name: (name, 0.0) for name in SENSES} | {FUSED: (FUSED, config.modality_dropout), UNDROPPED: (FUSED, 0.0)}
     places = {name: config.folder / "drivers" / name.replace(" ", "-") for name in plans}
     missing = [name for name, place in places.items() if not (place / MANIFEST).is_file()]
-    taught = lessons(config) if missing else None
+    taught = lessons(config.id, config.rig, RuleDriver(), config.episodes, config.seed, SUITE) if missing else None
     for name in missing:
         assert taught is not None
         _teach(config, taught, *plans[name]).save(places[name])
     return places
-
-
-def lessons(config: RobustnessBench) -> Demonstrations:
-    """What the disturbed rule driver met in the suite's conditions, through all sensors, and what the rule would have done."""
-    from drive_fusion.cloning import Demonstrations, DisturbedDriver, demonstrations
-    from drive_fusion.rule_driver import RuleDriver
-    from envs.conditions import draw_conditions
-    from envs.rollout import record
-    from envs.seeds import seed_set
-    from envs.world import World
-
-    teacher = RuleDriver()
-    seeds = seed_set("train", config.episodes, seed=config.seed)
-    parts = []
-    for some in seeds.split(256):
-        world = World(config.id, num_worlds=len(some))
-        draw_conditions(world, SUITE, some)
-        recordings = record(world, DisturbedDriver(teacher, world.num_actions or 0, seed=config.seed), some)
-        parts.append(demonstrations(recordings, config.rig, teacher))
-    return Demonstrations.join(parts)
 
 
 def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout: float) -> Any:

@@ -20,7 +20,7 @@ def checkpoint_of(study: Study, run: str) -> Path:
 
 def teach_warm_start(config: DemoConfig, study: Study) -> dict[str, Any]:
     """Clone a rule-based driver, seen through the rig, from episodes in which it is now and then disturbed."""
-    from drive_fusion.cloning import CloneConfig, DisturbedDriver, clone, demonstrations
+    from drive_fusion.cloning import CloneConfig, DisturbedDriver, clone, lessons
     from drive_fusion.ppo import FusedPPO
     from drive_fusion.rule_driver import RuleDriver
     from envs.rollout import record
@@ -28,16 +28,15 @@ def teach_warm_start(config: DemoConfig, study: Study) -> dict[str, Any]:
     from envs.seeds import seed_set
     from envs.world import World
 
-    world = World(config.id, num_worlds=config.teaching_episodes)
     teacher = RuleDriver()
-    disturbed = DisturbedDriver(teacher, world.num_actions or 0, seed=config.seed)
-    recordings = record(world, disturbed, seed_set("train", config.teaching_episodes, seed=config.seed))
-    taught = demonstrations(recordings, config.rig, teacher)
+    taught = lessons(config.id, config.rig, teacher, config.teaching_episodes, config.seed)
     venv = make_sb3_vec(config.id, num_envs=config.num_envs, rig=config.rig, seed=config.seed)
     model = FusedPPO(env=venv, rig=config.rig, device="cpu", seed=config.seed)
     report = clone(model, taught, CloneConfig(seed=config.seed))
     model.save(checkpoint_of(study, "warm"))
-    recordings[0].save(study.run("warm") / "recordings" / f"seed-{recordings[0].seed}.parquet")
+    world = World(config.id, num_worlds=1)
+    shown = record(world, DisturbedDriver(teacher, world.num_actions or 0, seed=config.seed), seed_set("train", 1, seed=config.seed))[0]
+    shown.save(study.run("warm") / "recordings" / f"seed-{shown.seed}.parquet")
     return {
         "decisions taught": report.decisions,
         "frames of recordings found sound": f"{taught.quality.sound} of {taught.quality.frames}",
