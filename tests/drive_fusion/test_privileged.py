@@ -23,6 +23,7 @@ from drive_fusion.privileged import (
     PrivilegedExtractor,
     PrivilegedState,
     PrivilegedVecEnv,
+    closest_approach,
     followers,
     make_privileged_vec,
     privileged_space,
@@ -131,6 +132,20 @@ def test_the_extractor_takes_actors_in_any_order_and_ignores_places_where_none_i
     assert torch.equal(extractor(told), extractor(torch.cat((own, shuffled.view(1, -1)), 1)))
     nobody = torch.cat((own, torch.zeros(1, actors.numel())), 1)
     assert bool(torch.isfinite(extractor(nobody)).all()) and not torch.equal(extractor(told), extractor(nobody))
+
+
+def test_when_and_how_near_a_crossing_car_comes():
+    cars = torch.zeros(3, len(ACTOR_FEATURES))
+    cars[:, 0] = 1.0
+    cars[0, 1:5] = torch.tensor([40.0 / DISTANCE_M, 20.0 / DISTANCE_M, -10.0 / SPEED_MPS, -10.0 / SPEED_MPS])
+    cars[1, 1:5] = torch.tensor([-10.0 / DISTANCE_M, 0.0, -5.0 / SPEED_MPS, 0.0])  # goes away
+    cars[2, 0] = 0.0
+    steps_s = torch.arange(0.0, 8.0, 0.001)
+    apart_m = ((40.0 - 10.0 * steps_s) ** 2 + (20.0 - 10.0 * steps_s) ** 2).sqrt()
+    (time, distance), leaving, nobody = closest_approach(cars)
+    assert float(time) * 4.0 == pytest.approx(float(steps_s[apart_m.argmin()]), abs=2e-3)
+    assert float(distance) * 20.0 == pytest.approx(float(apart_m.min()), abs=1e-3)
+    assert leaving.tolist() == [0.0, 0.5] and nobody.tolist() == [0.0, 0.0]
 
 
 def test_worlds_show_it_also_where_an_episode_ended():
