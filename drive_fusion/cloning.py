@@ -19,7 +19,7 @@ from torch import Tensor
 
 from drive_fusion.policy import FusedPolicy, features_of, remembers, unrolled
 from drive_fusion.ppo import FusedPPO
-from drive_fusion.privileged import BLIND, PRIVILEGED, PrivilegedState
+from drive_fusion.privileged import PRIVILEGED, PrivilegedState
 from envs.conditions import draw_conditions
 from envs.drivers import META_ACTIONS, Driver
 from envs.history import history_of
@@ -137,36 +137,65 @@ def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Dri
     Raises:
         ConfigError: There is nothing to learn from, or the actions are not discrete.
     """
+    rig = rig if rig == PRIVILEGED else rig_named(rig)
+    running = [_running_decisions(recording) for recording in recordings]
+    scenes = [recording.scenes.select(instants) for recording, (instants, _) in zip(recordings, running, strict=True)]
+    if not sum(part.num_worlds for part in scenes):
+        raise ConfigError("no recorded decisions to clone; record at least one episode")
+    seen, quality = _seen(scenes, [instants for instants, _ in running], recordings, rig)
+    told: Tensor | None = None
+    if teacher is None:
+        actions = torch.cat([_recorded_actions(recording)[rows] for recording, (_, rows) in zip(recordings, running, strict=True)])
+    elif isinstance(teacher, Judge) and getattr(teacher, "tells_chances", True):
+        told = torch.cat([teacher.chances(group) for group in _together(scenes)])
+        actions = told.argmax(1)
+    else:
+        actions = torch.cat([teacher.act(group, None, None)[0] for group in _together(scenes)])
+    episodes = torch.cat([torch.full((part.num_worlds,), number) for number, part in enumerate(scenes)])
+    return Demonstrations(seen, actions, episodes, quality, told)
+
+
+def _running_decisions(recording: Recording) -> tuple[Tensor, Tensor]:
+    """At which instants was decided before the episode's end, and which of the decisions those are, bool (T,)."""
+    ended = (recording.terminated | recording.truncated).long().cumsum(0)
+    running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
+    return recording.decision_instants()[:-1][running], running
+
+
+def _together(scenes: Sequence[Scene]) -> list[Scene]:
+    """Consecutive scenes of one map and as many actors as batches: looking at many at once takes less time."""
+    groups: list[list[Scene]] = []
+    for part in scenes:
+        last = groups[-1][-1] if groups else None
+        alike = (
+            last is not None
+            and last.road is part.road
+            and all(a.shape[1:] == b.shape[1:] for a, b in ((last.valid, part.valid), (last.faults.kind, part.faults.kind)))
+        )
+        if alike and sum(each.num_worlds for each in groups[-1]) < RENDER_BATCH:
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return [group[0] if len(group) == 1 else Scene.cat(group) for group in groups]
+
+
+def _seen(
+    scenes: Sequence[Scene], instants: Sequence[Tensor], recordings: Sequence[Recording], rig: Rig | str
+) -> tuple[dict[str, Tensor], Quality]:
+    """Recorded scenes as they are observed, and whether the frames were sound."""
     from sensors.rendering import render
 
-    tell = PrivilegedState() if rig == PRIVILEGED else None
-    rig = BLIND if tell is not None else rig_named(rig)
-    seen: list[dict[str, Tensor]] = []
-    quality = Quality()
-    labels, episodes, chances = [], [], []
-    tells = isinstance(teacher, Judge) and getattr(teacher, "tells_chances", True)
-    for number, recording in enumerate(recordings):
-        ended = (recording.terminated | recording.truncated).long().cumsum(0)
-        running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
-        instants = recording.decision_instants()[:-1][running]
-        scenes = recording.scenes.select(instants)
-        if tells:
-            assert isinstance(teacher, Judge)
-            chances.append(teacher.chances(scenes))
-            labels.append(chances[-1].argmax(1))
-        else:
-            labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
-        episodes.append(torch.full((scenes.num_worlds,), number))
-        if tell is not None:
-            seen.append({WHOLE: tell(scenes)})
-            continue
-        frames = render(scenes, rig, history_of(recording.scenes, instants, rig))
+    if isinstance(rig, str):
+        tell = PrivilegedState()
+        return {WHOLE: torch.cat([tell(group) for group in _together(scenes)])}, Quality()
+    past = [history_of(recording.scenes, own, rig) for recording, own in zip(recordings, instants, strict=True)]
+    groups = [(group, []) for group in _together(scenes)] if not any(past) else list(zip(scenes, past, strict=True))
+    parts, quality = [], Quality()
+    for group, before in groups:
+        frames = render(group, rig, before)
         quality += check_frames([frames], rig)
-        seen.append(pack(frames, rig))
-    if not labels or not sum(map(len, labels)):
-        raise ConfigError("no recorded decisions to clone; record at least one episode")
-    observations = {name: torch.cat([part[name] for part in seen]) for name in seen[0]}
-    return Demonstrations(observations, torch.cat(labels), torch.cat(episodes), quality, torch.cat(chances) if chances else None)
+        parts.append(pack(frames, rig))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}, quality
 
 
 def lessons(id: str, rig: str | Rig, teacher: Driver, episodes: int, seed: int = 0, conditions: str | None = None) -> Demonstrations:

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from drive_fusion.bench.robustness import SUBSETS, RobustnessBench, bench_robustness, observed_by, with_senses
+from drive_fusion.bench.robustness import SUBSETS, RobustnessBench, bench_robustness, observed_by, taught_drivers, with_senses
 from drive_fusion.cloning import lessons
 from drive_fusion.rule_driver import RuleDriver
 from sensors.errors import ConfigError
@@ -28,18 +28,16 @@ def test_a_part_of_the_rig_sees_that_part_of_the_observation():
 
 
 def test_the_bench_teaches_once_and_tells_every_figure(tmp_path, capsys):
-    config = RobustnessBench(folder=tmp_path, episodes=4, epochs=1, evaluation_seeds=4, subset_seeds=2)
+    config = RobustnessBench(folder=tmp_path, episodes=4, epochs=1, evaluation_seeds=2, subset_seeds=1)
     figures = bench_robustness(config)
     for name in ("C", "L", "R", "CLR", "CLR_without_dropout"):
         assert 0.0 <= figures[f"{name}.crashed.low"] <= figures[f"{name}.crashed"] <= figures[f"{name}.crashed.high"] <= 1.0
     assert figures["CLR-C.progress_m"] == pytest.approx(figures["CLR.progress_m"] - figures["C.progress_m"])
     assert {f"subset.{subset}.{with_}_dropout.score" for subset in SUBSETS for with_ in ("with", "without")} <= figures.keys()
-    saved = json.loads((tmp_path / "scores" / "mixed-CLR.json").read_text())
-    assert saved["conditions"] == "mixed"
-    dead = json.loads((tmp_path / "scores" / "subset-C-of-CLR.json").read_text())
-    assert dead["faults"] == ["dead:lidar", "dead:radar"]
+    assert json.loads((tmp_path / "scores" / "mixed-CLR.json").read_text())["conditions"] == "mixed"
+    assert json.loads((tmp_path / "scores" / "subset-C-of-CLR.json").read_text())["faults"] == ["dead:lidar", "dead:radar"]
     capsys.readouterr()
-    assert bench_robustness(config) == figures
+    assert set(taught_drivers(config)) == {"C", "L", "R", "CLR", "CLR without dropout"}
     assert "held-out" not in capsys.readouterr().out, "drivers that are there must not be taught again"
 
 
