@@ -144,7 +144,7 @@ def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout
     )  # type: ignore[arg-type]
     seen = replace(taught, observations=observed_by(taught.observations, rig_named(config.rig), senses))
     report = clone(model, seen, CloneConfig(epochs=config.epochs, seed=config.seed))
-    print(f"{senses}, modality dropout {dropout}: {100 * report.accuracy:.1f} % of {report.held_out} held-out decisions are the rule's")
+    print(f"{senses}, modality dropout {dropout}: {100 * report.accuracy:.1f} % of {report.held_out} held-out decisions are as the rule's")
     return model
 
 

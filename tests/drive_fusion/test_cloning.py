@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from drive_fusion import cloning
+from drive_fusion import demonstrations as demonstrations_module
 from drive_fusion.cloning import CloneConfig, Demonstrations, DisturbedDriver, clone, demonstrations, lessons, meta_actions
 from drive_fusion.policy_driver import PolicyDriver
 from drive_fusion.ppo import FusedPPO
@@ -161,7 +161,7 @@ def test_chances_teach_what_a_single_label_hides(make_env, observe):
 
 def test_lessons_are_the_same_however_many_are_recorded_at_once(monkeypatch):
     whole = lessons(ID, RADAR_ONLY, RuleDriver(), 6, seed=3, conditions="mixed")
-    monkeypatch.setattr(cloning, "RENDER_BATCH", 2)
+    monkeypatch.setattr(demonstrations_module, "RENDER_BATCH", 2)
     parts = lessons(ID, RADAR_ONLY, RuleDriver(), 6, seed=3, conditions="mixed")
     assert torch.equal(whole.actions, parts.actions) and torch.equal(whole.episode, parts.episode)
     assert torch.equal(whole.chances, parts.chances)
@@ -195,3 +195,15 @@ def test_only_alike_demonstrations_are_joined(observe):
     assert Demonstrations.join([plain, plain]).episode.tolist() == [0, 1, 2, 3]
     with pytest.raises(ConfigError, match="chances in all of them or in none"):
         Demonstrations.join([plain, telling])
+
+
+def test_an_action_that_the_teacher_likes_nearly_as_much_is_no_mistake():
+    from drive_fusion.cloning import _as_good
+
+    chances = torch.tensor([[0.5, 0.4, 0.1], [0.5, 0.24, 0.26], [0.1, 0.1, 0.8]])
+    told = Demonstrations({}, chances.argmax(1), torch.arange(3), chances=chances)
+    plain = Demonstrations({}, chances.argmax(1), torch.arange(3))
+    rows = torch.tensor([2, 0, 1])
+    assert _as_good(told, rows, torch.tensor([1, 1, 1])).tolist() == [False, True, False]
+    assert _as_good(told, rows, torch.tensor([2, 0, 2])).tolist() == [True, True, True]
+    assert _as_good(plain, rows, torch.tensor([2, 1, 0])).tolist() == [True, False, True]
