@@ -1,8 +1,9 @@
 """Can it be learned? Drivers of highway-fast-v0 who get further than IDM and rarely crash: privileged state first, then from sensors.
 
-Both begin as clones of a rule driver who sees the whole scene and looks ``CLEAR_S`` ahead, and go on by PPO on the scripted reward
-(``feedback.scripted.true_reward``: progress, headway, few lane changes) with -30 for a crash in all, near their clone at first. Every
-training seed is a run of its own; teaching, training and test episodes never meet.
+The privileged driver begins as a clone of a rule driver who sees the whole scene and looks ``CLEAR_S`` ahead; the one with sensors is
+distilled from the privileged driver of its seed, by what he would do in episodes in which he is now and then disturbed. Both go on by PPO
+on the scripted reward (``feedback.scripted.true_reward``: progress, headway, few lane changes) with -30 for a crash in all, near where they
+began at first. Every training seed is a run of its own; teaching, training and test episodes never meet.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class HighwayBench:
     rig: str = "micro"
     """What the driver with sensors sees through."""
     kinds: tuple[str, ...] = KINDS
-    """Which drivers: privileged, sensors."""
+    """Which drivers: privileged, or sensors, which need the privileged ones and bring them along."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Training seeds: each of its own weights, episodes and exploration."""
     episodes: int = 2048
@@ -106,12 +107,13 @@ def trained_drivers(config: HighwayBench) -> dict[str, Path]:
     for seed in config.seeds:
         if config.own_steps:
             places[f"SB3 own {seed}"] = _own(config, seed)
-        for kind in config.kinds:
-            clone = _cloned(config, kind, seed)
-            places[f"{kind} clone {seed}"] = clone
+        teacher: Path | None = None
+        for kind in KINDS[: 1 + ("sensors" in config.kinds)]:
+            clone = _cloned(config, kind, seed, teacher)
+            places[f"{kind} clone {seed}"] = teacher = clone
             steps = config.privileged_steps if kind == "privileged" else config.sensor_steps
             if steps:
-                places[f"{kind} PPO {seed}"] = _by_reward(config, kind, seed, steps, clone)
+                places[f"{kind} PPO {seed}"] = teacher = _by_reward(config, kind, seed, steps, clone)
     return places
 
 
@@ -121,9 +123,11 @@ def _there(place: Path) -> bool:
     return (place / MANIFEST).is_file()
 
 
-def _cloned(config: HighwayBench, kind: str, seed: int) -> Path:
-    """A clone of the rule driver."""
+def _cloned(config: HighwayBench, kind: str, seed: int, teacher: Path | None) -> Path:
+    """A clone of a privileged driver, or, without one, of the rule driver."""
     from drive_fusion.cloning import CloneConfig, clone, lessons
+    from drive_fusion.policy_driver import PolicyDriver
+    from drive_fusion.ppo import FusedPPO
     from drive_fusion.rule_driver import RuleDriver
     from drive_fusion.training import TrainConfig, learner
 
@@ -131,7 +135,8 @@ def _cloned(config: HighwayBench, kind: str, seed: int) -> Path:
     if not _there(place):
         rig = "privileged" if kind == "privileged" else config.rig
         model = learner(TrainConfig(id=config.id, rig=rig, num_envs=1, n_steps=64, batch=64, seed=seed, device="cpu"))
-        taught = lessons(config.id, rig, RuleDriver(clear_s=CLEAR_S), config.episodes, seed)
+        shown = RuleDriver(clear_s=CLEAR_S) if teacher is None else PolicyDriver(FusedPPO.load(teacher, device="cpu"))
+        taught = lessons(config.id, rig, shown, config.episodes, seed)
         report = clone(model, taught, CloneConfig(epochs=PASSES[kind], lr=LR, seed=seed))
         print(f"{kind} clone {seed}: negative log-likelihood {report.nll:.3f} of {report.held_out} held-out decisions", flush=True)
         model.save(place)
