@@ -126,7 +126,8 @@ def clone(
 def _unlikeness(distribution: Distribution, batch: Demonstrations, openness: float, device: torch.device) -> Tensor:
     """Cross-entropy to the teacher's chances where it told them; else negative log-likelihood of its actions, less some entropy."""
     if batch.chances is not None:
-        return -(batch.chances.to(device) * distribution.distribution.logits).sum(1).mean()
+        likely: Tensor = distribution.distribution.logits  # type: ignore[union-attr]
+        return -(batch.chances.to(device) * likely).sum(1).mean()
     entropy = distribution.entropy()
     loss = -distribution.log_prob(batch.actions.to(device)).mean()
     return loss - openness * (entropy.mean() if entropy is not None else 0.0)
@@ -160,8 +161,8 @@ def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) ->
         if not isinstance(policy, FusedPolicy):
             return policy.get_distribution(observations)
         state = policy.features_extractor.initial_state(len(batch), drop=drop)  # type: ignore[operator]
-        seen, _ = features_of(policy, observations, state, torch.ones(len(batch), dtype=torch.bool, device=model.device))
-        return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(seen))
+        now, _ = features_of(policy, observations, state, torch.ones(len(batch), dtype=torch.bool, device=model.device))
+        return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(now))
     episodes, column = torch.unique_consecutive(batch.episode, return_inverse=True)
     first = torch.searchsorted(column, torch.arange(len(episodes)))
     step = torch.arange(len(column)) - first[column]

@@ -207,7 +207,7 @@ def lessons(id: str, rig: str | Rig, teacher: Driver, episodes: int, seed: int =
         conditions: A suite of ``envs.conditions.SUITES``: each episode's own weather and faults.
     """
     parts = []
-    for seeds in seed_set("train", episodes, seed=seed).split(RENDER_BATCH):
+    for seeds in torch.split(seed_set("train", episodes, seed=seed), RENDER_BATCH):
         world = World(id, num_worlds=len(seeds))
         draw_conditions(world, conditions, seeds)
         parts.append(demonstrations(record(world, DisturbedDriver(teacher, world.num_actions or 0, seed=seed), seeds), rig, teacher))

@@ -234,7 +234,7 @@ def unrolled_with_map(policy: ActorCriticPolicy, seen: Observation, state: State
 
     both = _through(policy, look, seen, state, starts)[0]
     grid = eyes.size.feature_grid
-    return both[:, : eyes.features_dim], both[:, eyes.features_dim :].unflatten(1, (-1, grid.x_cells, grid.y_cells))
+    return both[:, : eyes.features_dim], both[:, eyes.features_dim :].reshape(len(both), -1, grid.x_cells, grid.y_cells)
 
 
 def _through(policy: ActorCriticPolicy, look: Look, seen: Observation, state: State, starts: Tensor) -> tuple[Tensor, State]:

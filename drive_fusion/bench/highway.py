@@ -1,8 +1,7 @@
 """Can it be learned? Drivers of highway-fast-v0 who get further than IDM and rarely crash: privileged state first, then from sensors.
 
-The privileged driver begins as a clone of a rule driver who sees the whole scene and looks ``CLEAR_S`` ahead; the one with sensors is
-distilled from the privileged driver of its seed, by what he would do in episodes in which he is now and then disturbed. Both go on by PPO
-on the scripted reward (``feedback.scripted.true_reward``: progress, headway, few lane changes) with -30 for a crash in all, near where they
+The privileged driver begins as a clone of a rule driver who sees the whole scene and looks ``CLEAR_S`` ahead; the one with sensors as a
+clone of the same rule, or of the privileged driver of its seed, in episodes in which he is now and then disturbed. Both go on by PPO on the scripted reward (``feedback.scripted.true_reward``: progress, headway, few lane changes) with -30 for a crash in all, near where they
 began at first. Every training seed is a run of its own; teaching, training and test episodes never meet.
 """
 
@@ -36,7 +35,9 @@ class HighwayBench:
     rig: str = "micro"
     """What the driver with sensors sees through."""
     kinds: tuple[str, ...] = KINDS
-    """Which drivers: privileged, or sensors, which need the privileged ones and bring them along."""
+    """Which drivers: privileged, sensors."""
+    teacher: str = "rule"
+    """Who teaches the driver with sensors: rule, or privileged, the trained one, which ``kinds`` must then name first."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Training seeds: each of its own weights, episodes and exploration."""
     episodes: int = 2048
@@ -61,6 +62,8 @@ class HighwayBench:
             or min(self.privileged_steps, self.sensor_steps, self.own_steps) < 0
         ):
             raise ConfigError("bench highway: seeds, episodes and evaluation_seeds must be 1 or more, steps 0 or more")
+        if self.teacher not in ("rule", "privileged") or (self.teacher == "privileged" and self.kinds[0] != "privileged"):
+            raise ConfigError(f"bench highway: teacher is {self.teacher!r}, expected rule, or privileged with kinds that begin with it")
         unknown = sorted(set(self.kinds) - set(KINDS))
         if unknown:
             raise ConfigError(f"bench highway: unknown kind {unknown[0]!r}, expected some of {', '.join(KINDS)}")
@@ -108,8 +111,8 @@ def trained_drivers(config: HighwayBench) -> dict[str, Path]:
         if config.own_steps:
             places[f"SB3 own {seed}"] = _own(config, seed)
         teacher: Path | None = None
-        for kind in KINDS[: 1 + ("sensors" in config.kinds)]:
-            clone = _cloned(config, kind, seed, teacher)
+        for kind in config.kinds:
+            clone = _cloned(config, kind, seed, teacher if config.teacher == "privileged" else None)
             places[f"{kind} clone {seed}"] = teacher = clone
             steps = config.privileged_steps if kind == "privileged" else config.sensor_steps
             if steps:

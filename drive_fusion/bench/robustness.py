@@ -139,9 +139,8 @@ def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout
 
     rig = with_senses(rig_named(config.rig), senses)
     venv = make_sb3_vec(config.id, 1, rig=rig)
-    model = FusedPPO(
-        env=venv, rig=rig, spatial=config.spatial, modality_dropout=dropout, device="cpu", seed=config.seed, n_steps=64, batch_size=64
-    )  # type: ignore[arg-type]
+    built: dict[str, Any] = {"spatial": config.spatial, "modality_dropout": dropout, "seed": config.seed}
+    model = FusedPPO(env=venv, rig=rig, device="cpu", n_steps=64, batch_size=64, **built)
     seen = replace(taught, observations=observed_by(taught.observations, rig_named(config.rig), senses))
     report = clone(model, seen, CloneConfig(epochs=config.epochs, seed=config.seed))
     print(f"{senses}, modality dropout {dropout}: {100 * report.accuracy:.1f} % of {report.held_out} held-out decisions are as the rule's")

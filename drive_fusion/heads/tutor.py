@@ -54,7 +54,8 @@ class Tutor:
 
     def begin(self) -> None:
         """Empty what was noted."""
-        self._scenes.clear(), self._starts.clear()
+        self._scenes.clear()
+        self._starts.clear()
         self._labels = None
 
     def see(self, env: Any, starts: Tensor) -> None:
