@@ -1,8 +1,9 @@
 """Can it be learned? Drivers of highway-fast-v0 who get further than IDM and rarely crash: privileged state first, then from sensors.
 
 The privileged driver begins as a clone of a rule driver who sees the whole scene and looks ``CLEAR_S`` ahead; the one with sensors as a
-clone of the same rule, or of the privileged driver of its seed, in episodes in which he is now and then disturbed. Both go on by PPO on the scripted reward (``feedback.scripted.true_reward``: progress, headway, few lane changes) with -30 for a crash in all, near where they
-began at first. Every training seed is a run of its own; teaching, training and test episodes never meet.
+clone of the same rule, or of the privileged driver of its seed, in episodes in which he is now and then disturbed. Both go on by PPO on the
+scripted reward (``feedback.scripted.true_reward``: progress, headway, few lane changes) with -30 for a crash in all, near where they began
+at first. Every training seed is a run of its own; teaching, training and test episodes never meet.
 """
 
 from __future__ import annotations

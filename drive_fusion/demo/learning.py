@@ -11,6 +11,8 @@ from drive_fusion.demo.config import CLIP_WIDTH_PX, DemoConfig
 from drive_fusion.study import Study
 
 WARM, LEARNED = "warm start", "after PPO"
+CAREFUL_S = 7.0
+"""How long what the teacher does must stay clear of everybody: longer than the rule's default, since a clone is less exact."""
 PASSES, LR = 2, 4e-3
 """Of cloning: many episodes seen twice teach more in the same time than few seen often."""
 
@@ -30,7 +32,7 @@ def teach_warm_start(config: DemoConfig, study: Study) -> dict[str, Any]:
     from envs.seeds import seed_set
     from envs.world import World
 
-    teacher = RuleDriver()
+    teacher = RuleDriver(clear_s=CAREFUL_S)
     taught = lessons(config.id, config.rig, teacher, config.teaching_episodes, config.seed)
     venv = make_sb3_vec(config.id, num_envs=config.num_envs, rig=config.rig, seed=config.seed)
     model = FusedPPO(env=venv, rig=config.rig, device="cpu", seed=config.seed)
