@@ -83,9 +83,9 @@ class Anchor:
             part: The minibatch.
         """
         own = _actions(policy, features)
-        reference = _like(own, torch.cat(self._rows).index_select(0, part.rows))
+        reference = _like(own, torch.cat(self._rows).index_select(0, part.places))
         apart = distributions.kl_divergence(own, reference)
-        return apart.reshape(len(part.rows), -1).sum() / part.count
+        return apart.reshape(len(part.places), -1).sum() / part.count
 
 
 def _actions(policy: ActorCriticPolicy, features: Tensor) -> Any:

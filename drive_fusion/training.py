@@ -189,20 +189,18 @@ def train(config: TrainConfig) -> Path:
         CheckpointError: The checkpoint to start from does not fit.
         KeyboardInterrupt: Ctrl-C; what was learned is in the last checkpoint.
     """
-    import torch
-
     from drive_fusion.distributed import leave
     from drive_fusion.ppo import OutOfMemory, RewardFault
     from drive_fusion.watch import Stopped, TrainingWatch
 
     group = _joined(config)
-    torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // group.size))
+    prepare_threads(config)
     if group.first:
-        _begin(config)
+        begin(config)
     group.wait()
     model = resumed(config) if config.resume else learner(config)
     watch = TrainingWatch(config.last_checkpoint, config.steps, config.save_every)
-    _log_to(model, config.folder / "tensorboard", group.first)
+    log_to(model, config.folder / "tensorboard", group.first)
     try:
         with watch.listening():
             model.learn(max(0, config.steps - model.num_timesteps), callback=watch, reset_num_timesteps=not config.resume)
@@ -329,12 +327,29 @@ def _torch_device(config: TrainConfig) -> Any:
     return device_named(f"cuda:{rank}") if device.type == "cuda" and device.index is None and rank is not None else device
 
 
-def _begin(config: TrainConfig) -> None:
-    """Claim the run's folder, or check that it was begun with the same settings."""
+def prepare_threads(config: TrainConfig) -> None:
+    """Give torch the threads that a run asks for."""
+    import torch
+
+    from drive_fusion.distributed import Group
+
+    torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // Group.current().size))
+
+
+def begin(config: TrainConfig, command: Any = None) -> None:
+    """Claim the run's folder, or check that it was begun with the same settings.
+
+    Args:
+        config: Of the run.
+        command: The settings to write down, where they are another command's.
+
+    Raises:
+        ConfigError: The run exists and is not to be resumed, or was begun with other settings.
+    """
     from drive_fusion.study import write_json
 
     path = config.folder / "config.json"
-    settings = json.loads(json.dumps(asdict(config), default=str))
+    settings = json.loads(json.dumps(asdict(command or config), default=str))
     if not config.resume:
         if path.exists() and config.last_checkpoint.exists():
             raise ConfigError(f"run {config.folder} exists; go on with --resume, or choose another --run")
@@ -349,7 +364,8 @@ def _begin(config: TrainConfig) -> None:
         raise ConfigError(f"run {config.folder} was begun with other settings ({changes}); give the same, or choose another --run")
 
 
-def _log_to(model: FusedPPO, folder: Path, written: bool) -> None:
+def log_to(model: FusedPPO, folder: Path, written: bool = True) -> None:
+    """Write a learner's figures for TensorBoard."""
     from stable_baselines3.common.logger import Logger, configure
 
     model.set_logger(configure(str(folder), ["tensorboard"]) if written else Logger(None, []))

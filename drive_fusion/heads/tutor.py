@@ -100,8 +100,8 @@ class Tutor:
             fused: Their map, (N, W, X, Y).
             part: The minibatch.
         """
-        labels = self.labels().select(part.rows.cpu()).to(features.device)
-        return self.heads.loss(features, Inside(fused=fused), labels) * (len(part.rows) / part.count)
+        labels = self.labels().select(part.places.cpu()).to(features.device)
+        return self.heads.loss(features, Inside(fused=fused), labels) * (len(part.places) / part.count)
 
     def step(self, most_norm: float) -> None:
         """Let the heads follow their gradients."""

@@ -93,8 +93,8 @@ def test_a_rollouts_labels_are_what_its_scenes_were(temporal):
     model.learn(STEPS)
     labels, size = model.tutor.labels(), model.tutor.size
     part = next(iter(model.rollout_buffer.get(16)))
-    own = labels.select(part.rows)
-    for place, row in enumerate(part.rows.tolist()):
+    own = labels.select(part.places)
+    for place, row in enumerate(part.places.tolist()):
         time, world = divmod(row, 8)
         truth = labels_of(scenes[time].select([world]), model.tutor.rig, size)
         assert torch.equal(own.occupied[place], truth.occupied[0])
@@ -105,7 +105,7 @@ def test_a_rollouts_labels_are_what_its_scenes_were(temporal):
             later = labels_of(scenes[time].select([world]), model.tutor.rig, size, later=scenes[time + 1].select([world]))
             assert torch.equal(own.occupied_later[place], later.occupied_later[0])
     features, fused = with_map(model, part)
-    assert features.shape[0] == fused.shape[0] == len(part.rows)
+    assert features.shape[0] == fused.shape[0] == len(part.places)
     assert fused.shape[2:] == own.occupied.shape[1:]
 
 
@@ -177,8 +177,8 @@ def test_the_distance_is_torchs_by_hand(temporal):
     model.anchor_to(reference.policy)
     model.learn(STEPS)
     part = next(iter(model.rollout_buffer.get(32)))
-    noted = torch.cat(model.anchor._rows)[part.rows]
-    features = torch.randn(len(part.rows), model.policy.features_dim)
+    noted = torch.cat(model.anchor._rows)[part.places]
+    features = torch.randn(len(part.places), model.policy.features_dim)
     logits = model.policy.action_net(model.policy.mlp_extractor.forward_actor(features)).log_softmax(1)
     by_hand = (logits.exp() * (logits - noted.log_softmax(1))).sum(1).mean()
     assert model.anchor.distance(model.policy, features, part).item() == pytest.approx(by_hand.item(), rel=1e-4)
@@ -192,7 +192,7 @@ def test_an_anchor_of_steering_is_compared_as_gaussians():
     model.anchor_to(make(1).policy)
     model.learn(8)
     part = next(iter(model.rollout_buffer.get(8)))
-    mean, deviation = torch.cat(model.anchor._rows)[part.rows].chunk(2, 1)
+    mean, deviation = torch.cat(model.anchor._rows)[part.places].chunk(2, 1)
     features = model.policy.extract_features(part.stretch.observations.flatten(0, 1))
     own = model.policy._get_action_dist_from_latent(model.policy.mlp_extractor.forward_actor(features)).distribution
     variance, other = own.stddev**2, deviation**2
