@@ -76,21 +76,22 @@ def bench_highway(config: HighwayBench) -> dict[str, float]:
     Returns:
         Rates, metres and PDMS with 95 % intervals by driver; ``NAME-idm.METRIC`` is the paired difference to IDM on the same episodes.
     """
-    from drive_fusion.evaluation import baselines, evaluate, table
+    from drive_fusion.bench.robustness import scored
+    from drive_fusion.evaluation import baselines, table
     from drive_fusion.rule_driver import RuleDriver
     from envs.seeds import seed_set
 
     places = trained_drivers(config)
     seeds = seed_set(config.seed_set, config.evaluation_seeds)
-    rows = [*baselines(config.id, seeds), evaluate(RuleDriver(clear_s=CLEAR_S), config.id, seeds, name="rule")]
-    rows += [evaluate(place, config.id, seeds, name=name) for name, place in places.items()]
+    folder = config.folder / "scores" / config.seed_set
+    rows = baselines(config.id, seeds)
+    for row in rows:
+        row.save(folder / f"{row.driver}.json")
+    drivers = {"rule": RuleDriver(clear_s=CLEAR_S), **places}
+    rows += [scored(folder / f"{name.replace(' ', '-')}.json", who, config.id, seeds, name) for name, who in drivers.items()]
     print(table(rows))
     idm = next(row for row in rows if row.driver == "idm")
-    figures: dict[str, float] = {}
-    for row in rows:
-        row.save(config.folder / "scores" / config.seed_set / f"{row.driver.replace(' ', '-')}.json")
-        figures |= _figures(row, idm)
-    return figures
+    return {name: value for row in rows for name, value in _figures(row, idm).items()}
 
 
 def _figures(row: Evaluation, idm: Evaluation) -> dict[str, float]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from drive_fusion.cloning import Demonstrations
     from drive_fusion.evaluation import Evaluation
     from sensors.rig import Rig
@@ -67,25 +69,26 @@ def bench_robustness(config: RobustnessBench) -> dict[str, float]:
         Rates, metres and PDMS with their 95 % intervals by driver; ``FUSED-X.METRIC`` is the paired difference of the fused driver to the
         one with sense X; ``subset.CL…`` are one checkpoint's figures with these senses alive.
     """
-    from drive_fusion.evaluation import evaluate, table
+    from drive_fusion.evaluation import table
     from envs.seeds import seed_set
 
     places = taught_drivers(config)
     seeds = seed_set("test", config.evaluation_seeds)
-    rows = {name: evaluate(place, config.id, seeds, conditions=SUITE, name=name) for name, place in places.items()}
+    rows = {
+        name: scored(config.folder / "scores" / f"{SUITE}-{name.replace(' ', '-')}.json", place, config.id, seeds, name, conditions=SUITE)
+        for name, place in places.items()
+    }
     print(table(list(rows.values())))
     figures = {key: value for name, row in rows.items() for key, value in _figures(name, row).items()}
     for name in (*SENSES, UNDROPPED):
         for metric in METRICS:
             figures |= _estimate(f"{FUSED}-{name}.{metric}", rows[FUSED].ahead_of(rows[name], metric))
-    for name, row in rows.items():
-        row.save(config.folder / "scores" / f"{SUITE}-{name.replace(' ', '-')}.json")
     return figures | (_subsets(config, places) if config.subset_seeds else {})
 
 
 def _subsets(config: RobustnessBench, places: dict[str, Path]) -> dict[str, float]:
     """One checkpoint, seven subsets."""
-    from drive_fusion.evaluation import evaluate, table
+    from drive_fusion.evaluation import table
     from envs.seeds import seed_set
 
     figures: dict[str, float] = {}
@@ -95,11 +98,24 @@ def _subsets(config: RobustnessBench, places: dict[str, Path]) -> dict[str, floa
         for subset in SUBSETS:
             faults = [f"dead:{name}" for letter, name in SENSES.items() if letter not in subset]
             name = f"{subset} of {taught}"
-            rows.append(evaluate(places[taught], config.id, seeds, faults=faults, name=name))
-            rows[-1].save(config.folder / "scores" / f"subset-{name.replace(' ', '-')}.json")
+            path = config.folder / "scores" / f"subset-{name.replace(' ', '-')}.json"
+            rows.append(scored(path, places[taught], config.id, seeds, name, faults=faults))
             figures |= _figures(f"subset.{subset}.{'with' if taught == FUSED else 'without'}_dropout", rows[-1])
         print(table(rows))
     return figures
+
+
+def scored(path: Path, driver: Any, id: str, seeds: Tensor, name: str, **conditions: Any) -> Evaluation:
+    """What a driver does on seeds; saved as soon as it is known, and read from there if it was known already."""
+    from drive_fusion.evaluation import Evaluation, evaluate
+
+    if path.is_file():
+        row = Evaluation.load(path)
+        if row.seeds == tuple(seeds.tolist()):
+            return row
+    row = evaluate(driver, id, seeds, name=name, **conditions)
+    row.save(path)
+    return row
 
 
 def _figures(name: str, row: Evaluation) -> dict[str, float]:
