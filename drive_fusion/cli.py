@@ -25,6 +25,11 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("drive_fusion.demo.config:DemoConfig", "drive_fusion.demo.stages:run_demo", "the main job end to end, in ten minutes"),
     "run": Command("drive_fusion.episode:RunConfig", "drive_fusion.episode:run_episodes", "drive episodes; record them; make a video"),
     "train": Command("drive_fusion.training:TrainConfig", "drive_fusion.training:train", "train a fused driver with PPO"),
+    "distill": Command(
+        "drive_fusion.distilling.config:DistillConfig",
+        "drive_fusion.distilling.dagger:distill",
+        "teach a fused driver what a privileged one does",
+    ),
     "review": Command(
         "feedback.server.config:ReviewConfig", "drive_fusion.review:run_review", "serve the review room to people's browsers"
     ),

@@ -54,6 +54,8 @@ class Minibatch:
     returns: Tensor  # (N,)
     count: int
     """Decisions of the minibatch in all processes."""
+    places: Tensor
+    """Which decisions these are: step * B + world, (N,)."""
 
 
 def advantages(
@@ -235,7 +237,7 @@ class Rollout(RolloutBuffer):
             for name in ("actions", "values", "log_probs", "advantages", "returns")
         }
         old = {"old_values": taken.pop("values"), "old_log_prob": taken.pop("log_probs")}
-        return Minibatch(self._stretch(steps, world, state), before, warmed.to(self.device), count=count, **taken, **old)
+        return Minibatch(self._stretch(steps, world, state), before, warmed.to(self.device), count=count, places=flat, **taken, **old)
 
     def _states(self, number: Tensor, world: Tensor) -> State:
         """States kept for chunks."""

@@ -1,0 +1,182 @@
+"""Distilling a privileged driver to sensors: the divergence, who drives, which comment belongs to which decision, what is learned."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.distributions import make_proba_distribution
+
+from drive_fusion.distilling.config import DistillConfig
+from drive_fusion.distilling.dagger import School, distill
+from drive_fusion.distilling.teacher import Teacher, divergence
+from drive_fusion.ppo import FusedPPO
+from drive_fusion.privileged import PrivilegedState
+from drive_fusion.training import TrainConfig, learner, train
+from envs.world import World
+from sensors.errors import ConfigError
+
+
+def taught_on(folder: Path, id: str) -> Path:
+    """A privileged driver with the weights that it was made with, but with an opinion: its actor's last layer is scaled up."""
+    config = TrainConfig(study=folder, id=id, rig="privileged", num_envs=4, n_steps=8, batch=16, seed=3, device="cpu", threads=1)
+    model = learner(config)
+    with torch.no_grad():
+        model.policy.action_net.weight *= 400.0
+        if hasattr(model.policy, "log_std"):
+            model.policy.log_std -= 1.0
+    model.save(folder / f"teacher-{id}")
+    return folder / f"teacher-{id}"
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("teachers")
+    return {id: taught_on(folder, id) for id in ("racetrack-v0", "intersection-v0")}
+
+
+@pytest.fixture
+def config(tmp_path: Path, teachers) -> DistillConfig:
+    sizes = {"num_envs": 8, "n_steps": 8, "batch": 32, "steps": 1024, "remember": 512}
+    return DistillConfig(teachers["racetrack-v0"], tmp_path, id="racetrack-v0", device="cpu", threads=1, seed=5, **sizes)
+
+
+def test_the_divergence_of_discrete_actions_is_that_of_a_sum():
+    space = spaces.Discrete(4)
+    generator = torch.Generator().manual_seed(0)
+    taught, own = (torch.randn(6, 4, generator=generator) for _ in range(2))
+    pupil = make_proba_distribution(space).proba_distribution(own)
+    found = divergence(pupil, taught.log_softmax(1))
+    p, q = taught.softmax(1).tolist(), own.softmax(1).tolist()
+    wanted = [sum(a * math.log(a / b) for a, b in zip(ps, qs, strict=True)) for ps, qs in zip(p, q, strict=True)]
+    assert found.tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_the_divergence_of_continuous_actions_is_that_of_an_integral():
+    pupil = make_proba_distribution(spaces.Box(-1.0, 1.0, (2,))).proba_distribution(torch.tensor([[0.1, -0.4]]), torch.tensor([-1.0, -0.5]))
+    found = float(divergence(pupil, torch.tensor([[0.3, 0.2, 0.25, 0.6]])))
+    x = np.linspace(-8.0, 8.0, 400_001)
+
+    def density(mean: float, spread: float) -> np.ndarray:
+        return np.exp(-(((x - mean) / spread) ** 2) / 2.0) / (spread * math.sqrt(2.0 * math.pi))
+
+    wanted = 0.0
+    for mean, spread, own_mean, own_spread in ((0.3, 0.25, 0.1, math.exp(-1.0)), (0.2, 0.6, -0.4, math.exp(-0.5))):
+        log_ratio = math.log(own_spread / spread) + ((x - own_mean) / own_spread) ** 2 / 2.0 - ((x - mean) / spread) ** 2 / 2.0
+        wanted += float((density(mean, spread) * log_ratio).sum() * (x[1] - x[0]))
+    assert found == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("id", ["racetrack-v0", "intersection-v0"])
+def test_a_teacher_comments_as_it_would_drive(teachers, id):
+    teacher, world = Teacher(teachers[id]), World(id, 6)
+    scene = world.reset(torch.arange(6))
+    opinion = teacher.comment(scene)
+    chosen, _ = teacher.model.predict(PrivilegedState()(scene).numpy(), deterministic=True)
+    values = teacher.model.policy.predict_values(PrivilegedState()(scene)).flatten()
+    torch.testing.assert_close(opinion.values, values.detach())
+    if id == "racetrack-v0":
+        np.testing.assert_allclose(opinion.parameters[:, :1].numpy(), chosen, atol=1e-6)
+    else:
+        assert opinion.parameters.argmax(1).tolist() == chosen.tolist()
+        torch.testing.assert_close(opinion.parameters.exp().sum(1), torch.ones(6))
+    assert teacher.drawn(opinion).shape == (6, *teacher.space.shape)
+
+
+@pytest.mark.parametrize("temporal", ["none", "gru"])
+def test_a_decision_is_learned_from_the_comment_on_its_own_scene(config, temporal):
+    school = School(learner(replace(config, temporal=temporal).pupil), Teacher(config.teacher), replace(config, temporal=temporal))
+    told, commented = [], school.teacher.comment
+
+    def comment(scene):
+        told.append((scene.position_m[:, 0].clone(), commented(scene)))
+        return told[-1][1]
+
+    school.teacher.comment = comment
+    lesson = school.drive(0.0)
+    assert len(told) == config.n_steps
+    for part in lesson.rollout.get(config.batch):
+        rows = lesson.rollout.kept.rows(part.places // config.num_envs, part.places % config.num_envs)
+        assert torch.equal(rows["ego"], part.stretch.observations["ego"].flatten(0, 1))
+        assert torch.equal(rows["camera"], part.stretch.observations["camera"].flatten(0, 1))
+        for place in part.places.tolist():
+            opinion = told[place // config.num_envs][1]
+            assert torch.equal(lesson.parameters[place], opinion.parameters[place % config.num_envs])
+            assert lesson.values[place] == opinion.values[place % config.num_envs]
+
+
+@pytest.mark.parametrize(("beta", "who"), [(1.0, "teacher"), (0.0, "pupil")])
+def test_who_drives(config, beta, who):
+    school = School(learner(config.pupil), Teacher(config.teacher), config)
+    drawn, stepped = [], []
+    draw, step = school.teacher.drawn, school._step
+
+    def seen_draw(opinion):
+        drawn.append(draw(opinion))
+        return drawn[-1]
+
+    def seen_step(actions):
+        stepped.append(actions)
+        return step(actions)
+
+    school.teacher.drawn, school._step = seen_draw, seen_step
+    lesson = school.drive(beta)
+    own = list(lesson.rollout.actions)
+    for actions, wanted in zip(stepped, drawn if who == "teacher" else own, strict=True):
+        assert torch.equal(actions, wanted)
+
+
+@pytest.mark.parametrize("id", ["racetrack-v0", "intersection-v0"])
+def test_the_pupil_comes_to_do_what_the_teacher_does(config, teachers, id):
+    config = replace(config, id=id, teacher=teachers[id], num_envs=16, steps=1536, passes=6.0)
+    school = School(learner(config.pupil), Teacher(config.teacher), config)
+    figures, learn = [], school.learn
+
+    def noted():
+        figures.append(learn())
+        return figures[-1]
+
+    school.learn = noted
+    school.teach()
+    assert figures[-1]["kl"] < 0.5 * figures[0]["kl"]
+    assert school.model.num_timesteps == 1536
+    assert all(not weight.grad.isnan().any() for weight in school.model.policy.parameters() if weight.grad is not None)
+
+
+def test_a_distilled_driver_is_a_checkpoint_like_any_other_and_the_same_each_time(config):
+    config = replace(config, steps=256)
+    first, second = distill(config), distill(replace(config, run="again"))
+    left, right = (FusedPPO.load(folder / "checkpoints" / "last", device="cpu") for folder in (first, second))
+    for (name, mine), theirs in zip(left.policy.state_dict().items(), right.policy.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), name
+    assert json.loads((first / "config.json").read_text())["teacher"] == str(config.teacher)
+    warm = replace(config.pupil, run="on", steps=64, warm_start=first / "checkpoints" / "last", critic_warmup=64)
+    assert train(warm).joinpath("checkpoints", "last").is_dir()
+    with pytest.raises(ConfigError, match="exists"):
+        distill(config)
+
+
+def test_minutes_bound_the_time(config):
+    school = School(learner(config.pupil), Teacher(config.teacher), replace(config, steps=10**9, minutes=0.02))
+    school.teach()
+    assert 64 <= school.model.num_timesteps < 10**5
+
+
+def test_what_cannot_teach_is_refused(config, teachers, tmp_path):
+    learner(replace(config.pupil, rig="none")).save(tmp_path / "blind")
+    with pytest.raises(ConfigError, match="not trained on privileged state"):
+        Teacher(tmp_path / "blind")
+    with pytest.raises(ConfigError, match=r"the teacher's actions are Discrete\(3\)"):
+        School(learner(config.pupil), Teacher(teachers["intersection-v0"]), config)
+    with pytest.raises(ConfigError, match="expected one with sensors"):
+        replace(config, rig="privileged")
+    with pytest.raises(ConfigError, match="remember is 10"):
+        replace(config, remember=10)
+    with pytest.raises(ConfigError, match="multiple of batch"):
+        replace(config, batch=50)
