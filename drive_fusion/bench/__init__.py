@@ -22,4 +22,9 @@ SUITES: dict[str, Suite] = {
     "sensors": Suite("drive_fusion.bench.sensors:SensorBench", "drive_fusion.bench.sensors:bench_sensors", "frames/s beside Open3D"),
     "network": Suite("drive_fusion.bench.network:NetworkBench", "drive_fusion.bench.network:bench_network", "what every fusion costs"),
     "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
+    "learning": Suite(
+        "drive_fusion.bench.learning:LearningBench",
+        "drive_fusion.bench.learning:bench_learning",
+        "what sensors learn beside privileged state",
+    ),
 }
