@@ -41,11 +41,31 @@ class Recipe:
     """Changes to highway-env's configuration for the validation episodes of a learning curve: shorter ones where episodes are long."""
 
 
-LONG = {"num_envs": 64, "n_steps": 64, "gamma": 0.98, "gae_lambda": 0.95, "batch": 512, "epochs": 8, "lr": 5e-4, "entropy": 0.0}
-SHORT = {"num_envs": 256, "n_steps": 16, "gamma": 0.97, "gae_lambda": 0.95, "batch": 512, "epochs": 6, "lr": 7e-4, "entropy": 0.03}
+LONG = {
+    "num_envs": 64,
+    "n_steps": 64,
+    "gamma": 0.98,
+    "gae_lambda": 0.95,
+    "batch": 512,
+    "epochs": 8,
+    "lr": 1e-3,
+    "entropy": 0.0,
+    "target_kl": None,
+}
+SHORT = {
+    "num_envs": 256,
+    "n_steps": 16,
+    "gamma": 0.97,
+    "gae_lambda": 0.95,
+    "batch": 512,
+    "epochs": 6,
+    "lr": 7e-4,
+    "entropy": 0.03,
+    "target_kl": None,
+}
 RECIPES = {
-    "racetrack": Recipe(LONG | {"steps": 600_000}, {"steps": 150_000, "passes": 8.0}, {"duration": 60}),
-    "intersection": Recipe(SHORT | {"steps": 1_200_000, "target_kl": None}, {"steps": 150_000, "passes": 8.0}, {}),
+    "racetrack": Recipe(LONG | {"steps": 1_000_000}, {"steps": 150_000, "passes": 8.0}, {"duration": 60}),
+    "intersection": Recipe(SHORT | {"steps": 2_000_000}, {"steps": 150_000, "passes": 8.0}, {}),
     "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}),
 }
 """By what an id begins with; the last is for every other."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from drive_fusion.collecting import fresh_memory, tensors
@@ -84,6 +85,7 @@ class School:
         assert model.env is not None
         if not hasattr(model, "_logger"):
             model.set_logger(Logger(None, []))
+        take_spread(model.policy, teacher.model.policy)
         self.model, self.teacher, self.config = model, teacher, config
         self.env: Any = model.env
         self.worlds: Any = model.env.unwrapped
@@ -103,7 +105,10 @@ class School:
         config, began_s, told = self.config, time.monotonic(), 0
         while self.done < 1.0:
             beta = max(0.0, 1.0 - self.done / config.teacher_share) if config.teacher_share else 0.0
+            first = not self.model.num_timesteps
             self.lessons.append(self.drive(beta))
+            if first:
+                centre_critic(self.model.policy, self.lessons[0].values)
             figures = self.learn()
             self.done = self.model.num_timesteps / config.steps
             if config.minutes is not None:
@@ -190,6 +195,20 @@ class School:
         for name, value in {**figures, "teacher_drives": beta}.items():
             self.model.logger.record(f"distill/{name}", value)
         self.model.logger.dump(self.model.num_timesteps)
+
+
+@torch.no_grad()
+def take_spread(pupil: ActorCriticPolicy, teacher: ActorCriticPolicy) -> None:
+    """Give a fresh pupil the teacher's spread of continuous actions, which many gradient steps would be needed for."""
+    if hasattr(pupil, "log_std") and hasattr(teacher, "log_std"):
+        pupil.log_std.copy_(teacher.log_std)  # type: ignore[operator]
+
+
+@torch.no_grad()
+def centre_critic(pupil: ActorCriticPolicy, values: Tensor) -> None:
+    """Let a fresh critic begin in the middle of the teacher's values: its way there would drown the lesson in the actions."""
+    pupil.value_net.weight.mul_(values.std())  # type: ignore[operator]
+    pupil.value_net.bias.copy_(values.mean())  # type: ignore[operator]
 
 
 def _mixed(decision: Decision, taught: Tensor, led: Tensor) -> Tensor:
