@@ -39,6 +39,8 @@ class Recipe:
     """Changes to `DistillConfig`'s defaults."""
     watched: dict[str, Any]
     """Changes to highway-env's configuration for the validation episodes of a learning curve: shorter ones where episodes are long."""
+    episodes: int
+    """How many validation episodes a point of a curve takes: returns that spread more need more."""
 
 
 LONG = {
@@ -64,9 +66,9 @@ SHORT = {
     "target_kl": None,
 }
 RECIPES = {
-    "racetrack": Recipe(LONG | {"steps": 1_000_000}, {"steps": 150_000, "passes": 8.0}, {"duration": 60}),
-    "intersection": Recipe(SHORT | {"steps": 2_000_000}, {"steps": 150_000, "passes": 8.0}, {}),
-    "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}),
+    "racetrack": Recipe(LONG | {"steps": 1_000_000}, {"steps": 150_000, "passes": 8.0}, {"duration": 60}, 48),
+    "intersection": Recipe(SHORT | {"steps": 2_000_000}, {"steps": 150_000, "passes": 8.0}, {}, 500),
+    "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}, 200),
 }
 """By what an id begins with; the last is for every other."""
 
@@ -93,8 +95,8 @@ class LearningBench:
     """Factor on the recipe's steps: below 1 for a quick look."""
     own: bool = True
     """Train on the id's own observation too."""
-    watched: int = 64
-    """Validation episodes of a point of a learning curve."""
+    watched: int | None = None
+    """Validation episodes of a point of a learning curve; unless given, as many as the id's recipe says."""
     points: int = 8
     """Points of a learning curve. A privileged driver's best one is kept."""
     folder: Path = Path("studies/learning")
@@ -103,7 +105,7 @@ class LearningBench:
     """Threads of torch; 0 is one a core."""
 
     def __post_init__(self) -> None:
-        if min(self.seeds, self.episodes, self.watched, self.points) < 1:
+        if min(self.seeds, self.episodes, self.judged_on, self.points) < 1:
             raise ConfigError("bench learning: every count must be 1 or more")
         if not self.minutes > 0.0 or not self.scale > 0.0:
             raise ConfigError(f"bench learning: minutes {self.minutes} and scale {self.scale} must be above 0")
@@ -112,6 +114,11 @@ class LearningBench:
     def recipe(self) -> Recipe:
         """How the id is learned."""
         return next(recipe for start, recipe in RECIPES.items() if self.id.startswith(start))
+
+    @property
+    def judged_on(self) -> int:
+        """Validation episodes of a point of a learning curve."""
+        return self.recipe.episodes if self.watched is None else self.watched
 
     @property
     def place(self) -> Path:
@@ -257,7 +264,7 @@ def validated(config: LearningBench, who: Any) -> float:
     from envs.seeds import seed_set
 
     driver = str(who) if isinstance(who, Path) else who
-    found = evaluate(driver, config.id, seed_set("validation", config.watched), config=config.recipe.watched or None)
+    found = evaluate(driver, config.id, seed_set("validation", config.judged_on), config=config.recipe.watched or None)
     return float(found["return"].mean())
 
 
@@ -360,12 +367,15 @@ def draw_curves(config: LearningBench, study: Any, fixed: Sequence[Evaluation], 
             curve = np.asarray(study.outcome(f"{kind}-{seed}")["curve"])
             axes.plot(curve[:, 0], curve[:, 1], color=f"C{number}", label=TITLES[kind] if seed == 0 else None, marker=".")
     if not config.recipe.watched:
-        for place, row in enumerate(fixed):
-            axes.axhline(float(row["return"].mean()), color=str(0.25 + 0.08 * place), linestyle="--", linewidth=0.8)
-            axes.annotate(row.driver, (1.0, float(row["return"].mean())), xycoords=("axes fraction", "data"), fontsize=8, color="0.3")
+        named: dict[float, list[str]] = {}
+        for row in fixed:
+            named.setdefault(round(float(row["return"].mean()), 1), []).append(row.driver)
+        for worth, names in named.items():
+            axes.axhline(worth, color="0.5", linestyle="--", linewidth=0.8)
+            axes.annotate(" " + ", ".join(names), (1.0, worth), xycoords=("axes fraction", "data"), fontsize=8, color="0.3", va="center")
     watched = ", ".join(f"{name} {value}" for name, value in config.recipe.watched.items())
     axes.set_xlabel("decisions learned from")
-    axes.set_ylabel(f"return, {config.watched} validation episodes" + (f" ({watched})" if watched else ""))
+    axes.set_ylabel(f"return, {config.judged_on} validation episodes" + (f" ({watched})" if watched else ""))
     axes.set_title(config.id)
     axes.set_xscale("log")
     axes.grid(alpha=0.25)

@@ -56,9 +56,9 @@ def test_an_interval_over_runs_knows_that_runs_differ():
 
 def test_a_whole_run_in_small_and_what_it_leaves(tmp_path, monkeypatch):
     small = {"num_envs": 4, "n_steps": 8, "batch": 16}
-    recipe = Recipe({**small, "steps": 64, "epochs": 1}, {**small, "steps": 64, "passes": 1.0, "remember": 64}, {})
+    recipe = Recipe({**small, "steps": 64, "epochs": 1}, {**small, "steps": 64, "passes": 1.0, "remember": 64}, {}, 4)
     monkeypatch.setattr(learning, "RECIPES", {"intersection": recipe})
-    config = LearningBench("intersection-v0", seeds=2, episodes=6, watched=4, points=2, folder=tmp_path, threads=1)
+    config = LearningBench("intersection-v0", seeds=2, episodes=6, points=2, folder=tmp_path, threads=1)
     figures = bench_learning(config)
     for kind in ("privileged", "own", "sensors"):
         assert figures[f"{kind}.return.low"] <= figures[f"{kind}.return"] <= figures[f"{kind}.return.high"]
