@@ -65,9 +65,11 @@ class PolicyDriver:
         self._world = world
         self._agents: int | None = getattr(world, "agents", None)
         if self._agents is not None and (told or self.needs_frames is not None):
-            sees = "is told privileged state" if self.needs_frames is None else f"sees through rig {self.needs_frames.name!r}"
+            sees = "is told privileged state"
+            if self.needs_frames is not None:
+                sees = f"sees through rig {self.needs_frames.name!r}, which looks"
             raise ConfigError(
-                f"this model {sees}, which is that of actor 0 alone, "
+                f"this model {sees} from actor 0 alone, "
                 f"and {world.id} has {self._agents} agents; drive them by a model of highway-env's own observation"
             )
 

@@ -32,4 +32,9 @@ SUITES: dict[str, Suite] = {
         "fused against single-sense drivers in mixed weather and faults",
     ),
     "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
+    "learning": Suite(
+        "drive_fusion.bench.learning:LearningBench",
+        "drive_fusion.bench.learning:bench_learning",
+        "what sensors learn beside privileged state",
+    ),
 }

@@ -10,6 +10,7 @@ import math
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
-from drive_fusion.collecting import check_finite, fresh_memory, tensors
+from drive_fusion.collecting import fresh_memory, tensors
 from drive_fusion.distilling.config import DistillConfig
 from drive_fusion.distilling.teacher import Opinion, Teacher, divergence
 from drive_fusion.kept import keeper
-from drive_fusion.policy import Decision, State, decide, remembers
+from drive_fusion.policy import Decision, State, check_finite, decide, remembers
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.rollout import Minibatch, Rollout, chunk_length
 from drive_fusion.update import features
@@ -39,8 +41,13 @@ class Lesson:
     values: Tensor  # (T * B,)
 
 
-def distill(config: DistillConfig) -> Path:
+def distill(config: DistillConfig, watch: Callable[[FusedPPO], None] | None = None, points: int = 10) -> Path:
     """Teach a pupil, and write its checkpoint.
+
+    Args:
+        config: How.
+        watch: Shown the pupil now and then.
+        points: How often, the end included.
 
     Returns:
         The run's folder: config.json, checkpoints/last and tensorboard/.
@@ -57,7 +64,7 @@ def distill(config: DistillConfig) -> Path:
     model = learner(pupil)
     log_to(model, pupil.folder / "tensorboard")
     school = School(model, Teacher(config.teacher, model.device), config)
-    school.teach()
+    school.teach(watch, points)
     model.save(pupil.last_checkpoint)
     return pupil.folder
 
@@ -78,6 +85,7 @@ class School:
         assert model.env is not None
         if not hasattr(model, "_logger"):
             model.set_logger(Logger(None, []))
+        take_spread(model.policy, teacher.model.policy)
         self.model, self.teacher, self.config = model, teacher, config
         self.env: Any = model.env
         self.worlds: Any = model.env.unwrapped
@@ -92,19 +100,26 @@ class School:
         self._returns = np.zeros(config.num_envs)
         self._ended: deque[float] = deque(maxlen=200)
 
-    def teach(self) -> None:
-        """Drive and learn in turn until the steps, or the minutes, are over."""
+    def teach(self, watch: Callable[[FusedPPO], None] | None = None, points: int = 10) -> None:
+        """Drive and learn in turn until the steps, or the minutes, are over; show the pupil ``points`` times, which takes none of them."""
         config, began_s, told = self.config, time.monotonic(), 0
         while self.done < 1.0:
             beta = max(0.0, 1.0 - self.done / config.teacher_share) if config.teacher_share else 0.0
+            first = not self.model.num_timesteps
             self.lessons.append(self.drive(beta))
+            if first:
+                centre_critic(self.model.policy, self.lessons[0].values)
             figures = self.learn()
             self.done = self.model.num_timesteps / config.steps
             if config.minutes is not None:
                 self.done = max(self.done, (time.monotonic() - began_s) / (60.0 * config.minutes))
             self._log(figures, beta)
-            if int(10 * self.done) > told:
-                told = int(10 * self.done)
+            if int(points * min(1.0, self.done)) > told:
+                told = int(points * min(1.0, self.done))
+                shown_s = time.monotonic()
+                if watch is not None:
+                    watch(self.model)
+                began_s += time.monotonic() - shown_s
                 texts = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 print(f"{self.model.num_timesteps:>8} of {config.steps} steps: {texts}", file=sys.stderr, flush=True)
 
@@ -133,7 +148,7 @@ class School:
 
     def _step(self, actions: Tensor) -> Tensor:
         """Advance the worlds."""
-        space = self.model.action_space
+        space: Any = self.model.action_space
         numbers = actions.cpu().numpy()
         bounded = np.clip(numbers, space.low, space.high) if hasattr(space, "low") else numbers
         observation, rewards, dones, _ = self.env.step(bounded)
@@ -180,6 +195,20 @@ class School:
         for name, value in {**figures, "teacher_drives": beta}.items():
             self.model.logger.record(f"distill/{name}", value)
         self.model.logger.dump(self.model.num_timesteps)
+
+
+@torch.no_grad()
+def take_spread(pupil: ActorCriticPolicy, teacher: ActorCriticPolicy) -> None:
+    """Give a fresh pupil the teacher's spread of continuous actions, which many gradient steps would be needed for."""
+    if hasattr(pupil, "log_std") and hasattr(teacher, "log_std"):
+        pupil.log_std.copy_(teacher.log_std)  # type: ignore[operator]
+
+
+@torch.no_grad()
+def centre_critic(pupil: ActorCriticPolicy, values: Tensor) -> None:
+    """Let a fresh critic begin in the middle of the teacher's values: its way there would drown the lesson in the actions."""
+    pupil.value_net.weight.mul_(values.std())  # type: ignore[operator]
+    pupil.value_net.bias.copy_(values.mean())  # type: ignore[operator]
 
 
 def _mixed(decision: Decision, taught: Tensor, led: Tensor) -> Tensor:

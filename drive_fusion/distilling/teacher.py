@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -56,7 +56,8 @@ class Teacher:
     def drawn(self, opinion: Opinion) -> Tensor:
         """Actions drawn from an opinion, (B,) or (B, C); random numbers are torch's."""
         if isinstance(self.space, spaces.Discrete):
-            return torch.distributions.Categorical(logits=opinion.parameters).sample()
+            drawn: Tensor = torch.distributions.Categorical(logits=opinion.parameters).sample()  # type: ignore[no-untyped-call]
+            return drawn
         mean, spread = opinion.parameters.chunk(2, 1)
         return torch.normal(mean, spread)
 
@@ -64,9 +65,9 @@ class Teacher:
         if isinstance(distribution, CategoricalDistribution):
             logits: Tensor = distribution.distribution.logits
             return logits
-        normal = distribution.distribution  # the world clips actions at their bounds, and so the mean means what is within
+        normal: Any = distribution.distribution
         low, high = (torch.as_tensor(edge, device=normal.mean.device) for edge in (self.space.low, self.space.high))  # type: ignore[attr-defined]
-        return torch.cat((normal.mean.clamp(low, high), normal.stddev), 1)
+        return torch.cat((normal.mean.clamp(low, high), normal.stddev), 1)  # the world clips actions: what is meant is the bound
 
 
 def divergence(pupil: Distribution, parameters: Tensor) -> Tensor:

@@ -132,6 +132,18 @@ def test_who_drives(config, beta, who):
         assert torch.equal(actions, wanted)
 
 
+def test_a_pupil_begins_with_the_teachers_spread_and_a_critic_in_the_middle_of_its_values(config):
+    teacher = Teacher(config.teacher)
+    with torch.no_grad():
+        teacher.model.policy.value_net.bias += 40.0
+    school = School(learner(config.pupil), teacher, replace(config, steps=64))
+    assert torch.equal(school.model.policy.log_std, teacher.model.policy.log_std)
+    noted = []
+    learn, school.learn = school.learn, lambda: noted.append(school.model.policy.value_net.bias.item()) or learn()
+    school.teach()
+    assert noted == [pytest.approx(float(school.lessons[0].values.mean()), abs=1e-4)]
+
+
 @pytest.mark.parametrize("id", ["racetrack-v0", "intersection-v0"])
 def test_the_pupil_comes_to_do_what_the_teacher_does(config, teachers, id):
     config = replace(config, id=id, teacher=teachers[id], num_envs=16, steps=1536, passes=6.0)
