@@ -22,4 +22,9 @@ SUITES: dict[str, Suite] = {
     "sensors": Suite("drive_fusion.bench.sensors:SensorBench", "drive_fusion.bench.sensors:bench_sensors", "frames/s beside Open3D"),
     "network": Suite("drive_fusion.bench.network:NetworkBench", "drive_fusion.bench.network:bench_network", "what every fusion costs"),
     "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
+    "preferences": Suite(
+        "drive_fusion.bench.preferences:PreferencesBench",
+        "drive_fusion.bench.preferences:bench_preferences",
+        "how far PPO gets on a reward learned from answers alone",
+    ),
 }
