@@ -30,7 +30,9 @@ class Ensemble(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, width: int, hidden: int, members: int, generator: torch.Generator | None = None) -> None:
+    sees: Tensor
+
+    def __init__(self, width: int, hidden: int, members: int, generator: torch.Generator | None = None, sees: Tensor | None = None) -> None:
         """Make the networks.
 
         Args:
@@ -38,6 +40,7 @@ class Ensemble(nn.Module):
             hidden: Units of a hidden layer.
             members: E.
             generator: Draws the first weights; torch's own if none.
+            sees: Which numbers each network sees, (E, F) bool; all if none.
         """
         super().__init__()
 
@@ -52,6 +55,10 @@ class Ensemble(nn.Module):
         self.second_bias = nn.Parameter(torch.zeros(members, 1, hidden))
         self.last = weights(hidden, 1, 0.1)
         self.last_bias = nn.Parameter(torch.zeros(members, 1, 1))
+        seen = torch.ones(members, width) if sees is None else sees.float()
+        with torch.no_grad():
+            self.first.mul_((width / seen.sum(1).clamp(min=1.0)).sqrt()[:, None, None])
+        self.register_buffer("sees", seen[..., None], persistent=False)  # (E, F, 1)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("deviation", torch.ones(width))
 
@@ -62,12 +69,42 @@ class Ensemble(nn.Module):
 
     def squared_weights(self) -> Tensor:
         """Sum of squared weights (biases apart) of each network, (E,)."""
-        return torch.stack([weight.square().sum((1, 2)) for weight in (self.line, self.first, self.second, self.last)]).sum(0)
+        weights = (self.line * self.sees, self.first * self.sees, self.second, self.last)
+        return torch.stack([weight.square().sum((1, 2)) for weight in weights]).sum(0)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Evaluate every network on every row: (N, F) to (E, N)."""
-        seen = ((rows - self.mean) / self.deviation).expand(len(self.line), -1, -1)  # (E, N, F)
-        hidden = torch.tanh(torch.baddbmm(self.first_bias, seen, self.first))
+        seen = (rows - self.mean) / self.deviation  # (N, F)
+        members, width, units = self.first.shape
+        first = (self.first * self.sees).permute(1, 0, 2).reshape(width, members * units)  # one product for all: several times faster
+        hidden = torch.tanh((seen @ first).reshape(-1, members, units).transpose(0, 1) + self.first_bias)
         hidden = torch.tanh(torch.baddbmm(self.second_bias, hidden, self.second))
-        out: Tensor = torch.baddbmm(self.last_bias, hidden, self.last) + torch.bmm(seen, self.line)
+        line = seen @ (self.line * self.sees)[..., 0].T  # (N, E)
+        out: Tensor = torch.baddbmm(self.last_bias, hidden, self.last)[..., 0] + line.T
+        return out
+
+
+class SetEnsemble(nn.Module):
+    """E networks, each of which looks at a set of actors in any order: one layer for each actor, the largest of each unit, one line.
+
+    Zaheer et al. 2017 (Deep Sets), with a maximum as in PointNet (Qi et al. 2017).
+    """
+
+    def __init__(self, width: int, hidden: int, members: int, generator: torch.Generator | None = None) -> None:
+        """Make the networks for tokens of ``width`` numbers, of which the first tells whether there is an actor."""
+        super().__init__()
+        self.first = nn.Parameter(torch.randn((members, width, hidden), generator=generator) / math.sqrt(width))
+        self.last = nn.Parameter(torch.randn((members, hidden, 1), generator=generator) * 0.1 / math.sqrt(hidden))
+
+    def squared_weights(self) -> Tensor:
+        """Sum of squared weights of each network, (E,)."""
+        return self.first.square().sum((1, 2)) + self.last.square().sum((1, 2))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Evaluate every network on N sets of K actors: (N, K, T) to (E, N); 0 where nobody is there."""
+        count, room, width = tokens.shape
+        units = self.first.shape[2]
+        seen = torch.relu(tokens.reshape(count * room, width) @ self.first.permute(1, 0, 2).reshape(width, -1))  # nobody is all zeros: 0
+        most = seen.reshape(count, room, -1).amax(1).reshape(count, -1, units).transpose(0, 1)  # (E, N, units)
+        out: Tensor = torch.bmm(most, self.last)
         return out[..., 0]

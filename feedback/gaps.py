@@ -44,6 +44,7 @@ class Gaps(Batch):
     rear_m: Tensor  # (B,)
     rear_closing_mps: Tensor  # (B,)
     ego_speed_mps: Tensor  # (B,)
+    rear_braking_mps2: Tensor  # (B,) how hard the car behind brakes, 0 or more
 
     @property
     def headway_s(self) -> Tensor:
@@ -131,15 +132,28 @@ def gaps(scene: Scene, poses: LanePoses | None = None) -> Gaps:
     in_path = others & (same_lane | in_strip) & scene.valid[:, :1]
     between = (along.abs() - 0.5 * (length + length[:, :1])).clamp(0.0, FAR_M)
 
-    def nearest(side: Tensor, sign: float) -> tuple[Tensor, Tensor]:
+    forward = torch.stack((scene.heading_rad.cos(), scene.heading_rad.sin()), -1)
+    braking = -(scene.acceleration_mps2 * forward).sum(-1).clamp(max=0.0)
+
+    def nearest(side: Tensor, sign: float) -> tuple[Tensor, Tensor, Tensor]:
         distance = torch.where(side & in_path, between, torch.full_like(between, FAR_M))
         gap, who = distance.min(dim=1)
         closing = -sign * velocity[..., 0].gather(1, who[:, None])[:, 0]
-        return gap, torch.where(gap < FAR_M, closing, torch.zeros_like(closing))
+        nobody = torch.zeros_like(closing)
+        brakes = braking.gather(1, who[:, None])[:, 0]
+        return gap, torch.where(gap < FAR_M, closing, nobody), torch.where(gap < FAR_M, brakes, nobody)
 
-    front, front_closing = nearest(along >= 0.0, 1.0)
-    rear, rear_closing = nearest(along < 0.0, -1.0)
-    return Gaps(front, front_closing, rear, rear_closing, scene.speed_mps[:, 0])
+    front, front_closing, _ = nearest(along >= 0.0, 1.0)
+    rear, rear_closing, rear_braking = nearest(along < 0.0, -1.0)
+    return Gaps(front, front_closing, rear, rear_closing, scene.speed_mps[:, 0], rear_braking)
+
+
+def speed_limit(scene: Scene, poses: LanePoses) -> Tensor:
+    """Speed limit of the ego's lane [m/s], (B,); infinite where there is no lane."""
+    limits = torch.as_tensor(scene.road.lane_speed_limit_mps, dtype=scene.speed_mps.dtype, device=scene.device)
+    if not len(limits):
+        return torch.full_like(scene.speed_mps[:, 0], torch.inf)
+    return limits[poses.lane[:, 0]]
 
 
 def box_time_to_collision(scene: Scene) -> Tensor:

@@ -34,7 +34,7 @@ def learn_from_store(
     config = config or RewardConfig()
     shelf = shelf or ClipShelf(store)
     labels, labels_hash = store.labels(), store.labels_hash()
-    comparisons = [Comparison(label.clip_a, label.clip_b, label.choice) for label in labels]
+    comparisons = [Comparison(label.clip_a, label.clip_b, label.choice, label.reviewer, label.mirrored) for label in labels]
     names = {name for comparison in comparisons for name in (comparison.first, comparison.second)}
     rides = {name: ride_windows(shelf, name, config.windows) for name in names}
     model, report = fit_reward(rides, comparisons, watched_rides(store, shelf, config.windows), config, previous)

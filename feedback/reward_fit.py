@@ -1,7 +1,8 @@
 """Learning the reward from comparisons and takeovers.
 
-Every member learns from a Bayesian bootstrap of the comparisons and stops by a fold that it never saw; ties, lapses, temperature and the
-takeover weight are fitted on those unseen folds; one more fold that nobody saw serves the report. Folds share no start state.
+Every member learns from a Bayesian bootstrap of the comparisons and stops by a fold that it never saw; ties, lapses, temperature, the
+takeover weight, and each reviewer's own rationality and side bias are fitted on those unseen folds; one more fold that nobody saw serves
+the report. Folds share no start state.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from feedback.ensemble import one_thread
 from feedback.folds import folds_of
 from feedback.hazard import Hazard, HazardReport, Ride, fit_hazard
-from feedback.likelihood import ANSWERS, answer_log_probs, decided_probability, log_prior
-from feedback.reward_model import Answers, RewardConfig, RewardModel, RewardNet
+from feedback.likelihood import ANSWERS, answer_log_probs
+from feedback.panel import Answers, PanelAnswers, Said
+from feedback.reviewers import Judgements, PanelFit, fit_reviewers, numbered
+from feedback.reward_model import RewardConfig, RewardModel, RewardNet
 from feedback.windows import Windows
 from sensors.errors import ConfigError
 
@@ -44,6 +47,10 @@ class Comparison:
     second: str
     answer: str
     """'A': the first is better; 'B'; 'tie'; anything else ('cannot', 'skip') says nothing and is left out."""
+    reviewer: str = ""
+    """Pseudonym of who answered; all who are not named count as one."""
+    mirrored: bool = False
+    """True: the second ride was shown on the left."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,10 @@ class FitReport:
     """How reviewers turn rewards into answers."""
     hazard: HazardReport | None
     """The takeover hazard, if there were takeovers."""
+    unknown_reviewer_nll: float = float("nan")
+    """Mean negative log-likelihood of a held-out answer if nothing were known of who gave it: a usual rationality and no side bias."""
+    reviewers: PanelFit | None = None
+    """What is known of each reviewer, where comparisons name them."""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -86,55 +97,24 @@ class _Table:
     hazard: Tensor  # (N,) sum of H
     first: Tensor  # (P,)
     second: Tensor  # (P,)
-    answer: Tensor  # (P,) place in ANSWERS
+    said: Said
+    names: tuple[str, ...]  # (K,) reviewers
     fold_of_pair: Tensor  # (P, 2)
+
+    @property
+    def answer(self) -> Tensor:
+        """Place of each answer in ANSWERS, (P,)."""
+        return self.said.answer
 
     def returns(self, net: RewardNet) -> Tensor:
         """Raw reward of every ride by every member, summed over its decisions, (E, N)."""
-        live: Tensor = net.ensemble(self.features)
+        live = net.live(self.features)
         sums = torch.zeros((len(live), self.ended.shape[1])).index_add(1, self.ride, live)
         return sums + net.ended @ self.ended
 
     def advantage(self, per_ride: Tensor) -> Tensor:
         """First ride minus second, (..., N) to (..., P)."""
         return per_ride[..., self.first] - per_ride[..., self.second]
-
-
-class _AnswerFit(nn.Module):
-    """The reviewers' parameters, as numbers without bounds."""
-
-    def __init__(self, start: Answers, with_hazard: bool) -> None:
-        super().__init__()
-        self.log_temperature = nn.Parameter(torch.tensor(start.temperature).log())
-        self.log_tie = nn.Parameter(torch.tensor(start.tie_weight).log())
-        self.lapse_logit = nn.Parameter(torch.logit(torch.tensor(start.lapse)))
-        self.log_takeover = nn.Parameter(torch.tensor(start.takeover_weight).log())
-        self.with_hazard = with_hazard
-
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Temperature, tie weight, lapse and takeover weight."""
-        takeover = self.log_takeover.exp() if self.with_hazard else torch.zeros(())
-        return self.log_temperature.exp(), self.log_tie.exp(), self.lapse_logit.sigmoid(), takeover
-
-    def nll(self, advantage: Tensor, hazard: Tensor, answer: Tensor) -> Tensor:
-        """Negative log-likelihood of answers (P,), given summed rewards' difference (..., P) and that of H (P,)."""
-        temperature, tie, lapse, takeover = self.tensors()
-        return _nll((advantage - takeover * hazard) / temperature, tie, lapse, answer)
-
-    def log_prior(self) -> Tensor:
-        """What was believed before."""
-        _, tie, lapse, takeover = self.tensors()
-        return log_prior(tie, lapse, takeover)
-
-    def values(self) -> Answers:
-        """As plain numbers."""
-        return Answers(*(float(value.detach()) for value in self.tensors()))
-
-
-def _nll(logit: Tensor, tie: Tensor, lapse: Tensor, answer: Tensor) -> Tensor:
-    """Negative log-likelihood of answers (P,) under logits (..., P)."""
-    log_probs = answer_log_probs(logit, tie, lapse)
-    return -log_probs.gather(-1, answer.expand(logit.shape)[..., None])[..., 0]
 
 
 def fit_reward(
@@ -166,8 +146,10 @@ def fit_reward(
     table = _table(rides, comparisons, hazard, config)
     with one_thread():
         model, validate, start = _fit_members(table, config, hazard, previous)
-        model = replace(model, answers=_calibrate(model, table, validate, start, hazard is not None))
-        report = _report(model, table, len(comparisons), hazard_report)
+        panel = _calibrate(model, table, validate, start, hazard is not None)
+        model = replace(model, answers=panel.values())
+        reviewers = _reviewers(model, table, validate) if config.reviewer_draws and table.names != ("",) else None
+        report = _report(model, table, panel, len(comparisons), hazard_report, reviewers)
     return replace(model, about={"report": report.as_dict()}), report
 
 
@@ -177,7 +159,7 @@ def _fit_members(
     """Train the networks; gives a model without calibrated answers, what each member has not seen, and where answers stand."""
     learn, validate = _shares(table, config)
     generator = torch.Generator().manual_seed(config.seed)
-    net = RewardNet(table.features.shape[1], config.hidden, config.members, generator)
+    net = RewardNet(table.features.shape[1], config.hidden, config.members, generator, config.windows)
     net.ensemble.standardise_by(table.features)
     start = _learn(net, table, _bootstrap(learn, generator), validate, config, hazard is not None)
     reference = _reference(table, config, generator) if previous is None else previous.reference
@@ -209,13 +191,18 @@ def _table(rides: Mapping[str, RideWindows], comparisons: Sequence[Comparison], 
             sums = sums.index_add(0, ride, hazard.cumulative(features, torch.ones(len(features))))
     ended = torch.stack([torch.stack((one.dead.sum(), one.arrived.sum())) for one in seen], 1).float()
     answer = torch.tensor([ANSWERS.index(comparison.answer) for comparison in used])
-    return _Table(features, ride, ended, sums, pair[:, 0], pair[:, 1], answer, fold[pair])
+    people, who = numbered([comparison.reviewer for comparison in used])
+    left = torch.tensor([-1.0 if comparison.mirrored else 1.0 for comparison in used])
+    said = Said(answer, torch.from_numpy(who), left)
+    return _Table(features, ride, ended, sums, pair[:, 0], pair[:, 1], said, people, fold[pair])
 
 
 def _shares(table: _Table, config: RewardConfig) -> tuple[Tensor, Tensor]:
     """Which comparisons each member learns from and stops by, two (E, P) masks; fold 0 is nobody's."""
     reserved = (table.fold_of_pair == 0).any(1)
-    own = torch.stack([(table.fold_of_pair == 1 + member).any(1) for member in range(config.members)])
+    there = [fold for fold in range(1, config.folds) if bool((table.fold_of_pair == fold).any())] or [1]
+    wanted = [there[member % len(there)] for member in range(config.members)]  # of few start states, members share a fold
+    own = torch.stack([(table.fold_of_pair == fold).any(1) for fold in wanted])
     learn, validate = ~own & ~reserved, own & ~reserved
     if not (bool(learn.any(1).all()) and bool(validate.any(1).all())):
         raise ConfigError(
@@ -232,7 +219,7 @@ def _bootstrap(learn: Tensor, generator: torch.Generator) -> Tensor:
 
 def _learn(net: RewardNet, table: _Table, weights: Tensor, validate: Tensor, config: RewardConfig, with_hazard: bool) -> Answers:
     """Train all members side by side; each keeps the weights that did best on its unseen fold. Gives the answers' parameters then."""
-    answers = _AnswerFit(Answers(takeover_weight=0.1), with_hazard)
+    answers = PanelAnswers(Answers(takeover_weight=0.1), table.said, len(table.names), with_hazard)
     answers.log_temperature.requires_grad_(False)  # the networks set their own scale
     optimiser = torch.optim.Adam(net.parameters(), config.learning_rate)
     answer_optimiser = torch.optim.Adam([each for each in answers.parameters() if each.requires_grad], ANSWER_RATE)
@@ -242,22 +229,21 @@ def _learn(net: RewardNet, table: _Table, weights: Tensor, validate: Tensor, con
     last_better = 0
     for step in range(config.steps):
         advantage = table.advantage(table.returns(net))
-        unseen = (answers.nll(advantage.detach(), hazard, table.answer) * validate).sum(1) / validate.sum(1)
+        unseen = (answers.nll(advantage.detach(), hazard) * validate).sum(1) / validate.sum(1)
         better = unseen.detach() < best
         best = torch.where(better, unseen.detach(), best)
         last_better = step if bool(better.any()) else last_better
         if step - last_better > PATIENCE:
             break
         for name, value in net.named_parameters():
-            kept[name] = torch.where(better.reshape(-1, *[1] * (value.ndim - 1)), value.detach(), kept[name])
+            of_member = better.repeat_interleave(len(value) // config.members).reshape(-1, *[1] * (value.ndim - 1))
+            kept[name] = torch.where(of_member, value.detach(), kept[name])
         optimiser.zero_grad()
-        answers.requires_grad_(False)
-        learned = (answers.nll(advantage, hazard, table.answer) * weights).sum(1)
-        believed = 0.5 * net.ensemble.squared_weights() / config.weight_deviation**2
+        with answers.held():
+            learned = (answers.nll(advantage, hazard) * weights).sum(1)
+        believed = 0.5 * net.squared_weights() / config.weight_deviation**2
         ((learned + believed) / weights.sum(1)).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        answers.requires_grad_(True)
-        answers.log_temperature.requires_grad_(False)
         answer_optimiser.zero_grad()
         (unseen * validate.sum(1)).sum().sub(answers.log_prior()).div(validate.sum()).backward()  # type: ignore[no-untyped-call]
         answer_optimiser.step()
@@ -282,36 +268,70 @@ def _anchored_returns(model: RewardModel, table: _Table) -> Tensor:
         return anchored
 
 
-def _calibrate(model: RewardModel, table: _Table, validate: Tensor, start: Answers, with_hazard: bool) -> Answers:
+def _calibrate(model: RewardModel, table: _Table, validate: Tensor, start: Answers, with_hazard: bool) -> PanelAnswers:
     """Fit the reviewers' parameters to what each member says of its unseen fold (maximum a posteriori)."""
     scale = float(model.anchor[1].mean())
-    fit = _AnswerFit(replace(start, temperature=1.0 / scale, takeover_weight=start.takeover_weight / scale), with_hazard)
+    started = replace(start, temperature=1.0 / scale, takeover_weight=start.takeover_weight / scale)
+    fit = PanelAnswers(started, table.said, len(table.names), with_hazard)
     advantage = table.advantage(_anchored_returns(model, table))
     hazard = table.advantage(table.hazard)
     optimiser = torch.optim.LBFGS(fit.parameters(), max_iter=100, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
         optimiser.zero_grad()
-        loss = ((fit.nll(advantage, hazard, table.answer) * validate).sum() - fit.log_prior()) / validate.sum()
+        loss = ((fit.nll(advantage, hazard) * validate).sum() - fit.log_prior()) / validate.sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(objective)  # type: ignore[no-untyped-call]
-    return fit.values()
+    return fit.requires_grad_(False)
 
 
-def _report(model: RewardModel, table: _Table, asked: int, hazard: HazardReport | None) -> FitReport:
+def _reviewers(model: RewardModel, table: _Table, validate: Tensor) -> PanelFit:
+    """Estimate each reviewer from what members say of pairs that they have not seen."""
+    unseen = validate | (table.fold_of_pair == 0).any(1)
+    members = table.advantage(_anchored_returns(model, table))
+    used = unseen.any(0)
+    advantage = (members * unseen).sum(0) / unseen.sum(0).clamp(min=1)
+    ensemble = model.net.ensemble
+    wide = ensemble.sees[:, :, 0].any(0)
+    rows = ((table.features - ensemble.mean) / ensemble.deviation)[:, wide]
+    sums = torch.zeros((table.ended.shape[1], rows.shape[1])).index_add(0, table.ride, rows)
+    features = table.advantage(torch.cat((sums.T, table.ended)))
+    turn = torch.where(table.first < table.second, 1.0, -1.0)  # the same two rides are one pair, whatever their order
+    answer = torch.where(turn > 0, table.answer, len(ANSWERS) - 1 - table.answer)
+    low, high = torch.minimum(table.first, table.second), torch.maximum(table.first, table.second)
+    hazard = table.advantage(table.hazard) * turn
+    judgements = Judgements(
+        advantage=(advantage * turn)[used].double().numpy(),
+        answer=answer[used].numpy(),
+        reviewer=table.said.reviewer[used].numpy(),
+        left=(table.said.left * turn)[used].double().numpy(),
+        names=table.names,
+        pair=(low * table.ended.shape[1] + high)[used].numpy(),
+        hazard=None if model.hazard is None else hazard[used].double().numpy(),
+        features=(features * turn).T[used].double().numpy(),
+    )
+    return fit_reviewers(judgements, model.config.seed, model.config.reviewer_draws, model.config.reviewer_draws)
+
+
+def _report(
+    model: RewardModel, table: _Table, panel: PanelAnswers, asked: int, hazard: HazardReport | None, reviewers: PanelFit | None
+) -> FitReport:
     """Judge the model on the fold that nobody saw."""
     held_out = (table.fold_of_pair == 0).all(1)
+    advantage, cost = table.advantage(_anchored_returns(model, table).mean(0)), table.advantage(table.hazard)
+    log_probs = panel.log_probs(advantage, cost)
+    nll, told = _nll(log_probs, table.answer), torch.sigmoid(log_probs[:, 0] - log_probs[:, 2])
     answers = model.answers
-    advantage = table.advantage(_anchored_returns(model, table).mean(0) - answers.takeover_weight * table.hazard)
-    logit, tie, lapse = advantage / answers.temperature, torch.tensor(answers.tie_weight), torch.tensor(answers.lapse)
-    nll, told = _nll(logit, tie, lapse, table.answer), decided_probability(logit, tie, lapse)
+    plain = (advantage - answers.takeover_weight * cost) / answers.temperature
+    usual = (torch.tensor(value) for value in (answers.tie_weight, answers.lapse, answers.careless_ties))
+    unknown = _nll(answer_log_probs(plain, *usual), table.answer)
     frequency = torch.bincount(table.answer[~held_out], minlength=len(ANSWERS)) + 1.0
     chance = -(frequency / frequency.sum()).log()[table.answer]
     decided = held_out & (table.answer != ANSWERS.index("tie"))
     said_a = (table.answer == ANSWERS.index("A")).float()
-    alike = ((logit > 0) == (said_a > 0)).float()
+    alike = ((plain > 0) == (said_a > 0)).float()
     bins = calibration_bins(told[decided], said_a[decided])
     counted = sum(count for _, _, count in bins)
     return FitReport(
@@ -325,7 +345,14 @@ def _report(model: RewardModel, table: _Table, asked: int, hazard: HazardReport 
         calibration=bins,
         answers=answers,
         hazard=hazard,
+        unknown_reviewer_nll=float(unknown[held_out].mean()),
+        reviewers=reviewers,
     )
+
+
+def _nll(log_probs: Tensor, answer: Tensor) -> Tensor:
+    """Negative log-likelihood of answers (P,) under log-probabilities (P, 3)."""
+    return -log_probs.gather(-1, answer[:, None])[:, 0]
 
 
 def calibration_bins(told: Tensor, happened: Tensor, bins: int = 5) -> tuple[tuple[float, float, int], ...]:

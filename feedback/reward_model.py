@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from feedback.ensemble import Ensemble
-from feedback.hazard import Hazard, HazardConfig, ReactionTime, Ride
+from feedback.ensemble import Ensemble, SetEnsemble
+from feedback.hazard import Hazard, HazardConfig, Ride
+from feedback.heads import ACTOR_HEADS, HEADS, sees
 from feedback.model_file import ModelFileError, load_model, save_model
-from feedback.windows import WindowConfig, Windows, feature_names, windows
+from feedback.panel import Answers
+from feedback.reaction import ReactionTime
+from feedback.windows import TOKEN, WindowConfig, Windows, feature_names, windows
 from sensors.errors import ConfigError
 from sensors.scene import Scene
 
 if TYPE_CHECKING:
     from feedback.reward_fit import Comparison, FitReport, RideWindows
 
-KIND = "reward model 1"
+KIND = "reward model 2"
 SMALLEST_SCALE = 1e-6
 
 
@@ -37,10 +40,10 @@ class RewardConfig:
     """What the model sees of a decision."""
     hazard: HazardConfig = HazardConfig()
     """How the takeover hazard is learned."""
-    members: int = 3
+    members: int = 5
     """Networks in the ensemble."""
-    hidden: int = 32
-    """Units of a hidden layer."""
+    hidden: int = 16
+    """Units of a hidden layer of each named part."""
     steps: int = 300
     """Most updates."""
     learning_rate: float = 5e-3
@@ -48,51 +51,74 @@ class RewardConfig:
     weight_deviation: float = 0.3
     """Standard deviation that weights are believed to have: smaller for fewer labels."""
     folds: int = 6
-    """Start states fall into this many parts: one for the report, one for each member to stop by, the rest to learn from."""
+    """Start states fall into this many parts: one for the report, one for each member to stop by, the rest to learn from. With one more
+    than members, every answer is unseen by somebody, and serves to know its reviewer."""
     spread_penalty: float = 0.5
     """lambda: how much of the members' disagreement is taken off the reward."""
     reference_windows: int = 512
     """Most windows in the reference set that anchors the scale."""
+    reviewer_draws: int = 400
+    """Draws of each of the sampler's chains for the report on reviewers, where comparisons name them; 0: no such report."""
     seed: int = 0
     """Seed of the first weights, the bootstrap and the parts."""
 
     def __post_init__(self) -> None:
-        if self.members < 1 or self.folds < self.members + 2:
+        if self.members < 1 or self.folds < max(self.members + 1, 3):
             raise ConfigError(
-                f"RewardConfig got members={self.members} and folds={self.folds}, expected folds >= members + 2, members >= 1"
+                f"RewardConfig got members={self.members} and folds={self.folds}, expected folds > members >= 1, and at least 3 folds"
             )
+        if self.reviewer_draws < 0:
+            raise ConfigError(f"RewardConfig.reviewer_draws is {self.reviewer_draws}, expected 0 or more")
         if not self.weight_deviation > 0:
             raise ConfigError(f"RewardConfig.weight_deviation is {self.weight_deviation}, expected a number above 0")
         if self.spread_penalty < 0:
             raise ConfigError(f"RewardConfig.spread_penalty is {self.spread_penalty}, expected 0 or more")
 
 
-@dataclass(frozen=True)
-class Answers:
-    """How reviewers turn rewards into answers: fitted on pairs that the networks have not seen."""
-
-    temperature: float = 1.0
-    """Reward difference that makes a logit of 1."""
-    tie_weight: float = 0.2
-    """Davidson's nu."""
-    lapse: float = 0.1
-    """Share of careless answers."""
-    takeover_weight: float = 0.0
-    """kappa: what one unit of H = -log(1 - h) costs, in units of reward."""
-
-
 class RewardNet(nn.Module):
-    """Raw reward of every member: networks on live windows, one number each for dead and arrived."""
+    """Raw reward of every member, as a sum of named parts: networks on live windows, one number each for dead and arrived."""
 
-    def __init__(self, width: int, hidden: int, members: int, generator: torch.Generator | None = None) -> None:
-        """Make untrained members for rows of ``width`` numbers."""
+    def __init__(
+        self, width: int, hidden: int, members: int, generator: torch.Generator | None = None, config: WindowConfig | None = None
+    ) -> None:
+        """Make untrained members for rows of ``width`` numbers, which ``config`` lays out (the defaults if none).
+
+        Raises:
+            ConfigError: The rows are not as long as the layout.
+        """
         super().__init__()
-        self.ensemble = Ensemble(width, hidden, members, generator)
+        config = config or WindowConfig()
+        seen, names = sees(config), feature_names(config)
+        if len(names) != width:
+            raise ConfigError(f"RewardNet got rows of {width} numbers, expected {len(names)} for {config}")
+        self.members, self.neighbours = members, config.num_neighbours
+        self.ensemble = Ensemble(width, hidden, members * len(HEADS), generator, seen.repeat(members, 1))
+        self.first_token = names.index("neighbour0_there") if self.neighbours else 0
+        self.actors = SetEnsemble(TOKEN, hidden, members * len(ACTOR_HEADS), generator) if self.neighbours else None
         self.ended = nn.Parameter(torch.zeros(members, 2))  # dead, arrived
+
+    def squared_weights(self) -> Tensor:
+        """Sum of squared weights (biases apart) of each member, (E,)."""
+        total = self.ensemble.squared_weights().reshape(self.members, -1).sum(1)
+        return total if self.actors is None else total + self.actors.squared_weights().reshape(self.members, -1).sum(1)
+
+    def live_parts(self, features: Tensor) -> Tensor:
+        """Raw parts of N live windows, (N, F) to (E, H, N)."""
+        parts: Tensor = self.ensemble(features).reshape(self.members, len(HEADS), -1)
+        if self.actors is None:
+            return parts
+        tokens = features[:, self.first_token : self.first_token + self.neighbours * TOKEN].reshape(len(features), self.neighbours, TOKEN)
+        of_actors = self.actors(tokens).reshape(self.members, len(ACTOR_HEADS), -1)
+        places = torch.tensor([HEADS.index(name) for name in ACTOR_HEADS], device=features.device)
+        return parts.index_add(1, places, of_actors)
+
+    def live(self, features: Tensor) -> Tensor:
+        """Raw reward of N live windows, (N, F) to (E, N)."""
+        return self.live_parts(features).sum(1)
 
     def forward(self, seen: Windows) -> Tensor:
         """Reward of N windows by E members, (E, N)."""
-        raw: Tensor = self.ensemble(seen.features)
+        raw = self.live(seen.features)
         raw = torch.where(seen.dead, self.ended[:, :1], raw)
         return torch.where(seen.arrived, self.ended[:, 1:], raw)
 
@@ -147,6 +173,18 @@ class RewardModel:
         raw: Tensor = self.net(seen)
         anchored: Tensor = (raw - mean) / deviation
         return anchored
+
+    def heads(self, seen: Windows) -> dict[str, Tensor]:
+        """The named parts of N windows' mean reward, each (N,): they sum to ``parts(seen).mean``.
+
+        Each part is told against its mean on the reference windows. What follows an end is a part of its own, ``ended``.
+        """
+        with torch.no_grad():
+            usual = self.net.live_parts(self.reference).mean(2, keepdim=True)
+            scaled = (self.net.live_parts(seen.features) - usual) / self.anchor[1][:, None]  # (E, H, N)
+            live = seen.live
+            told = {name: scaled[:, place].mean(0) * live for place, name in enumerate(HEADS)}
+            return told | {"ended": self.member_rewards(seen).mean(0) * ~live}
 
     def parts(self, seen: Windows) -> RewardParts:
         """What the reward of N windows is made of."""
@@ -225,9 +263,13 @@ class RewardModel:
         try:
             config = _config_from(settings["config"])
             width = len(feature_names(config.windows))
-            net = RewardNet(width, config.hidden, config.members)
+            net = RewardNet(width, config.hidden, config.members, config=config.windows)
             net.load_state_dict(_under("net.", tensors))
-            hazard = Hazard(width, config.hazard.hidden) if any(name.startswith("hazard.") for name in tensors) else None
+            hazard = (
+                Hazard(width, config.hazard.hidden, members=config.hazard.members)
+                if any(name.startswith("hazard.") for name in tensors)
+                else None
+            )
             if hazard is not None:
                 hazard.load_state_dict(_under("hazard.", tensors))
                 hazard.requires_grad_(False)

@@ -1,8 +1,9 @@
 """Scripted reviewers: they judge rides by a reward of their own and answer through the store like people.
 
 The teachers are those of B-Pref (Lee et al. 2021, section 4): perfectly rational, noisily rational, myopic, mistaken, and ones that
-skip or call equal what hardly differs. Their thresholds are shares of a typical return; returns are counted from the worst one seen, so
-that rides with negative returns do not switch the thresholds off.
+skip or call equal what hardly differs. Their thresholds are shares of a typical return, once: the authors' own program multiplies by
+epsilon again in every session after the first. Where returns are negative on average, such shares would switch the thresholds off; there
+returns are counted from the worst one seen.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -57,7 +58,7 @@ class ReturnScale:
     """What returns are like, to rescale thresholds by."""
 
     worst: float
-    """The smallest return seen: counted as 0."""
+    """The return that counts as 0."""
     mean: float
     """The mean return."""
 
@@ -76,6 +77,24 @@ class ReturnScale:
         if not returns:
             raise ConfigError("ReturnScale.of got no returns, expected those of some rides")
         return cls(min(returns), sum(returns) / len(returns))
+
+    @classmethod
+    def of_episodes(cls, returns: Sequence[float], decisions: int, clip_decisions: int) -> ReturnScale:
+        """Take the scale from whole episodes as B-Pref does: the mean of the last ten, times the share of an episode that a clip is.
+
+        Args:
+            returns: True returns of episodes, oldest first.
+            decisions: T, of an episode.
+            clip_decisions: H, of a clip.
+
+        Returns:
+            m = mean * H / T, counted from 0 where it is above 0; otherwise counted from the worst, so that thresholds stay thresholds.
+
+        Raises:
+            ConfigError: There are none.
+        """
+        last = cls.of([value * clip_decisions / decisions for value in returns[-10:]])
+        return cls(0.0, last.mean) if last.mean > 0 else last
 
 
 @dataclass(frozen=True)
@@ -117,7 +136,7 @@ class Teacher:
     def probabilities(self, rewards_a: Tensor, rewards_b: Tensor) -> dict[Choice, float]:
         """How likely each answer is, given both rides' rewards (D,)."""
         one, other = self.ride_return(rewards_a), self.ride_return(rewards_b)
-        if self.skip and max(one, other) - self._scale.worst < self.skip * self._scale.typical:
+        if self.skip and max(one, other) - self._scale.worst <= self.skip * self._scale.typical:
             return {"skip": 1.0}
         if abs(one - other) <= SAME_RETURN or (self.equal and abs(one - other) < self.equal * self._scale.typical):
             return {"tie": 1.0}
@@ -180,10 +199,18 @@ def teacher_named(name: str) -> Teacher:
     return TEACHERS[name]
 
 
+class Judge(Protocol):
+    """Whoever answers pairs by rule."""
+
+    def answer(self, rewards_a: Tensor, rewards_b: Tensor, key: int) -> Choice:
+        """Compare two rides, given their true rewards (D,) and the question's number."""
+        ...
+
+
 def review_with(
     store: Store,
     reviewer_id: int,
-    teacher: Teacher,
+    teacher: Judge,
     decisions_of: Callable[[str], Decisions],
     limit: int | None = None,
 ) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -176,10 +176,18 @@ def _driven(scene: Scene, number: int) -> tuple[float, float]:
     return float(along), float(scene.yaw_rate_radps[number, 0])
 
 
+class Watcher(Protocol):
+    """Whoever watches recorded rides by rule."""
+
+    def watch(self, scenes: Scene, dt_s: float) -> Takeover:
+        """Say whether and when they would take the wheel, given N instants in order and the time between them."""
+        ...
+
+
 def watch_with(
     store: Store,
     reviewer_id: int,
-    rider: Rider,
+    rider: Watcher,
     clips: Sequence[str],
     ride_of: Callable[[str], tuple[Scene, float]],
 ) -> int:
@@ -213,4 +221,4 @@ def hazard_ride(row: TakeoverRow, decisions: Decisions, config: WindowConfig, gr
         group: The clip's start state.
     """
     seen = decisions.windows(config)
-    return Ride(seen.features, seen.live, decisions.dt_s, row.onset_s, row.release_s, group)
+    return Ride(seen.features, seen.live, decisions.dt_s, row.onset_s, row.release_s, group, row.reviewer)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-from feedback.gaps import FAR_S, Gaps, LanePoses, box_time_to_collision, ego_frame, gaps, lane_poses, lane_sides
+from feedback.gaps import FAR_S, Gaps, LanePoses, box_time_to_collision, ego_frame, gaps, lane_poses, lane_sides, speed_limit
 from sensors.errors import ConfigError
 from sensors.scene import Light, Scene
 
@@ -23,6 +23,7 @@ JERK_MPS3 = 10.0
 YAW_RATE_RADPS = 0.5
 LANE_HALF_M = 2.0
 SIDE_M = 8.0
+OVER_LIMIT_MPS = 5.0
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,11 @@ class Decisions:
 
 _CLOSE = ("headway", "near_1s", "near_2s", "ttc", "ttc_soon", "rear_headway", "rear_ttc", "rear_ttc_soon", "any_ttc", "any_ttc_soon")
 _STATE = ("speed", "acceleration_long", "acceleration_lat", "yaw_rate")
-_LANE = ("lateral", "lateral_abs", "heading_error", "on_road", "lane_left", "lane_right")
+_LANE = ("lateral", "lateral_abs", "heading_error", "on_road", "lane_left", "lane_right", "over_limit", "rear_braking")
 _CHANGE = ("progress", "jerk", "lane_changed", "signals", "crash", "arrival")
-_NEIGHBOUR = ("there", "ahead", "left", "approach_long", "approach_lat")
+_NEIGHBOUR = ("there", "ahead", "left", "approach_long", "approach_lat", "facing", "turned", "braking", "was_ahead", "was_left")
+TOKEN = len(_NEIGHBOUR)
+"""Numbers that tell one actor."""
 
 
 def feature_names(config: WindowConfig) -> tuple[str, ...]:
@@ -124,10 +127,10 @@ def windows(
         (scene.speed_mps[:, :1] / SPEED_MPS),
         _closeness(scene, before),
         _state(next_scene),
-        _lane(next_scene, next_poses),
+        _lane(next_scene, next_poses, after),
         _closeness(next_scene, after),
         _change(scene, next_scene, poses, next_poses, terminal),
-        _neighbours(next_scene, config),
+        _neighbours(scene, next_scene, config),
         _action(actions, config, autopilot).to(scene.position_m),
     ]
     crashed = scene.crashed[:, 0]
@@ -169,13 +172,15 @@ def _ego_acceleration(scene: Scene) -> tuple[Tensor, Tensor]:
     return acceleration[:, 0] * cos + acceleration[:, 1] * sin, acceleration[:, 1] * cos - acceleration[:, 0] * sin
 
 
-def _lane(scene: Scene, poses: LanePoses) -> Tensor:
-    """Where the ego is on its lane, (B, 6)."""
+def _lane(scene: Scene, poses: LanePoses, gap: Gaps) -> Tensor:
+    """Where the ego is on its lane, whether it may go so fast there, and what the car behind has to do, (B, 8)."""
     lateral = poses.lateral_m[:, 0] / LANE_HALF_M
     columns = [lateral, lateral.abs(), poses.heading_error_rad[:, 0].sin(), poses.on_road[:, 0].to(lateral)]
     for side in lane_sides(scene.road):
         there = torch.as_tensor(side, device=scene.device)
         columns.append(there[poses.lane[:, 0]].to(lateral) if len(there) else torch.zeros_like(lateral))
+    over = (scene.speed_mps[:, 0] - speed_limit(scene, poses)).clamp(min=0.0)
+    columns += [over / OVER_LIMIT_MPS, gap.rear_braking_mps2 / ACCELERATION_MPS2]
     return torch.stack(columns, 1)
 
 
@@ -207,28 +212,40 @@ def _change(scene: Scene, next_scene: Scene, poses: LanePoses, next_poses: LaneP
     return torch.stack([progress, jerk / JERK_MPS3, *(flag.to(progress) for flag in flags)], 1)
 
 
-def _neighbours(scene: Scene, config: WindowConfig) -> Tensor:
-    """The nearest actors in the ego frame, nearest first, (B, 5 K); zeros where there are fewer."""
-    worlds, actors = scene.valid.shape
-    position, velocity = ego_frame(scene)
+def _neighbours(scene: Scene, next_scene: Scene, config: WindowConfig) -> Tensor:
+    """The actors that are nearest afterwards, nearest first, each with where it was before, (B, TOKEN K); zeros where there are fewer."""
+    worlds, actors = next_scene.valid.shape
+    if config.num_neighbours == 0:
+        return next_scene.position_m.new_zeros((worlds, 0))
+    position, velocity = ego_frame(next_scene)
     distance = position.norm(dim=-1)
-    near = scene.valid & (distance < config.reach_m)
+    near = next_scene.valid & (distance < config.reach_m)
     near[:, 0] = False
     order = torch.where(near, distance, torch.full_like(distance, torch.inf)).argsort(dim=1, stable=True)
     order = order[:, : config.num_neighbours]
-    rows = torch.cat(
-        (
-            torch.ones_like(distance)[..., None],
-            position[..., :1] / config.reach_m,
-            position[..., 1:] / SIDE_M,
-            velocity[..., :1] / 10.0,
-            velocity[..., 1:] / 2.0,
-        ),
-        dim=-1,
-    )  # (B, A, 5)
+    turned = next_scene.heading_rad - next_scene.heading_rad[:, :1]
+    forward = torch.stack((next_scene.heading_rad.cos(), next_scene.heading_rad.sin()), -1)
+    braking = -(next_scene.acceleration_mps2 * forward).sum(-1)
+    was = ego_frame(scene)[0]
+    known = torch.where(scene.valid[..., None], was, torch.zeros_like(was))[:, :actors]
+    before = position.new_zeros((worlds, actors, 2))
+    before[:, : known.shape[1]] = known
+    columns = [
+        torch.ones_like(distance),
+        position[..., 0] / config.reach_m,
+        position[..., 1] / SIDE_M,
+        velocity[..., 0] / 10.0,
+        velocity[..., 1] / 2.0,
+        turned.cos(),
+        turned.sin(),
+        braking / ACCELERATION_MPS2,
+        before[..., 0] / config.reach_m,
+        before[..., 1] / SIDE_M,
+    ]
+    rows = torch.stack(columns, -1)  # (B, A, TOKEN)
     rows = torch.where(near[..., None], rows, torch.zeros_like(rows))
-    told = rows.gather(1, order[..., None].expand(-1, -1, rows.shape[-1]))
-    table = rows.new_zeros((worlds, config.num_neighbours, rows.shape[-1]))
+    told = rows.gather(1, order[..., None].expand(-1, -1, TOKEN))
+    table = rows.new_zeros((worlds, config.num_neighbours, TOKEN))
     table[:, : told.shape[1]] = told
     return table.reshape(worlds, -1)
 

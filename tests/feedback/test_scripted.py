@@ -93,6 +93,44 @@ def test_thresholds_do_not_depend_on_where_zero_is(offset: float) -> None:
     assert Teacher(skip=0.1, scale=scale).answer(ride[1], poor, 0) == "A"
 
 
+def rewards_of(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_bpref_s_six_by_hand() -> None:
+    """Clips of 3 decisions out of episodes of 30; the last ten episodes return 60 on average, so m = 60 * 3 / 30 = 6."""
+    scale = ReturnScale.of_episodes([1000.0, *[50.0, 70.0] * 5], decisions=30, clip_decisions=3)
+    assert (scale.worst, scale.typical) == (0.0, pytest.approx(6.0))
+    one, other = rewards_of(1.0, 1.0, 1.0), rewards_of(2.0, 1.0, -0.5)  # returns 3 and 2.5
+    assert teacher_named("oracle").probabilities(one, other) == {"A": 1.0, "B": 0.0}
+    assert teacher_named("stochastic").probabilities(one, other).get("A") == pytest.approx(1 / (1 + math.exp(-0.5)))
+    assert teacher_named("mistake").probabilities(one, other).get("A") == pytest.approx(0.9)
+    myopic = 0.81 + 0.9 + 1.0, 2 * 0.81 + 0.9 - 0.5  # 2.71 and 2.02
+    told = replace(teacher_named("myopic"), rationality=1.0).probabilities(one, other)
+    assert told.get("A") == pytest.approx(1 / (1 + math.exp(myopic[1] - myopic[0])))
+    equal, skip = replace(teacher_named("equal"), scale=scale), replace(teacher_named("skip"), scale=scale)
+    assert equal.probabilities(one, other) == {"tie": 1.0}  # 0.5 < 0.1 * 6
+    assert equal.answer(one, rewards_of(2.0, 1.0, -0.7), 0) == "A"  # 0.7
+    assert skip.answer(rewards_of(0.6), rewards_of(-4.0), 0) == "skip"  # 0.6 <= 0.1 * 6
+    assert skip.answer(rewards_of(0.61), rewards_of(-4.0), 0) == "A"
+
+
+def test_thresholds_are_the_same_in_every_session() -> None:
+    """B-Pref's own program has 0.01 m instead of 0.1 m from the second session on."""
+    skip = replace(teacher_named("skip"), scale=ReturnScale.of_episodes([60.0], 30, 3))
+    assert [skip.answer(rewards_of(0.5), rewards_of(0.3), session) for session in range(5)] == ["skip"] * 5
+
+
+def test_negative_mean_returns_do_not_switch_thresholds_off() -> None:
+    scale = ReturnScale.of_episodes([-10.0, -30.0], decisions=10, clip_decisions=5)  # clips return -5 and -15
+    assert (scale.worst, scale.typical) == (-15.0, pytest.approx(5.0))
+    skip, equal = replace(teacher_named("skip"), scale=scale), replace(teacher_named("equal"), scale=scale)
+    assert skip.answer(rewards_of(-14.6), rewards_of(-15.0), 0) == "skip"
+    assert skip.answer(rewards_of(-14.4), rewards_of(-15.0), 0) == "A"
+    assert equal.answer(rewards_of(-7.0), rewards_of(-7.4), 0) == "tie"
+    assert equal.answer(rewards_of(-7.0), rewards_of(-7.6), 0) == "A"
+
+
 def test_threshold_without_a_scale_and_unknown_teacher_are_refused() -> None:
     with pytest.raises(ConfigError, match="give scale=ReturnScale.of"):
         teacher_named("equal").answer(GOOD, BAD, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from envs.recording import Recording
 from envs.world import World
 from feedback.clips import ClipShelf, cut_clips
 from feedback.learning import watched_rides
+from feedback.riders import Colluder, ColludingRider, rider_named
 from feedback.store import Store
 from feedback.takeover import Rider, ride_along, watch_with
 from feedback.windows import WindowConfig
@@ -84,6 +86,30 @@ def test_rides_without_a_takeover_are_stored_too_and_reach_the_hazard(rides: dic
     for row, ride in zip(stored, watched_rides(store, shelf, WindowConfig()), strict=True):
         assert (ride.onset_s, ride.watched_s) == (row.onset_s, row.release_s)
         assert row.clip_id is not None and ride.group == shelf[row.clip_id].group
+
+
+def test_four_riders_take_the_wheel_each_in_its_own_way(highway_scene: Build) -> None:
+    """Six seconds to a standing car: nearer than 1.5 s from 4.6 s on, and than 4 s from 2.2 s on; it is hit after 6 s."""
+    scenes = closing_in(highway_scene, gap_m=60.0, speed_mps=10.0, crash_at=30)
+    onset = {name: rider_named(name).watch(scenes, 0.2).onset_s for name in ("time-to-collision", "late", "over-cautious")}
+    assert onset["time-to-collision"] == pytest.approx(4.6 + 0.8)
+    assert onset["over-cautious"] == pytest.approx(2.2 + 0.8)
+    assert onset["late"] is None
+    quiet = closing_in(highway_scene, gap_m=1000.0, speed_mps=10.0)
+    seeds = [replace(quiet, episode_seed=torch.full_like(quiet.episode_seed, seed)) for seed in range(40)]
+    taken = [[ColludingRider(ring).watch(scene, 0.2).onset_s for scene in seeds] for ring in (1, 1, 2)]
+    assert taken[0] == taken[1] != taken[2]
+    assert 8 < sum(each is not None for each in taken[0]) < 32
+    with pytest.raises(ConfigError, match="did you mean 'late'"):
+        rider_named("lat")
+
+
+def test_colluders_agree_with_one_another_alone() -> None:
+    better, worse = torch.tensor([1.0]), torch.tensor([0.0])
+    said = [[Colluder(ring).answer(better, worse, key) for key in range(200)] for ring in (1, 1, 2)]
+    assert said[0] == said[1]
+    assert sum(one == other for one, other in zip(said[0], said[2], strict=True)) / 200 == pytest.approx(0.5, abs=0.12)
+    assert said[0].count("A") / 200 == pytest.approx(0.5, abs=0.12)
 
 
 def test_impossible_riders_are_refused() -> None:
