@@ -1,170 +1,58 @@
-"""Behaviour cloning: a policy's first lessons, from recorded drivers.
-
-Frames are rendered again from the recorded scenes, so any recording serves any rig. A recording of a driver with actions is its own label;
-a `teacher` that sees the whole scene can label whatever was recorded, also the mistakes of a disturbed driver, from which a clone learns to
-recover (Laskey et al. 2017, DART). Episodes that IDM drove have no actions: they are read off its lane changes and its speed.
-"""
+"""Behaviour cloning: a policy's first lessons, from what `drive_fusion.demonstrations` has of recorded drivers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from stable_baselines3.common.distributions import Distribution
 from torch import Tensor
 
-from drive_fusion.policy import remembers, unrolled
+from drive_fusion.demonstrations import (
+    RENDER_BATCH,
+    WHOLE,
+    Demonstrations,
+    DisturbedDriver,
+    Judge,
+    demonstrations,
+    lessons,
+    meta_actions,
+)
+from drive_fusion.policy import FusedPolicy, features_of, remembers, unrolled
 from drive_fusion.ppo import FusedPPO
-from envs.drivers import META_ACTIONS, Driver
-from envs.history import history_of
-from envs.observation import pack
-from envs.recording import Recording
-from envs.seeds import uniform
+from envs.drivers import META_ACTIONS
 from sensors.errors import ConfigError
-from sensors.frames import Frames
-from sensors.presets import rig_named
-from sensors.quality import Quality, check_frames
-from sensors.rig import Rig
-from sensors.scene import Light, Scene
 
-SPEED_STEP_MPS = 1.5
-"""An autopilot that gained more than this within a decision is read as FASTER, one that lost more as SLOWER: well above the ripple of
-following somebody, well below the 5 m/s between highway-env's target speeds."""
-RENDER_BATCH = 256
+__all__ = [
+    "CloneConfig",
+    "CloneReport",
+    "Demonstrations",
+    "DisturbedDriver",
+    "Judge",
+    "clone",
+    "demonstrations",
+    "lessons",
+    "meta_actions",
+]
 
-
-@dataclass(frozen=True)
-class DisturbedDriver:
-    """A driver who at random moments does something else, so that a recording shows how to get out of trouble."""
-
-    driver: Driver
-    num_actions: int
-    rate: float = 0.15
-    """Share of decisions that are replaced by a random action."""
-    seed: int = 0
-    autopilot: bool = False
-
-    @property
-    def needs_frames(self) -> Rig | None:
-        """What the driver itself wants to see."""
-        return self.driver.needs_frames
-
-    def act(self, scene: Scene, frames: Frames | None, state: Any) -> tuple[Tensor, Any]:
-        """Ask the driver, and disturb some worlds; keyed by episode and step."""
-        actions, state = self.driver.act(scene, frames, state)
-        seeds, steps = scene.episode_seed.cpu(), scene.step.cpu()
-        disturbed = (uniform(self.seed, seeds, steps, 1) < self.rate).to(actions.device)
-        drawn = (uniform(self.seed, seeds, steps, 2) * self.num_actions).long().to(actions.device)
-        return torch.where(disturbed, drawn, actions), state
-
-    def reset(self, state: Any, where: Tensor) -> Any:
-        """Forget what the driver forgets."""
-        return self.driver.reset(state, where)
-
-
-@dataclass(frozen=True)
-class Demonstrations:
-    """N decisions: what was seen, and what the driver did."""
-
-    observations: dict[str, Tensor]  # each (N, ...), as `envs` packs them
-    actions: Tensor  # (N,) int64
-    episode: Tensor  # (N,) int64, which recording a decision comes from
-    quality: Quality = field(default_factory=Quality)
-    """Whether the frames were sound."""
-
-    def __len__(self) -> int:
-        return len(self.actions)
-
-    def select(self, rows: Tensor) -> Demonstrations:
-        """Take some decisions."""
-        chosen = {name: value[rows] for name, value in self.observations.items()}
-        return Demonstrations(chosen, self.actions[rows], self.episode[rows], self.quality)
-
-
-def demonstrations(recordings: Sequence[Recording], rig: str | Rig, teacher: Driver | None = None) -> Demonstrations:
-    """See recorded decisions through a rig.
-
-    Decisions after an episode's end are left out.
-
-    Args:
-        recordings: Of one id with discrete actions.
-        rig: Its sensors look at the recorded scenes.
-        teacher: Labels every scene; without one, the recorded actions are the labels.
-
-    Raises:
-        ConfigError: There is nothing to learn from, or the actions are not discrete.
-    """
-    from sensors.rendering import render
-
-    rig = rig_named(rig)
-    seen: list[dict[str, Tensor]] = []
-    quality = Quality()
-    labels, episodes = [], []
-    for number, recording in enumerate(recordings):
-        ended = (recording.terminated | recording.truncated).long().cumsum(0)
-        running = torch.cat((torch.tensor([True]), ended[:-1] == 0)) if len(ended) else ended.bool()
-        instants = recording.decision_instants()[:-1][running]
-        scenes = recording.scenes.select(instants)
-        labels.append(teacher.act(scenes, None, None)[0] if teacher is not None else _recorded_actions(recording)[running])
-        episodes.append(torch.full((scenes.num_worlds,), number))
-        frames = render(scenes, rig, history_of(recording.scenes, instants, rig))
-        quality += check_frames([frames], rig)
-        seen.append(pack(frames, rig))
-    if not labels or not sum(map(len, labels)):
-        raise ConfigError("no recorded decisions to clone; record at least one episode")
-    observations = {name: torch.cat([part[name] for part in seen]) for name in seen[0]}
-    return Demonstrations(observations, torch.cat(labels), torch.cat(episodes), quality)
-
-
-def _recorded_actions(recording: Recording) -> Tensor:
-    if recording.autopilot:
-        return meta_actions(recording)
-    if recording.actions.ndim != 1:
-        raise ConfigError(f"a recording of {recording.id} has actions of {recording.actions.shape[1]} numbers, expected discrete ones")
-    return recording.actions
-
-
-def meta_actions(recording: Recording) -> Tensor:
-    """Read the nearest meta-action off every decision of an autopilot.
-
-    A lane change counts in the decision in which the car began to signal; any other decision by its change of speed against
-    ``SPEED_STEP_MPS``.
-
-    Args:
-        recording: T decisions of a world whose ego IDM and MOBIL drove.
-
-    Returns:
-        (T,) int64, numbers of ``META_ACTIONS``.
-    """
-    lights, speed_mps = recording.scenes.lights[:, 0], recording.scenes.speed_mps[:, 0]
-    decision = recording.decision_of_substep
-    actions = torch.full((recording.num_decisions,), META_ACTIONS.index("IDLE"))
-    for number in range(recording.num_decisions):
-        instants = (decision == number).nonzero().flatten()
-        gained_mps = speed_mps[instants[-1]] - speed_mps[instants[0] - 1]
-        if abs(gained_mps) > SPEED_STEP_MPS:
-            actions[number] = META_ACTIONS.index("FASTER" if gained_mps > 0 else "SLOWER")
-        for light, action in ((Light.LEFT, "LANE_LEFT"), (Light.RIGHT, "LANE_RIGHT")):
-            on = (lights & int(light)) > 0
-            if bool((on[instants] & ~on[instants - 1]).any()):
-                actions[number] = META_ACTIONS.index(action)
-    return actions
+NEARLY = 0.5
+"""An action that a teacher would take so much as readily as its first choice is no mistake."""
 
 
 @dataclass(frozen=True)
 class CloneConfig:
     """How a policy is taught by demonstrations."""
 
-    epochs: int = 10
+    epochs: int = 3
     """Passes over the demonstrations."""
-    batch: int = 256
+    batch: int = 128
     """Decisions a gradient step."""
     lr: float = 2e-3
     """Learning rate of Adam, falling to zero along a cosine."""
     entropy: float = 0.01
-    """Weight of the policy's entropy, so that it stays open to what PPO finds."""
+    """Weight of the policy's entropy, so that it stays open to what PPO finds; a teacher's chances are open enough by themselves."""
     holdout: float = 0.1
     """Share of episodes that only judge."""
     seed: int = 0
@@ -187,7 +75,8 @@ class CloneReport:
     held_out: int
     """How many judged."""
     accuracy: float
-    """Share of held-out decisions whose most likely action is the driver's."""
+    """Share of held-out decisions whose most likely action is the driver's; of a teacher who tells chances, one that he would take at least
+    ``NEARLY`` as readily as his first choice."""
     majority: float
     """The same for always giving the commonest action."""
     nll: float
@@ -213,18 +102,16 @@ def clone(
     config = config or CloneConfig()
     policy, generator = model.policy, torch.Generator().manual_seed(config.seed)
     judged = _held_out(taught, config.holdout, generator)
-    train, held = taught.select(~judged), taught.select(judged)
+    train, held = (~judged).nonzero().flatten(), judged.nonzero().flatten()  # rows, not copies: frames are large
     optimiser = torch.optim.Adam(policy.parameters(), lr=config.lr)
-    steps = config.epochs * len(_batches(model, train, config.batch, torch.Generator().manual_seed(config.seed)))
+    steps = config.epochs * len(_batches(model, taught, train, config.batch, torch.Generator().manual_seed(config.seed)))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     policy.set_training_mode(True)
     for _ in range(config.epochs):
-        for rows in _batches(model, train, config.batch, generator):
-            batch = train.select(rows)
+        for rows in _batches(model, taught, train, config.batch, generator):
+            batch = taught.select(rows)
             distribution = _distribution(model, batch, drop=True)
-            entropy = distribution.entropy()
-            loss = -distribution.log_prob(batch.actions.to(model.device)).mean()
-            loss = loss - config.entropy * (entropy.mean() if entropy is not None else 0.0)
+            loss = _unlikeness(distribution, batch, config.entropy, model.device)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
@@ -233,14 +120,23 @@ def clone(
             if progress is not None:
                 progress(min(1.0, schedule.last_epoch / steps))
     policy.set_training_mode(False)
-    return _judge(model, held, len(train))
+    return _judge(model, taught, held, len(train))
 
 
-def _batches(model: FusedPPO, taught: Demonstrations, size: int, generator: torch.Generator) -> list[Tensor]:
-    """Rows of each gradient step, in a drawn order; with a memory, of whole episodes."""
-    if not remembers(model.policy):
-        return list(torch.split(torch.randperm(len(taught), generator=generator), size))
-    episodes = torch.unique(taught.episode)
+def _unlikeness(distribution: Distribution, batch: Demonstrations, openness: float, device: torch.device) -> Tensor:
+    """Cross-entropy to the teacher's chances where it told them; else negative log-likelihood of its actions, less some entropy."""
+    if batch.chances is not None:
+        return -(batch.chances.to(device) * distribution.distribution.logits).sum(1).mean()
+    entropy = distribution.entropy()
+    loss = -distribution.log_prob(batch.actions.to(device)).mean()
+    return loss - openness * (entropy.mean() if entropy is not None else 0.0)
+
+
+def _batches(model: FusedPPO, taught: Demonstrations, of: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Rows of each gradient step, of some of the demonstrations, in a drawn order; with a memory, of whole episodes."""
+    if not _looks_back(model):
+        return list(torch.split(of[torch.randperm(len(of), generator=generator)], size))
+    episodes = torch.unique(taught.episode[of])
     drawn = episodes[torch.randperm(len(episodes), generator=generator)]
     whole = [(taught.episode == episode).nonzero().flatten() for episode in drawn]
     batches: list[list[Tensor]] = [[]]
@@ -260,8 +156,12 @@ def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) ->
         drop: Let modality dropout work.
     """
     policy, observations = model.policy, _on(batch.observations, model.device)
-    if not remembers(policy):
-        return policy.get_distribution(observations)
+    if not _looks_back(model):
+        if not isinstance(policy, FusedPolicy):
+            return policy.get_distribution(observations)
+        state = policy.features_extractor.initial_state(len(batch), drop=drop)  # type: ignore[operator]
+        seen, _ = features_of(policy, observations, state, torch.ones(len(batch), dtype=torch.bool, device=model.device))
+        return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(seen))
     episodes, column = torch.unique_consecutive(batch.episode, return_inverse=True)
     first = torch.searchsorted(column, torch.arange(len(episodes)))
     step = torch.arange(len(column)) - first[column]
@@ -281,6 +181,12 @@ def _distribution(model: FusedPPO, batch: Demonstrations, drop: bool = False) ->
     return policy._get_action_dist_from_latent(policy.mlp_extractor.forward_actor(features[place]))
 
 
+def _looks_back(model: FusedPPO) -> bool:
+    """Whether what a policy does hangs on earlier decisions; modality dropout's draws alone do not make it so."""
+    eyes: Any = model.policy.features_extractor
+    return remembers(model.policy) and (eyes.memory is not None or eyes.map_memory is not None)
+
+
 def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) -> Tensor:
     episodes = torch.unique(taught.episode)
     if len(episodes) < 2:
@@ -290,24 +196,33 @@ def _held_out(taught: Demonstrations, share: float, generator: torch.Generator) 
 
 
 @torch.no_grad()
-def _judge(model: FusedPPO, held: Demonstrations, taught: int) -> CloneReport:
-    guesses, likelihoods = [], []
-    rights = []
-    for rows in _batches(model, held, RENDER_BATCH, torch.Generator().manual_seed(0)):
-        batch = held.select(rows)
-        distribution = _distribution(model, batch)
-        rights.append(batch.actions)
+def _judge(model: FusedPPO, lessons: Demonstrations, held: Tensor, taught: int) -> CloneReport:
+    guesses, likelihoods, order = [], [], []
+    for rows in _batches(model, lessons, held, RENDER_BATCH, torch.Generator().manual_seed(0)):
+        distribution = _distribution(model, lessons.select(rows))
+        order.append(rows)
         guesses.append(distribution.mode().cpu())
-        likelihoods.append(distribution.log_prob(batch.actions.to(model.device)).cpu())
-    actions = torch.cat(rights)
-    right = torch.cat(guesses) == actions
+        likelihoods.append(distribution.log_prob(lessons.actions[rows].to(model.device)).cpu())
+    judged = torch.cat(order)
+    actions = lessons.actions[judged]
+    right = _as_good(lessons, judged, torch.cat(guesses))
     counts = actions.bincount()
+    majority = _as_good(lessons, judged, counts.argmax().expand(len(judged)))
     names = META_ACTIONS if len(counts) <= len(META_ACTIONS) else tuple(str(number) for number in range(len(counts)))
     recall = {names[number]: float(right[actions == number].float().mean()) for number in counts.nonzero().flatten().tolist()}
-    return CloneReport(
-        taught, len(held), float(right.float().mean()), float(counts.max() / len(held)), -float(torch.cat(likelihoods).mean()), recall
-    )
+    shares = float(right.float().mean()), float(majority.float().mean())
+    return CloneReport(taught, len(held), *shares, -float(torch.cat(likelihoods).mean()), recall)
 
 
-def _on(observations: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+def _as_good(taught: Demonstrations, rows: Tensor, chosen: Tensor) -> Tensor:
+    """Whether actions (N,) are the teacher's in those decisions, or nearly as good in his own eyes, bool (N,)."""
+    if taught.chances is None:
+        return chosen == taught.actions[rows]
+    chances = taught.chances[rows].cpu()
+    return chances.gather(1, chosen[:, None])[:, 0] >= NEARLY * chances.amax(1)
+
+
+def _on(observations: dict[str, Tensor], device: torch.device) -> Any:
+    if WHOLE in observations:
+        return observations[WHOLE].to(device)
     return {name: value.to(device) for name, value in observations.items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from drive_fusion.kept import keeper
 from drive_fusion.policy import Observation, State, check_finite, decide, remembers, values_of
 from drive_fusion.rollout import Rollout, chunk_length
-from sensors.errors import DriveFusionError
+from sensors.errors import ConfigError, DriveFusionError
 
 if TYPE_CHECKING:
     from drive_fusion.ppo import FusedPPO
@@ -45,6 +45,7 @@ def collect(learner: FusedPPO, env: VecEnv, callback: BaseCallback, rollout_buff
     if learner.use_sde:
         policy.reset_noise(env.num_envs)  # type: ignore[operator]
     callback.on_rollout_start()
+    _begin_notes(learner, env.num_envs)
     state = learner.memory
     obs_tensor = kept.seen(tensors(learner._last_obs, device))
     for n_steps in range(n_rollout_steps):
@@ -52,6 +53,7 @@ def collect(learner: FusedPPO, env: VecEnv, callback: BaseCallback, rollout_buff
             policy.reset_noise(env.num_envs)  # type: ignore[operator]
         starts = torch.as_tensor(np.asarray(learner._last_episode_starts), dtype=torch.bool).to(device)
         kept.add(n_steps, obs_tensor)
+        _note(learner, env, obs_tensor, starts)
         with torch.no_grad(), learner.autocast():
             decision = decide(policy, obs_tensor, state, starts, group)
         actions, values, log_probs = decision.actions.cpu().numpy(), decision.values, decision.log_probs
@@ -78,6 +80,29 @@ def collect(learner: FusedPPO, env: VecEnv, callback: BaseCallback, rollout_buff
     callback.update_locals(locals())
     callback.on_rollout_end()
     return True
+
+
+def _begin_notes(learner: FusedPPO, worlds: int) -> None:
+    """Empty what anchor and tutor noted of the last rollout.
+
+    Raises:
+        ConfigError: There is to be an anchor, and none is set.
+    """
+    if learner.anchor_weight and learner.anchor is None:
+        raise ConfigError("anchor_weight is set, but there is no anchor; call anchor_to with the checkpoint to stay near")
+    if learner.anchor is not None:
+        learner.anchor.begin(worlds)
+    if learner.tutor is not None:
+        learner.tutor.begin()
+
+
+def _note(learner: FusedPPO, env: VecEnv, seen: Observation, starts: Tensor) -> None:
+    """Let anchor and tutor note a decision."""
+    if learner.anchor is not None:
+        with learner.autocast():
+            learner.anchor.see(seen, starts)
+    if learner.tutor is not None:
+        learner.tutor.see(env, starts)
 
 
 def tensors(observation: Any, device: torch.device) -> Observation:

@@ -17,7 +17,7 @@ from torch import Tensor
 from drive_fusion.intervals import Estimate, mean, paired_difference, wilson
 from drive_fusion.policy_driver import driver_of
 from drive_fusion.study import write_json
-from envs.conditions import set_conditions
+from envs.conditions import draw_conditions, set_conditions
 from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
 from envs.history import History
 from envs.scores import AgentsScores, EpisodeScores, ScoreConstants, has_autopilot, idm_progress
@@ -52,6 +52,8 @@ class Evaluation:
     weather: str | None = None
     faults: tuple[str, ...] = ()
     """What its sensors met, by name."""
+    conditions: str | None = None
+    """The suite that each episode's weather and faults were drawn from."""
 
     def __getitem__(self, metric: str) -> Floats:
         """One metric of every seed, (N,)."""
@@ -97,7 +99,7 @@ class Evaluation:
             data: Mapping[str, Any] = json.loads(Path(path).read_text())
             per_seed = {name: tuple(values) for name, values in data["per_seed"].items()}
             versions = dict(data.get("versions", {}))
-            met = data.get("weather"), tuple(data.get("faults", ()))
+            met = data.get("weather"), tuple(data.get("faults", ())), data.get("conditions")
             return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"], versions, *met)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{path} is not a saved evaluation ({error}); evaluate again") from error
@@ -115,6 +117,7 @@ def evaluate(
     scores: bool = False,
     weather: str | None = None,
     faults: Sequence[str] = (),
+    conditions: str | None = None,
 ) -> Evaluation:
     """Drive one episode a seed, and score it.
 
@@ -135,13 +138,16 @@ def evaluate(
             where IDM can drive the id.
         weather: What the sensors look through, a name of ``sensors.weather.PRESETS``; a clear noon unless given.
         faults: Of the driver's sensors, each ``KIND[:MODALITY[:SEVERITY[:START[:END]]]]``.
+        conditions: A suite of ``envs.conditions.SUITES`` instead: each episode's own weather and faults, the same for every driver.
 
     Raises:
-        ConfigError: No seeds, or an unknown id, driver, rig, weather or fault.
+        ConfigError: No seeds, an unknown id, driver, rig, weather, fault or suite, or a suite beside weather or faults.
     """
     numbers = torch.as_tensor(seeds, dtype=torch.int64).flatten()
     if not len(numbers):
         raise ConfigError("evaluate got no seeds, expected at least one")
+    if conditions is not None and (weather is not None or faults):
+        raise ConfigError(f"evaluate: conditions {conditions!r} draw weather and faults; leave weather and faults out")
     world = World(id, min(num_worlds, len(numbers)), device=device, config=config)
     set_conditions(world, weather, faults)
     driven = driver_of(driver, world, rig, device)
@@ -150,12 +156,14 @@ def evaluate(
         chunk = numbers[first : first + world.num_worlds]
         filled = torch.cat((chunk, chunk[-1:].expand(world.num_worlds - len(chunk))))  # the last world repeats; its copies are dropped
         idm_m = idm_progress(world.id, filled, config, num_worlds) if scores and has_autopilot(world.id) else None
+        draw_conditions(world, conditions, filled)
         found, versions = _drive(world, driven, filled, idm_m, scores)
         chunks.append({metric: values[: len(chunk)] for metric, values in found.items()})
     per_seed = {metric: tuple(torch.cat([chunk[metric] for chunk in chunks]).tolist()) for metric in chunks[0]}
     seen_by = driven.needs_frames.name if driven.needs_frames is not None else None
     driven_as, episodes = name or _name_of(driver), tuple(numbers.tolist())
-    return Evaluation(driven_as, world.id, episodes, seen_by, per_seed, versions=versions, weather=weather, faults=tuple(faults))
+    met: dict[str, Any] = {"weather": weather, "faults": tuple(faults), "conditions": conditions}
+    return Evaluation(driven_as, world.id, episodes, seen_by, per_seed, versions=versions, **met)
 
 
 def baselines(

@@ -22,6 +22,7 @@ ARGUMENTS = (
     *("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf", "normalize_advantage"),
     *("ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "rollout_buffer_class", "rollout_buffer_kwargs", "target_kl"),
     *("tensorboard_log", "policy_kwargs", "verbose", "critic_warmup_steps", "keep", "chunk", "burn_in", "bf16", "compiled"),
+    *("auxiliary", "anchor_weight", "anchor_annealed"),
 )
 """What the constructor takes and a checkpoint keeps."""
 COUNTERS = (
@@ -66,6 +67,7 @@ def standing(learner: FusedPPO) -> dict[str, Any]:
         "last_observation": learner._last_obs if begun else None,
         "last_episode_starts": learner._last_episode_starts if begun else None,
         "memory": learner.memory if begun and learner.memory else None,
+        "anchor_memory": learner.anchor.memory if begun and learner.anchor is not None else None,
     }
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn, optim
 from drive_fusion.bev import BevGrid
 from drive_fusion.extractor import FusedExtractor, ModelSize
 from drive_fusion.policy import FusedPolicy
+from drive_fusion.privileged import PrivilegedExtractor
 from drive_fusion.rollout import Rollout
 from sensors.camera.config import Camera
 from sensors.errors import DriveFusionError
@@ -48,6 +49,7 @@ _BY_NAME: dict[str, type] = {
         *_OBJECT_FIELDS,
         FusedExtractor,
         FusedPolicy,
+        PrivilegedExtractor,
         Rollout,
         policies.ActorCriticPolicy,
         policies.ActorCriticCnnPolicy,

@@ -6,7 +6,7 @@ state is a tuple of arrays, one row a world, in the order of ``state_shapes``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ from sensors.errors import ConfigError, SensorFault
 State = dict[str, Tensor]
 """What a policy remembers: named tensors, one row a world; empty for one without memory."""
 Observation = Tensor | dict[str, Tensor]
+Look = Callable[[dict[str, Tensor], State, Tensor], tuple[Tensor, State]]
+"""What the eyes make of (T, B) observations, and what is remembered after them."""
 
 
 class Decision(NamedTuple):
@@ -219,11 +221,29 @@ def unrolled(policy: ActorCriticPolicy, seen: Observation, state: State, starts:
     if not isinstance(policy, FusedPolicy):
         flat = {name: part.flatten(0, 1) for name, part in seen.items()} if isinstance(seen, dict) else seen.flatten(0, 1)
         return features_of(policy, flat, {}, starts.flatten())
+    return _through(policy, policy.features_extractor.unroll, seen, state, starts)  # type: ignore[operator,arg-type]
+
+
+def unrolled_with_map(policy: ActorCriticPolicy, seen: Observation, state: State, starts: Tensor) -> tuple[Tensor, Tensor]:
+    """Features of sequences as `unrolled` gives them, (T * B, F), and the maps that they were read off, (T * B, W, X, Y)."""
+    eyes: Any = policy.features_extractor
+
+    def look(shown: dict[str, Tensor], own: State, begins: Tensor) -> tuple[Tensor, State]:
+        features, after, inside = eyes.unroll_open(shown, own, begins)
+        return torch.cat((features, inside.fused.flatten(1).unflatten(0, begins.shape)), 2), after  # one tensor, as threads hand over
+
+    both = _through(policy, look, seen, state, starts)[0]
+    grid = eyes.size.feature_grid
+    return both[:, : eyes.features_dim], both[:, eyes.features_dim :].unflatten(1, (-1, grid.x_cells, grid.y_cells))
+
+
+def _through(policy: ActorCriticPolicy, look: Look, seen: Observation, state: State, starts: Tensor) -> tuple[Tensor, State]:
+    """Let the eyes' threads look, each at some of the worlds."""
     eyes, shown = policy.features_extractor, floats(seen)
 
     def features(part: slice) -> tuple[Tensor, State]:
         own = {name: value[part] for name, value in state.items()}
-        return eyes.unroll({name: value[:, part] for name, value in shown.items()}, own, starts[:, part])  # type: ignore[operator,no-any-return]
+        return look({name: value[:, part] for name, value in shown.items()}, own, starts[:, part])
 
     parts = parts_of(starts.shape[1], starts.numel(), policy.device)
     if len(parts) > 1:

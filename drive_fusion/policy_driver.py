@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from drive_fusion.checkpoint import MANIFEST, CheckpointError
 from drive_fusion.policy import FusedPolicy
 from drive_fusion.ppo import FusedPPO, folder_of
+from drive_fusion.privileged import PrivilegedExtractor, PrivilegedState
 from drive_fusion.rule_driver import RuleDriver
 from envs.agent_views import EachAgent
 from envs.drivers import DRIVERS, Driver, driver_named
@@ -52,17 +54,20 @@ class PolicyDriver:
         Raises:
             ConfigError: The model has no rig and there is no world to observe, or it has one and the world has several agents.
         """
-        extractor = (getattr(model, "policy_kwargs", None) or {}).get("features_extractor_kwargs") or {}
-        rig = rig if rig is not None else extractor.get("rig")
+        kwargs = getattr(model, "policy_kwargs", None) or {}
+        told = kwargs.get("features_extractor_class") is PrivilegedExtractor
+        self._tell = PrivilegedState() if told else None
+        rig = None if told else rig if rig is not None else (kwargs.get("features_extractor_kwargs") or {}).get("rig")
         self.needs_frames: Rig | None = None if rig is None else rig_named(rig)
-        if self.needs_frames is None and world is None:
+        if self.needs_frames is None and world is None and not told:
             raise ConfigError("this model was trained without a rig; it can only drive in a world whose own observation it gets")
         self.model = model
         self._world = world
         self._agents: int | None = getattr(world, "agents", None)
-        if self._agents is not None and self.needs_frames is not None:
+        if self._agents is not None and (told or self.needs_frames is not None):
+            sees = "is told privileged state" if self.needs_frames is None else f"sees through rig {self.needs_frames.name!r}"
             raise ConfigError(
-                f"this model sees through rig {self.needs_frames.name!r}, which looks from actor 0 alone, "
+                f"this model {sees}, which is that of actor 0 alone, "
                 f"and {world.id} has {self._agents} agents; drive them by a model of highway-env's own observation"
             )
 
@@ -78,8 +83,10 @@ class PolicyDriver:
 
     def act(self, scene: Scene, frames: Frames | None, state: Recall | None) -> tuple[Tensor, Recall | None]:
         """Decide for every world."""
-        if self.needs_frames is None:
-            observation: Any = self._world.observation()
+        if self._tell is not None:
+            observation: Any = self._tell(scene)
+        elif self.needs_frames is None:
+            observation = self._world.observation()
             if self._agents is not None:
                 return self._of_agents(_numpy(observation), self._agents).to(scene.device), None
         elif frames is None:
@@ -94,6 +101,24 @@ class PolicyDriver:
             chosen, memory = self.model.predict(_numpy(observation), memory, starts.numpy() if memory is not None else None, True)
             actions = torch.from_numpy(np.asarray(chosen))
         return actions.to(scene.device), Recall(memory, torch.zeros_like(starts)) if memory else None
+
+    @property
+    def tells_chances(self) -> bool:
+        """Whether ``chances`` has an answer."""
+        return self._tell is not None and isinstance(self.model.action_space, spaces.Discrete)
+
+    def chances(self, scene: Scene) -> Tensor:
+        """How likely a model that is told privileged state would take each action, (B, A): what a driver who has to look learns from.
+
+        Raises:
+            ConfigError: The model sees through a rig or a world's own observation, or its actions are not discrete.
+        """
+        if self._tell is None or not self.tells_chances:
+            raise ConfigError("only a model of privileged state with discrete actions can tell the chances of actions from a scene alone")
+        policy: Any = self.model.policy
+        with torch.no_grad():
+            told = policy.get_distribution(self._tell(scene).to(policy.device)).distribution.probs
+        return told.to(scene.device)  # type: ignore[no-any-return]
 
     def reset(self, state: Recall | None, where: Tensor) -> Recall | None:
         """Forget some worlds, (B,) bool."""

@@ -19,11 +19,13 @@ from stable_baselines3.common.utils import check_for_correct_spaces
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from drive_fusion.anchor import Anchor
 from drive_fusion.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from drive_fusion.collecting import FiniteEnv, RewardFault, check_arrays, collect, fresh_memory
 from drive_fusion.distributed import Group
 from drive_fusion.extractor import FusedExtractor, ModelSize
 from drive_fusion.fusion import Spatial
+from drive_fusion.heads.tutor import Tutor
 from drive_fusion.kept import Keep
 from drive_fusion.learner_state import (
     ARGUMENTS,
@@ -77,6 +79,9 @@ class FusedPPO(PPO):
         burn_in: int = 4,
         bf16: bool = False,
         compiled: bool = False,
+        auxiliary: float = 0.0,
+        anchor_weight: float = 0.0,
+        anchor_annealed: bool = True,
         **arguments: Any,
     ):
         """Build a learner.
@@ -98,6 +103,9 @@ class FusedPPO(PPO):
             burn_in: With a memory, decisions run before a chunk, so that its state comes from the present weights.
             bf16: On a GPU, networks in bfloat16 under autocast.
             compiled: On a GPU, the heads through torch.compile.
+            auxiliary: Weight of the auxiliary lessons (`drive_fusion.heads`) at the start of a run, falling to 0 along it.
+            anchor_weight: Weight of the distance from the policy that ``anchor_to`` names, at the start of a run.
+            anchor_annealed: Let that weight fall to 0 along the run too; otherwise it stays.
             arguments: SB3's PPO arguments.
 
         Raises:
@@ -107,6 +115,14 @@ class FusedPPO(PPO):
             raise unknown_name("keep", keep, ("auto", "frames", "scenes"))
         if burn_in < 0:
             raise ConfigError(f"burn_in is {burn_in}, expected 0 or more decisions")
+        for name, weight in (("auxiliary", auxiliary), ("anchor_weight", anchor_weight)):
+            if not weight >= 0.0:
+                raise ConfigError(f"{name} is {weight}, expected 0 or more")
+        self.auxiliary, self.anchor_weight, self.anchor_annealed = auxiliary, anchor_weight, anchor_annealed
+        self.tutor: Tutor | None = None
+        self.anchor: Anchor | None = None
+        self._anchored_to: str | None = None
+        self._anchor_memory: State = {}
         self._settled_timesteps = 0
         self.memory: State = {}
         """What the policy remembers of the worlds that are being trained in."""
@@ -127,7 +143,7 @@ class FusedPPO(PPO):
     def _setup_model(self) -> None:
         shared = self.policy_kwargs.get("share_features_extractor", True)
         ours = isinstance(self.policy_class, type) and issubclass(self.policy_class, FusedPolicy)
-        if self.rollout_buffer_class is None and shared and (ours or self.group.size > 1):
+        if self.rollout_buffer_class is None and shared and (ours or self.group.size > 1 or self.anchor_weight):
             self.rollout_buffer_class = Rollout
         super()._setup_model()
         if remembers(self.policy):
@@ -138,6 +154,40 @@ class FusedPPO(PPO):
             raise ConfigError("several processes need the rollout of their own; leave rollout_buffer_class out")
         if self.compiled and self.device.type == "cuda":
             self.judge = torch.compile(judged)
+        if self.auxiliary:
+            self.tutor = Tutor(self)
+        if self.anchor_weight and not self.native:
+            raise ConfigError("an anchor needs the rollout of its own; leave rollout_buffer_class out")
+
+    def anchor_to(self, reference: str | Path | ActorCriticPolicy) -> None:
+        """Stay near a policy from now on; ``anchor_weight`` says how much. After loading a checkpoint it must be named again.
+
+        Args:
+            reference: A checkpoint, or a policy, which is frozen.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged.
+            ConfigError: It is for other observations or actions, or another one than before.
+        """
+        policy = reference if isinstance(reference, ActorCriticPolicy) else type(self).load(reference, device=self.device).policy
+        anchor = Anchor(policy, self)
+        if self._anchored_to not in (None, anchor.fingerprint):
+            raise ConfigError(
+                f"anchor_to: {reference} is not the policy that this learner was anchored to; begin a run of its own for another"
+            )
+        if self.anchor is None:
+            anchor.memory = self._anchor_memory
+        self.anchor, self._anchored_to = anchor, anchor.fingerprint
+
+    @property
+    def auxiliary_weight_now(self) -> float:
+        """What the auxiliary lessons weigh at this point of the run."""
+        return self.auxiliary * self._current_progress_remaining
+
+    @property
+    def anchor_weight_now(self) -> float:
+        """What the distance from the anchor weighs at this point of the run."""
+        return self.anchor_weight * (self._current_progress_remaining if self.anchor_annealed else 1.0)
 
     @property
     def native(self) -> bool:
@@ -332,6 +382,8 @@ class FusedPPO(PPO):
             "optimiser": self.policy.optimizer.state_dict(),
             "generators": generators(self.device),
             "settled": self.settled,
+            "tutor": self.tutor.state() if self.tutor is not None else None,
+            "anchored_to": self._anchored_to,
             **own,
             "others": others,
             "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
@@ -342,13 +394,11 @@ class FusedPPO(PPO):
         first = first_names(self.policy.state_dict())
         named = {name: weights[first[name]] for name in first if first[name] in weights}
         self.policy.load_state_dict({**named, **{name: tensor for name, tensor in weights.items() if name not in first}})
-        parameters = [parameter for group in self.policy.optimizer.param_groups for parameter in group["params"]]
-        state = stored["optimiser"]["state"]
-        for number, entries in state.items():
-            for name, value in entries.items():
-                if isinstance(value, Tensor) and value.shape == parameters[number].shape:
-                    entries[name] = torch.empty_like(parameters[number]).copy_(value)
-        self.policy.optimizer.load_state_dict(dict(stored["optimiser"]))
+        _fill_optimiser(self.policy.optimizer, stored["optimiser"])
+        if self.tutor is not None and stored.get("tutor"):
+            self.tutor.heads.load_state_dict(stored["tutor"]["heads"])
+            _fill_optimiser(self.tutor.optimiser, stored["tutor"]["optimiser"])
+        self._anchored_to = stored.get("anchored_to")
 
     def _resume(self, stored: Mapping[str, Any], force_reset: bool) -> None:
         restore_generators(stored["generators"], self.device)
@@ -363,6 +413,16 @@ class FusedPPO(PPO):
             self._last_obs = own["last_observation"]
             self._last_episode_starts = own["last_episode_starts"]
             self.memory = {name: part.to(self.device) for name, part in (own.get("memory") or {}).items()}
+            self._anchor_memory = {name: part.to(self.device) for name, part in (own.get("anchor_memory") or {}).items()}
+
+
+def _fill_optimiser(optimiser: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for number, entries in stored["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameters[number].shape:
+                entries[name] = torch.empty_like(parameters[number]).copy_(value)
+    optimiser.load_state_dict(dict(stored))
 
 
 def _check_names(stored: Mapping[str, Any]) -> None:

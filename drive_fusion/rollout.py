@@ -47,6 +47,8 @@ class Minibatch:
     """The burn-in of those chunks that have one."""
     warmed: Tensor
     """Which chunks those are, (m,)."""
+    rows: Tensor
+    """Which of the rollout's decisions they are, step by step, (N,)."""
     actions: Tensor  # (N, ...)
     old_values: Tensor  # (N,)
     old_log_prob: Tensor  # (N,)
@@ -235,7 +237,7 @@ class Rollout(RolloutBuffer):
             for name in ("actions", "values", "log_probs", "advantages", "returns")
         }
         old = {"old_values": taken.pop("values"), "old_log_prob": taken.pop("log_probs")}
-        return Minibatch(self._stretch(steps, world, state), before, warmed.to(self.device), count=count, **taken, **old)
+        return Minibatch(self._stretch(steps, world, state), before, warmed.to(self.device), flat, count=count, **taken, **old)
 
     def _states(self, number: Tensor, world: Tensor) -> State:
         """States kept for chunks."""

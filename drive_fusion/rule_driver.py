@@ -44,6 +44,8 @@ class RuleDriver:
     swerve_m: float = 1.0
     """How far towards its next lane somebody who signals is taken to be already."""
     lane_width_m: float = 4.0
+    undecided_m: float = 0.5
+    """Two actions whose worth differs by this are as e to 1 in ``chances``."""
     autopilot: bool = False
     needs_frames: Rig | None = None
 
@@ -57,11 +59,25 @@ class RuleDriver:
         Raises:
             ConfigError: The world has other actions than the five meta-actions.
         """
+        return self.worth_m(scene).argmax(1), None
+
+    def chances(self, scene: Scene) -> Tensor:
+        """How good each action is beside the others, as a distribution over them: softmax of their worth by ``undecided_m``, (B, 5).
+
+        It says more than the best action alone: which others would do as well, and which would end badly.
+        """
+        return torch.softmax(self.worth_m(scene) / self.undecided_m, 1).float()
+
+    def worth_m(self, scene: Scene) -> Tensor:
+        """What each action promises, (B, 5).
+
+        Raises:
+            ConfigError: The world has other actions than the five meta-actions.
+        """
         if scene.action.shape[1] != len(META_ACTIONS):
             raise ConfigError(f"driver 'rule' has the five meta-actions, but this world's action has {scene.action.shape[1]} numbers")
         traffic = Traffic.around_ego(scene, self.swerve_m)
-        worth = torch.stack([self._worth(traffic, name) for name in META_ACTIONS], 1)  # (B, 5)
-        return worth.argmax(1), None
+        return torch.stack([self._worth(traffic, name) for name in META_ACTIONS], 1)
 
     def _worth(self, traffic: Traffic, action: str) -> Tensor:
         """Metres that an action promises over ``look_s`` if it stays clear; far below zero, by how soon it fails, if not. (B,)."""

@@ -26,6 +26,8 @@ class EvaluateConfig:
     """What the sensors look through: noon, dusk, night, fog, rain or snow; noon unless given."""
     fault: tuple[str, ...] = ()
     """Faults of the drivers' sensors, each KIND[:MODALITY[:SEVERITY[:START[:END]]]]: docs/faults.md lists them."""
+    conditions: str | None = None
+    """Each episode's own weather and faults, drawn from a suite: mixed."""
     device: str = "cpu"
     """cpu, cuda or auto."""
     scores: bool = False
@@ -45,7 +47,7 @@ def run_evaluation(config: EvaluateConfig) -> int:
     from envs.seeds import seed_set
 
     seeds = seed_set(config.seed_set, config.seeds)
-    conditions: dict[str, Any] = {"weather": config.weather, "faults": config.fault}
+    conditions: dict[str, Any] = {"weather": config.weather, "faults": config.fault, "conditions": config.conditions}
     rows = [evaluate(driver, config.id, seeds, device=config.device, scores=config.scores, **conditions) for driver in config.drivers]
     rows = baselines(config.id, seeds, scores=config.scores) + rows
     print(table(rows))

@@ -16,10 +16,20 @@ if TYPE_CHECKING:
     from drive_fusion.distributed import Group
     from drive_fusion.ppo import FusedPPO
 
+PRIVILEGED = "privileged"
+"""As in `drive_fusion.privileged`, which is not imported for the command line's help."""
 FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study", "bf16", "compiled")
-LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4}
-"""Settings that older runs do not name, and what they had."""
 """Settings that a resumed run may have otherwise than it began with."""
+LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4} | {
+    "auxiliary": 0.0,
+    "anchor": None,
+    "anchor_weight": 0.0,
+    "anchor_annealed": True,
+    "conditions": None,
+    "scripted_reward": False,
+    "value_weight": 0.5,
+}
+"""Settings that older runs do not name, and what they had."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ class TrainConfig:
     id: str = "highway-fast-v0"
     """highway-env's name of the world."""
     rig: str = "micro"
-    """The sensors that the driver sees with; 'none' is highway-env's own observation."""
+    """The sensors that the driver sees with; 'none' is highway-env's own observation, 'privileged' the state of the world itself."""
     spatial: str = "concat"
     """How the modalities' bird's-eye maps are fused: concat, sum, attention, graph or hybrid."""
     temporal: str = "none"
@@ -54,12 +64,25 @@ class TrainConfig:
     """On a GPU: the network's heads through torch.compile."""
     reward: Path | None = None
     """A learned reward's folder; without one, the world's own reward is learned from."""
+    scripted_reward: bool = False
+    """Learn from what the scripted teachers like instead of the world's own reward: per second 1 + (progress - 20 m) / 10, less 0.5 where
+    the headway is under a second; -10 for a crash, -0.1 for a lane change."""
     crash_penalty: float = 0.0
-    """Taken off the world's own reward where the ego crashes. highway-env's own reward makes a crash cheap."""
+    """Taken off the world's own or the scripted reward where the ego crashes. highway-env's own reward makes a crash cheap."""
     warm_start: Path | None = None
     """A checkpoint whose policy is the first one, for example a clone."""
+    auxiliary: float = 0.0
+    """Weight, at the start, of lessons on what the simulator knows of each decision (occupancy, velocities, ground, faults); falls to 0."""
+    anchor: Path | None = None
+    """A checkpoint to stay near: weight times KL(policy || its policy) is added to the loss."""
+    anchor_weight: float = 0.0
+    """How much staying near the anchor weighs at the start."""
+    anchor_annealed: bool = True
+    """Let the anchor's weight fall to 0 along the run; otherwise it stays."""
     critic_warmup: int = 0
     """Steps at the start in which only the critic learns, so that a warm start is not lost to a critic that knows nothing."""
+    conditions: str | None = None
+    """Each episode's own weather and faults, drawn from a suite: mixed; a clear noon and sound sensors unless given."""
     num_envs: int = 64
     """Worlds stepped side by side; torchrun's processes share them."""
     steps: int = 100_000
@@ -82,6 +105,8 @@ class TrainConfig:
     """PPO's clip range."""
     entropy: float = 0.01
     """Weight of the policy's entropy."""
+    value_weight: float = 0.5
+    """Weight of the critic's loss, whose size goes with the square of the returns: less where rewards are large."""
     target_kl: float | None = 0.03
     """An update stops early when the policy has moved further than one and a half times this."""
     device: str = "auto"
@@ -97,7 +122,17 @@ class TrainConfig:
         for name in ("num_envs", "steps", "n_steps", "batch", "epochs", "save_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 1 or more")
-        for name in ("seed", "threads", "critic_warmup", "crash_penalty", "entropy", "burn_in"):
+        for name in (
+            "seed",
+            "threads",
+            "critic_warmup",
+            "crash_penalty",
+            "entropy",
+            "burn_in",
+            "auxiliary",
+            "anchor_weight",
+            "value_weight",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"train: {name} is {getattr(self, name)}, expected 0 or more")
         for name, value, most in (("gamma", self.gamma, 1.0), ("gae_lambda", self.gae_lambda, 1.0 + 1e-12)):
@@ -105,8 +140,12 @@ class TrainConfig:
                 raise ConfigError(f"train: {name} is {value}, expected 0 to 1")
         if not 0.0 <= self.modality_dropout <= 1.0:
             raise ConfigError(f"train: modality_dropout is {self.modality_dropout}, expected 0 to 1")
-        if self.rig == "none" and (self.temporal, self.modality_dropout) != ("none", 0.0):
-            raise ConfigError("train: without a rig there are no senses to fuse; leave temporal and modality_dropout out, or name a rig")
+        if not self.sees and (self.temporal, self.modality_dropout, self.auxiliary) != ("none", 0.0, 0.0):
+            raise ConfigError(
+                f"train: with rig {self.rig!r} there are no senses to fuse; leave temporal, modality_dropout and auxiliary out"
+            )
+        if (self.anchor is None) != (self.anchor_weight == 0.0):
+            raise ConfigError("train: anchor and anchor_weight belong together: a checkpoint to stay near, and how much that weighs")
         if not self.lr > 0.0 or not self.clip > 0.0:
             raise ConfigError(f"train: lr {self.lr} and clip {self.clip} must be above 0")
         if self.num_envs * self.n_steps % self.batch:
@@ -116,8 +155,13 @@ class TrainConfig:
             )
         if Path(self.run).name != self.run or self.run in ("", ".", ".."):
             raise ConfigError(f"train: run is {self.run!r}, expected a plain name: it becomes a folder in the study's runs/")
-        if self.reward is not None and self.crash_penalty:
+        if self.reward is not None and (self.crash_penalty or self.scripted_reward):
             raise ConfigError("train: crash_penalty belongs to the world's own reward; a learned reward has its own opinion of crashes")
+
+    @property
+    def sees(self) -> bool:
+        """Whether the driver has sensors."""
+        return self.rig not in ("none", PRIVILEGED)
 
     @property
     def folder(self) -> Path:
@@ -189,22 +233,26 @@ def _joined(config: TrainConfig) -> Group:
 
 def learner(config: TrainConfig) -> FusedPPO:
     """A fresh learner, with the warm start's policy where one is named."""
-    sees = config.rig != "none"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # SB3 sees the share of one process
-        model = _built(config, sees)
+        model = _built(config)
     if config.warm_start is not None:
         model.copy_policy(config.warm_start)
+    if config.anchor is not None:
+        model.anchor_to(config.anchor)
     return model
 
 
-def _built(config: TrainConfig, sees: bool) -> FusedPPO:
+def _built(config: TrainConfig) -> FusedPPO:
     from drive_fusion.ppo import FusedPPO
+    from drive_fusion.privileged import PrivilegedExtractor
 
+    told = {"features_extractor_class": PrivilegedExtractor, "net_arch": {"pi": [128, 128], "vf": [128, 128]}}
     return FusedPPO(
-        "MultiInputPolicy" if sees else "MlpPolicy",
+        "MultiInputPolicy" if config.sees else "MlpPolicy",
         environment(config),
-        rig=config.rig if sees else None,
+        policy_kwargs=told if config.rig == PRIVILEGED else None,
+        rig=config.rig if config.sees else None,
         spatial=config.spatial,  # type: ignore[arg-type]
         temporal=config.temporal,  # type: ignore[arg-type]
         size=config.size,
@@ -224,8 +272,12 @@ def _built(config: TrainConfig, sees: bool) -> FusedPPO:
         gae_lambda=config.gae_lambda,
         clip_range=config.clip,
         ent_coef=config.entropy,
+        vf_coef=config.value_weight,
         target_kl=config.target_kl,
         critic_warmup_steps=config.critic_warmup,
+        auxiliary=config.auxiliary,
+        anchor_weight=config.anchor_weight,
+        anchor_annealed=config.anchor_annealed,
     )
 
 
@@ -233,23 +285,31 @@ def resumed(config: TrainConfig) -> FusedPPO:
     """The learner of the run's last checkpoint."""
     from drive_fusion.ppo import FusedPPO
 
-    return FusedPPO.load(config.last_checkpoint, env=environment(config), device=_device(config))
+    model = FusedPPO.load(config.last_checkpoint, env=environment(config), device=_device(config))
+    if config.anchor is not None:
+        model.anchor_to(config.anchor)
+    return model
 
 
 def environment(config: TrainConfig) -> Any:
     """The worlds to train in, paying the reward that the config names."""
     from drive_fusion.distributed import Group
-    from drive_fusion.rewards import CrashPenalty
+    from drive_fusion.privileged import make_privileged_vec
+    from drive_fusion.rewards import CrashPenalty, ScriptedReward
     from envs.sb3 import make_sb3_vec
 
     group = Group.current()
-    rig = None if config.rig == "none" else config.rig
-    venv = make_sb3_vec(config.id, config.num_envs // group.size, rig=rig, seed=config.seed, part=(group.rank, group.size))
+    share: dict[str, Any] = {"seed": config.seed, "part": (group.rank, group.size), "conditions": config.conditions}
+    if config.rig == PRIVILEGED:
+        venv: Any = make_privileged_vec(config.id, config.num_envs // group.size, **share)
+    else:
+        venv = make_sb3_vec(config.id, config.num_envs // group.size, rig=config.rig if config.sees else None, **share)
     if config.reward is not None:
         from feedback.reward_model import RewardModel
         from feedback.reward_vec import RewardVecEnv
 
         return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma)
+    venv = ScriptedReward(venv) if config.scripted_reward else venv
     return CrashPenalty(venv, config.crash_penalty) if config.crash_penalty else venv
 
 

@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import explained_variance
 from torch import Tensor, nn
 
 from drive_fusion.distributed import Group
-from drive_fusion.policy import State, unrolled
+from drive_fusion.policy import State, unrolled, unrolled_with_map
 from drive_fusion.rollout import Minibatch, Rollout
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def update(learner: FusedPPO) -> None:
             learner.group.sum_gradients(policy.parameters())
             nn.utils.clip_grad_norm_(policy.parameters(), learner.max_grad_norm)
             policy.optimizer.step()
+            if learner.tutor is not None:
+                learner.group.sum_gradients(learner.tutor.heads.parameters())
+                learner.tutor.step(learner.max_grad_norm)
         else:
             learner._n_updates += 1
             continue
@@ -67,6 +70,12 @@ def features(learner: FusedPPO, part: Minibatch) -> Tensor:
     return unrolled(learner.policy, stretch.observations, state_of(learner, part), stretch.starts)[0]
 
 
+def with_map(learner: FusedPPO, part: Minibatch) -> tuple[Tensor, Tensor]:
+    """What the eyes make of a minibatch, (N, F), and the maps that they made, (N, W, X, Y)."""
+    stretch = part.stretch
+    return unrolled_with_map(learner.policy, stretch.observations, state_of(learner, part), stretch.starts)
+
+
 def _loss(
     learner: FusedPPO, part: Minibatch, clip: float, clip_values: float | None, told: dict[str, list[Tensor]]
 ) -> tuple[Tensor | None, Tensor]:
@@ -78,7 +87,8 @@ def _loss(
     loss, moved = None, torch.zeros((), device=learner.device)
     if len(advantages):
         with learner.autocast():
-            values, log_prob, entropy = learner.judge(learner.policy, features(learner, part), part.actions)
+            seen, fused = (features(learner, part), None) if learner.tutor is None else with_map(learner, part)
+            values, log_prob, entropy = learner.judge(learner.policy, seen, part.actions)
             values, log_prob = values.float(), log_prob.float()
             ratio = torch.exp(log_prob - part.old_log_prob)
             clipped = advantages * ratio.clamp(1 - clip, 1 + clip)
@@ -88,6 +98,7 @@ def _loss(
             value_loss = _squared(part.returns, values, count)
             entropy_loss = _mean(log_prob if entropy is None else -entropy.float(), count)
             loss = policy_loss + learner.ent_coef * entropy_loss + learner.vf_coef * value_loss
+            loss = _with_terms(learner, loss, seen, fused, part, told)
         with torch.no_grad():
             log_ratio = log_prob - part.old_log_prob
             moved = _mean((torch.exp(log_ratio) - 1) - log_ratio, count)
@@ -99,6 +110,21 @@ def _loss(
     moved = group.sum(moved)
     told["approx_kl"].append(moved)
     return loss, moved
+
+
+def _with_terms(
+    learner: FusedPPO, loss: Tensor, seen: Tensor, fused: Tensor | None, part: Minibatch, told: dict[str, list[Tensor]]
+) -> Tensor:
+    """Add what the auxiliary lessons and the distance from the anchor cost."""
+    if learner.tutor is not None and fused is not None:
+        lessons = learner.tutor.loss(seen.float(), fused.float(), part)
+        told["auxiliary_loss"].append(lessons.detach())
+        loss = loss + learner.auxiliary_weight_now * lessons
+    if learner.anchor is not None:
+        apart = learner.anchor.distance(learner.policy, seen, part)
+        told["anchor_kl"].append(apart.detach())
+        loss = loss + learner.anchor_weight_now * apart
+    return loss
 
 
 def _mean(numbers: Tensor, count: int) -> Tensor:
@@ -122,7 +148,7 @@ def _normalised(advantages: Tensor, count: int, group: Group) -> Tensor:
 def _log(learner: FusedPPO, told: dict[str, list[Tensor]], clip: float, clip_values: float | None) -> None:
     """SB3's figures under SB3's names; numbers leave the device here, once."""
     rollout, record = learner.rollout_buffer, learner.logger.record
-    for name in ("entropy_loss", "policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction"):
+    for name in ("entropy_loss", "policy_gradient_loss", "value_loss", "approx_kl", "clip_fraction", "auxiliary_loss", "anchor_kl"):
         if told[name]:
             record(f"train/{name}", float(torch.stack(told[name]).mean()))
     if told["loss"]:
@@ -135,6 +161,12 @@ def _log(learner: FusedPPO, told: dict[str, list[Tensor]], clip: float, clip_val
     record("train/clip_range", clip)
     if clip_values is not None:
         record("train/clip_range_vf", clip_values)
+    for name, there, weight in (
+        ("auxiliary", learner.tutor is not None, learner.auxiliary_weight_now),
+        ("anchor", learner.anchor is not None, learner.anchor_weight_now),
+    ):
+        if there:
+            record(f"train/{name}_weight", weight)
 
 
 def fit_critic(learner: FusedPPO) -> None:

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from envs.arguments import as_array, checked_seed
+from envs.conditions import checked_suite, draw_conditions
 from envs.observation import action_space, as_numpy
 from envs.outcome import Outcome
 from envs.sb3_agents import AgentsVecEnv
@@ -49,6 +50,7 @@ def make_sb3_vec(
     config: Mapping[str, Any] | None = None,
     seeds: Tensor | Sequence[int] | None = None,
     part: tuple[int, int] = (0, 1),
+    conditions: str | None = None,
 ) -> DrivingVecEnv | AgentsVecEnv:
     """Make a vectorised environment.
 
@@ -62,6 +64,7 @@ def make_sb3_vec(
         seeds: Episode seeds to use instead, any number: episode k of world i takes entry (i + k * num_envs) modulo their number.
         part: (p, n): these are worlds p * num_envs and on of n * num_envs that n processes share; their episodes are the ones that those
             would have in a single process.
+        conditions: A suite of ``envs.conditions.SUITES``: each episode's own weather and faults.
 
     Returns:
         The environment, a ``DrivingVecEnv``. Its reward is highway-env's. Of several agents an ``envs.sb3_agents.AgentsVecEnv``, in which
@@ -70,7 +73,7 @@ def make_sb3_vec(
     Raises:
         ConfigError: Unknown id, rig, device or configuration key.
     """
-    worlds = DrivingVecEnv(World(id, num_envs, device=device, config=config), rig, seed, seeds, part)
+    worlds = DrivingVecEnv(World(id, num_envs, device=device, config=config), rig, seed, seeds, part, conditions)
     return worlds if worlds.world.agents is None else AgentsVecEnv(worlds)
 
 
@@ -84,6 +87,7 @@ class DrivingVecEnv(VecEnv):
         seed: int = 0,
         seeds: Tensor | Sequence[int] | None = None,
         part: tuple[int, int] = (0, 1),
+        conditions: str | None = None,
     ) -> None:
         """Wrap a world; its episodes are this environment's from now on."""
         if not 0 <= part[0] < part[1]:
@@ -98,6 +102,7 @@ class DrivingVecEnv(VecEnv):
             raise ConfigError(f"{world.id}: Stable-Baselines3 has no observations that are tuples; give one of them, or a rig")
         self._seed = seed
         self._part = part
+        self._conditions = None if conditions is None else checked_suite(conditions)
         self._given = None if seeds is None else _listed(seeds)
         self._episode = torch.full((world.num_worlds,), -1, dtype=torch.int64)
         self._history: list[Tensor] = []  # actions, newest last, as far back as the longest running episode
@@ -113,7 +118,7 @@ class DrivingVecEnv(VecEnv):
     @property
     def looks_back(self) -> bool:
         """Whether the rig or the worlds' faults can ask for earlier scenes, so that the present one alone does not give the observation."""
-        return self._senses.looks_back
+        return self._senses.looks_back or self._conditions is not None
 
     @property
     def scene(self) -> Scene:
@@ -137,9 +142,10 @@ class DrivingVecEnv(VecEnv):
         self._senses.forget()
         if seeds is not None:
             self._episode.fill_(-1)
-            scene = self.world.reset(seeds)
         else:
-            scene = self.world.reset(self._next_seeds(torch.ones(self.num_envs, dtype=torch.bool)))
+            seeds = self._next_seeds(torch.ones(self.num_envs, dtype=torch.bool))
+        draw_conditions(self.world, self._conditions, seeds)
+        scene = self.world.reset(seeds)
         self._steps.zero_()
         self._history, self.transition, self.outcome = [], None, None
         return as_numpy(self._senses.observe(scene))
@@ -174,7 +180,9 @@ class DrivingVecEnv(VecEnv):
             own = {key: value[row] for key, value in last.items()} if isinstance(last, dict) else last[row]
             infos[index]["terminal_observation"] = own
             infos[index]["episode_seed"] = int(seeds[index])
-        scene: Scene = self.world.reset(self._next_seeds(done), where=done)
+        following = self._next_seeds(done)
+        draw_conditions(self.world, self._conditions, following, done)
+        scene: Scene = self.world.reset(following, where=done)
         self._steps[done] = 0
         return scene
 

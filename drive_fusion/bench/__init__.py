@@ -21,6 +21,16 @@ SUITES: dict[str, Suite] = {
     "parity": Suite("drive_fusion.bench.parity:ParityBench", "drive_fusion.bench.parity:bench_parity", "difference from highway-env"),
     "sensors": Suite("drive_fusion.bench.sensors:SensorBench", "drive_fusion.bench.sensors:bench_sensors", "frames/s beside Open3D"),
     "network": Suite("drive_fusion.bench.network:NetworkBench", "drive_fusion.bench.network:bench_network", "what every fusion costs"),
+    "highway": Suite(
+        "drive_fusion.bench.highway:HighwayBench",
+        "drive_fusion.bench.highway:bench_highway",
+        "drivers learned from privileged state and from sensors beside IDM",
+    ),
+    "robustness": Suite(
+        "drive_fusion.bench.robustness:RobustnessBench",
+        "drive_fusion.bench.robustness:bench_robustness",
+        "fused against single-sense drivers in mixed weather and faults",
+    ),
     "driver": Suite("drive_fusion.bench.driver:DriverBench", "drive_fusion.bench.driver:bench_driver", "PPO env steps/s, latency"),
     "preferences": Suite(
         "drive_fusion.bench.preferences:PreferencesBench",

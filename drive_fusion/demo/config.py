@@ -23,7 +23,7 @@ class DemoConfig:
     """The sensors that the driver sees with."""
     seed: int = 0
     """Seed of everything that is drawn."""
-    teaching_episodes: int = 256
+    teaching_episodes: int = 1024
     """Episodes of a rule-based driver to clone the warm start from."""
     clip_episodes: int = 48
     """Episodes of each driver to cut clips from."""

@@ -24,6 +24,8 @@ from sensors.rig import Rig
 from sensors.scene import Scene
 
 AHEAD_S = 1.0
+AHEAD_WITHIN_S = 0.2
+"""How far from that an instant may be."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _later(scenes: Scene, instants: Tensor) -> tuple[Scene, Tensor]:
     wanted_s = scenes.time_s[instants] + AHEAD_S
     apart_s = (scenes.time_s[None] - wanted_s[:, None]).abs()
     nearest = apart_s.argmin(1)
-    return scenes.select(nearest), apart_s.gather(1, nearest[:, None])[:, 0] < 0.2
+    return scenes.select(nearest), apart_s.gather(1, nearest[:, None])[:, 0] < AHEAD_WITHIN_S
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from drive_fusion.cloning import CloneConfig, Demonstrations, DisturbedDriver, clone, demonstrations, meta_actions
+from drive_fusion import demonstrations as demonstrations_module
+from drive_fusion.cloning import CloneConfig, Demonstrations, DisturbedDriver, clone, demonstrations, lessons, meta_actions
+from drive_fusion.policy_driver import PolicyDriver
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.rule_driver import RuleDriver
+from drive_fusion.training import TrainConfig, learner
 from envs.drivers import META_ACTIONS, driver_named
 from envs.recording import Recording
 from envs.rollout import record
@@ -127,3 +130,80 @@ def test_one_episode_is_not_enough(make_env, observe):
         clone(model, taught)
     with pytest.raises(ConfigError, match="no recorded decisions"):
         demonstrations([], RADAR_ONLY)
+
+
+def test_the_rules_chances_are_its_worth_and_name_its_action_first():
+    scenes = record(World(ID, 4), DisturbedDriver(RuleDriver(), 5, rate=0.5), seed_set("train", 4))[0].at_decisions()
+    rule = RuleDriver()
+    worth, chances = rule.worth_m(scenes), rule.chances(scenes)
+    assert torch.allclose(chances.sum(1), torch.ones(len(chances)))
+    assert torch.equal(chances.argmax(1), worth.argmax(1)) and torch.equal(rule.act(scenes, None, None)[0], worth.argmax(1))
+    by_hand = (worth[:, 3] - worth[:, 4]) / rule.undecided_m
+    near = by_hand.abs() < 20.0
+    assert bool(near.any())
+    assert torch.allclose((chances[:, 3] / chances[:, 4]).log()[near], by_hand[near].float(), atol=1e-3)
+
+
+def test_chances_teach_what_a_single_label_hides(make_env, observe):
+    """Two actions are as good, the label always names the first: only who is told the chances learns that the second would do."""
+    observations = {name: value.repeat(200, *[1] * (value.ndim - 1)) for name, value in observe(1).items()}
+    chances = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0]).expand(200, 5)
+    told = {}
+    for name, given in (("label", None), ("chances", chances)):
+        taught = Demonstrations(observations, torch.ones(200, dtype=torch.int64), torch.arange(200) // 10, chances=given)
+        model = FusedPPO(env=make_env(), rig="micro", n_steps=8, batch_size=16, device="cpu", seed=0)
+        clone(model, taught, CloneConfig(epochs=10, batch=16, lr=3e-3))
+        one = {part: value[:1] for part, value in observations.items()}
+        told[name] = model.policy.get_distribution(one).distribution.probs[0].detach()
+    assert told["label"][1] > 0.9
+    assert told["chances"][[1, 3]].min() > 0.4
+
+
+def test_lessons_are_the_same_however_many_are_recorded_at_once(monkeypatch):
+    whole = lessons(ID, RADAR_ONLY, RuleDriver(), 6, seed=3, conditions="mixed")
+    monkeypatch.setattr(demonstrations_module, "RENDER_BATCH", 2)
+    parts = lessons(ID, RADAR_ONLY, RuleDriver(), 6, seed=3, conditions="mixed")
+    assert torch.equal(whole.actions, parts.actions) and torch.equal(whole.episode, parts.episode)
+    assert torch.equal(whole.chances, parts.chances)
+    assert all(torch.equal(whole.observations[name], part) for name, part in parts.observations.items())
+    assert whole.quality.frames == parts.quality.frames == len(whole)
+
+
+def test_a_driver_of_privileged_state_can_be_taught_and_can_teach():
+    taught = lessons(ID, "privileged", RuleDriver(), 8)
+    model = learner(TrainConfig(rig="privileged", num_envs=2, n_steps=16, batch=32, device="cpu"))
+    report = clone(model, taught, CloneConfig(epochs=8, batch=32))
+    assert report.nll < 1.6  # log 5 is 1.61
+    passed_on = lessons(ID, RADAR_ONLY, PolicyDriver(model), 2)
+    assert passed_on.chances.shape == (len(passed_on), 5)
+    assert torch.equal(passed_on.chances.argmax(1), passed_on.actions)
+
+
+def test_modality_dropout_alone_does_not_need_whole_episodes(make_env, observe):
+    from drive_fusion.cloning import _batches
+
+    model = FusedPPO(env=make_env(), rig="micro", modality_dropout=0.5, n_steps=8, batch_size=16, device="cpu", seed=0)
+    taught = Demonstrations(observe(40), torch.zeros(40, dtype=torch.int64), torch.arange(40) // 10)
+    rows = _batches(model, taught, torch.arange(40), 8, torch.Generator().manual_seed(0))
+    assert [len(part) for part in rows] == [8] * 5
+    assert any(len(torch.unique(taught.episode[part])) > 2 for part in rows)
+
+
+def test_only_alike_demonstrations_are_joined(observe):
+    plain = Demonstrations(observe(2), torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1]))
+    telling = Demonstrations(observe(2), torch.zeros(2, dtype=torch.int64), torch.tensor([0, 1]), chances=torch.ones(2, 5) / 5)
+    assert Demonstrations.join([plain, plain]).episode.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ConfigError, match="chances in all of them or in none"):
+        Demonstrations.join([plain, telling])
+
+
+def test_an_action_that_the_teacher_likes_nearly_as_much_is_no_mistake():
+    from drive_fusion.cloning import _as_good
+
+    chances = torch.tensor([[0.5, 0.4, 0.1], [0.5, 0.24, 0.26], [0.1, 0.1, 0.8]])
+    told = Demonstrations({}, chances.argmax(1), torch.arange(3), chances=chances)
+    plain = Demonstrations({}, chances.argmax(1), torch.arange(3))
+    rows = torch.tensor([2, 0, 1])
+    assert _as_good(told, rows, torch.tensor([1, 1, 1])).tolist() == [False, True, False]
+    assert _as_good(told, rows, torch.tensor([2, 0, 2])).tolist() == [True, True, True]
+    assert _as_good(plain, rows, torch.tensor([2, 1, 0])).tolist() == [True, False, True]

@@ -14,7 +14,7 @@ import torch
 from drive_fusion import training
 from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.ppo import FusedPPO, RewardFault
-from drive_fusion.rewards import CrashPenalty
+from drive_fusion.rewards import CrashPenalty, ScriptedReward
 from drive_fusion.training import TrainConfig, train
 from envs.sb3 import make_sb3_vec
 from sensors.errors import ConfigError
@@ -154,3 +154,33 @@ def test_a_warm_start_is_the_first_policy(config):
 def test_settings_that_cannot_be_used_are_refused(config, changes, message):
     with pytest.raises(ConfigError, match=message):
         replace(config, **changes)
+
+
+def test_the_scripted_reward_is_what_its_terms_say():
+    plain, scripted = (make_sb3_vec("highway-fast-v0", 6, seed=3) for _ in range(2))
+    wrapped = CrashPenalty(ScriptedReward(scripted), 20.0)
+    plain.reset(), wrapped.reset()
+    crashes = 0
+    for step in range(16):
+        actions = np.full(6, 3 if step % 4 else 0)
+        _, rewards, dones, _ = plain.step(actions)
+        _, paid, _, infos = wrapped.step(actions)
+        assert [info["world_reward"] for info in infos] == pytest.approx(rewards.tolist())
+        before, after = plain.transition.scene, plain.transition.next_scene
+        crashed = after.crashed[:, 0].numpy()
+        gone_m = (after.position_m - before.position_m)[:, 0, 0].numpy()  # this highway runs along x
+        without = 1.0 + (gone_m - 20.0) / 10.0 - 30.0 * crashed
+        lane = lambda scene: np.round(scene.position_m[:, 0, 1].numpy() / 4.0)  # noqa: E731
+        terms = paid - without
+        possible = np.array([0.0, -0.1, -0.5, -0.6])
+        nearest = possible[np.abs(terms[:, None] - possible).argmin(1)]
+        assert np.allclose(terms, nearest, atol=2e-3)
+        settled = lane(before) == lane(after)
+        assert not np.any(np.isin(nearest[settled], [-0.1, -0.6]))
+        crashes += int(crashed.sum())
+    assert crashes > 0
+
+
+def test_a_learned_reward_takes_no_other_beside_it(tmp_path):
+    with pytest.raises(ConfigError, match="its own opinion of crashes"):
+        TrainConfig(reward=tmp_path, scripted_reward=True)
