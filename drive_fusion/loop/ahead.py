@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import Tensor
@@ -104,8 +105,8 @@ class Track:
         return torch.cat((own, scene.action.float(), (clearance_m / NEAR_M).clamp(max=FAREST).flatten(1)), 1)
 
 
-def _direction(points: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    step: np.ndarray[Any, np.dtype[np.float64]] = points[1] - points[0]
+def _direction(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    step: NDArray[np.float64] = points[1] - points[0]
     return step / np.linalg.norm(step)
 
 
@@ -120,14 +121,15 @@ class AheadVecEnv(VecEnvWrapper):
         """
         if not hasattr(venv, "transition") or hasattr(venv, "agents"):
             raise ConfigError(f"look-ahead got a {type(venv).__name__}, expected worlds of one ego as envs.make_sb3_vec makes them")
-        self.worlds: Any = venv.unwrapped
+        worlds: Any = venv.unwrapped
+        width = 3 + worlds.world.action_width + len(TARGETS_MPS) * len(AHEAD_S)
+        super().__init__(venv, spaces.Box(-10.0, 10.0, (width,), np.float32))
+        self.worlds = worlds
         self.track = track
         self._gone = torch.zeros(venv.num_envs)
-        width = 3 + self.worlds.world.action_width + len(TARGETS_MPS) * len(AHEAD_S)
-        super().__init__(venv, spaces.Box(-10.0, 10.0, (width,), np.float32))
 
-    def _seen(self, scene: Scene, gone: Tensor) -> Any:
-        return self.track.look(scene.to("cpu"), gone / self.worlds.world.horizon_steps).numpy()
+    def _seen(self, scene: Scene, gone: Tensor) -> NDArray[np.float32]:
+        return self.track.look(scene.to("cpu"), gone / self.worlds.world.horizon_steps).numpy()  # type: ignore[no-any-return]
 
     def reset(self) -> VecEnvObs:
         """Start all episodes anew."""

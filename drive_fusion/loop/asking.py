@@ -93,7 +93,8 @@ def let_scripts_answer(store: Store, shelf: ClipShelf, pairs: Sequence[int], tea
 
 def scripted_answer(teacher: Teacher, shelf: ClipShelf, clips: tuple[str, str], key: int, id: str) -> Any:
     """What a scripted reviewer says about two clips."""
-    return teacher.answer(*(rewards_of(shelf.decisions(name), id) for name in clips), key)
+    one, other = (rewards_of(shelf.decisions(name), id) for name in clips)
+    return teacher.answer(one, other, key)
 
 
 def rewards_of(decisions: Decisions, id: str) -> Tensor:
@@ -119,7 +120,11 @@ def wait_for_people(store: Store, pairs: Sequence[int], poll_s: float, study: An
         if not missing:
             return
         if missing != told:
-            print(f"waiting for people: {missing} of {len(pairs)} pairs have no answer; drive-fusion review {study}", file=sys.stderr, flush=True)
+            print(
+                f"waiting for people: {missing} of {len(pairs)} pairs have no answer; drive-fusion review {study}",
+                file=sys.stderr,
+                flush=True,
+            )
             told = missing
         time.sleep(poll_s)
 

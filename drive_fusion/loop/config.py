@@ -38,4 +38,6 @@ class LoopConfig:
         if not 0.0 <= self.people <= 1.0 or self.kl < 0.0 or not self.poll_s > 0.0:
             raise ConfigError(f"{self}: expected a share of people in [0, 1], kl of 0 or more, and poll_s above 0")
         if self.people < 1.0 and not self.scripts:
-            raise ConfigError(f"loop: scripts are to answer {100 * (1 - self.people):.0f} % of the pairs, but none is named; set people to 1")
+            raise ConfigError(
+                f"loop: scripts are to answer {100 * (1 - self.people):.0f} % of the pairs, but none is named; set people to 1"
+            )

@@ -146,7 +146,7 @@ def ask(rides: Rides, count: int, decisions: int, seed: int, newest: int = 0) ->
     generator = torch.Generator().manual_seed(seed)
     block = rides.seeds % BLOCKS
     asked: set[tuple[int, int]] = set()
-    questions = []
+    questions: list[Question] = []
     while len(questions) < count:
         one = total - 1 - int(torch.randint(newest or total, (), generator=generator))
         mates = (block == block[one]).nonzero().flatten()
@@ -178,6 +178,7 @@ def answered(
         for name, (ride, span) in zip(names, spans, strict=True):
             seen = Windows(rides.features[ride, span], rides.dead[ride, span], rides.arrived[ride, span])
             shown[name] = RideWindows(seen, str(int(rides.seeds[ride])))
-        choice = teacher.answer(*(rides.reward[ride, span] for ride, span in spans), key=seed * 1_000_003 + number)
+        one, other = (rides.reward[ride, span] for ride, span in spans)
+        choice = teacher.answer(one, other, key=seed * 1_000_003 + number)
         comparisons.append(Comparison(names[0], names[1], choice))
     return shown, comparisons

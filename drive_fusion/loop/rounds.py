@@ -218,7 +218,12 @@ def learn_reward(turn: Turn) -> dict[str, Any]:
         model, report = learn_from_store(store, RewardConfig(seed=turn.config.seed), turn.previous_model(), leave_out={PANEL})
     turn.reward.parent.mkdir(parents=True, exist_ok=True)
     model.save(turn.reward)
-    return {"labels_sha256": model.about["labels_sha256"], "comparisons": report.comparisons, "accuracy": report.accuracy, "nll": report.nll}
+    return {
+        "labels_sha256": model.about["labels_sha256"],
+        "comparisons": report.comparisons,
+        "accuracy": report.accuracy,
+        "nll": report.nll,
+    }
 
 
 def learn_to_drive(turn: Turn) -> dict[str, Any]:
@@ -281,7 +286,9 @@ def score(turn: Turn) -> dict[str, Any]:
     with Store(turn.study.database) as store:
         numbers = shelve(store, ClipShelf(store), pairs, turn.loop.people, turn.seed)
         of_pair = {frozenset((one, other)): number for number, one, other, reason in store.pairs() if reason == PANEL}
-    side_of = {of_pair[frozenset((pair.first.content_hash, pair.second.content_hash))]: side for pair, side in zip(pairs, sides, strict=True)}
+    side_of = {
+        of_pair[frozenset((pair.first.content_hash, pair.second.content_hash))]: side for pair, side in zip(pairs, sides, strict=True)
+    }
     told = {name: {**asdict(each), "summary": each.summary()} for name, each in figures.items()}
     return {**told, **numbers, "alike": alike, "side": {str(number): side for number, side in side_of.items()}}
 

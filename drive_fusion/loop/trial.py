@@ -57,7 +57,7 @@ class TrialConfig:
     rides: int = 200
     """Rides that clips are cut from, in each round."""
     deviation: float = 0.5
-    """What PPO is paid has this deviation over the decisions of many different drivers: with larger rewards the critic drowns the policy."""
+    """What PPO is paid deviates so much over decisions of many different drivers: with larger rewards the critic drowns the policy."""
     clip_decisions: int = 8
     """Decisions of a clip."""
     members: int = 5
@@ -211,7 +211,7 @@ class _Answers:
         self.config, self.seed = config, seed
         self.teacher = teacher_named(teacher)
         self.world = World(config.id, config.rides)
-        self.reward = RewardConfig(members=config.members, folds=config.members + 2, seed=seed)
+        self.reward = RewardConfig(members=config.members, folds=config.members + 1, seed=seed)
         self.rides: Rides | None = None
         self.questions: list[Question] = []
         self.model: RewardModel | None = None

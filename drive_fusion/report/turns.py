@@ -46,7 +46,7 @@ def runs_in_turns(study: Study) -> list[RunInTurns]:
     found = []
     for path in sorted((study.folder / "runs").glob("*/study.json")):
         memory = Study(path.parent)
-        rounds = []
+        rounds: list[dict[str, Any]] = []
         while memory.outcome(f"{len(rounds)} verdict") is not None:
             rounds.append({stage: memory.outcome(f"{len(rounds)} {stage}") for stage in ("labels", "reward", "scores", "panel", "verdict")})
         if rounds:
