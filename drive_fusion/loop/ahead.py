@@ -28,7 +28,7 @@ RESPONSE_S = 0.6
 """Time constant of highway-env's speed controller (``ControlledVehicle.TAU_ACC``)."""
 SAMPLE_M = 0.5
 BEFORE_M, BEYOND_M = 20.0, 60.0
-NEAR_M, FAREST = 10.0, 2.0
+NEAR_M, FURTHEST = 10.0, 2.0
 LENGTH_M, SPEED_MPS = 50.0, 9.0
 """What is 1 in the vector."""
 
@@ -90,7 +90,7 @@ class Track:
             scene.position_m[:, 1:, None].float() + scene.velocity_mps[:, 1:, None].float() * ahead_s[:, None]
         )  # (B, A-1, moments, 2)
         apart_m = (ego_m[:, :, None] - others_m[:, None]).norm(dim=-1)  # (B, targets, A-1, moments)
-        apart_m = torch.where(scene.valid[:, None, 1:, None], apart_m, torch.full_like(apart_m, FAREST * NEAR_M))
+        apart_m = torch.where(scene.valid[:, None, 1:, None], apart_m, torch.full_like(apart_m, FURTHEST * NEAR_M))
         return self.run_m[where], apart_m.amin(2)
 
     def look(self, scene: Scene, share_of_time: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Track:
         """
         place_m, clearance_m = self.clearances(scene)
         own = torch.stack((share_of_time.float(), place_m / LENGTH_M, scene.speed_mps[:, 0].float() / SPEED_MPS), 1)
-        return torch.cat((own, scene.action.float(), (clearance_m / NEAR_M).clamp(max=FAREST).flatten(1)), 1)
+        return torch.cat((own, scene.action.float(), (clearance_m / NEAR_M).clamp(max=FURTHEST).flatten(1)), 1)
 
 
 def _direction(points: NDArray[np.float64]) -> NDArray[np.float64]:
