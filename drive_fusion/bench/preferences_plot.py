@@ -32,8 +32,8 @@ def draw_curves(results: Results, path: Path) -> Path:
     gap.set_ylabel("share of the gap, %")
     gap.set_title("best constant action = 0, PPO on the teacher's true reward = 100", fontsize=9)
     crashes.axhline(3.0, color="#1f2933", linewidth=0.8, linestyle=":")
-    crashes.set_ylabel("crashes beyond the true reward's, percentage points")
-    crashes.set_title(f"the policy on the true reward crashes in {true:.1f} % of episodes; dotted: 3 points more", fontsize=9)
+    crashes.set_ylabel("more crashes, percentage points")
+    crashes.set_title(f"0 = PPO on the true reward, {true:.1f} % of episodes; dotted: 3 more", fontsize=9)
     for axes in (gap, crashes):
         counts = sorted({count for _, count, _ in results.rows})
         axes.set_xscale("log")

@@ -8,7 +8,9 @@ own, which has ended by then.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -252,13 +254,26 @@ def _on_gpu(plan: TrainConfig) -> bool:
 
 def _in_a_process_of_its_own(plan: TrainConfig) -> None:
     """Train where the device is given back whole at the end: nothing of it is held while people answer."""
-    from drive_fusion.training import train
-
-    process = multiprocessing.get_context("spawn").Process(target=train, args=(plan,))
+    process = multiprocessing.get_context("spawn").Process(target=_train_until_left_alone, args=(plan,))
     process.start()
     process.join()
     if process.exitcode:
         raise RoundFailed(f"PPO of run {plan.folder} ended with status {process.exitcode}; look above for why, then go on with --resume")
+
+
+def _train_until_left_alone(plan: TrainConfig) -> None:
+    """Train, and end at once if the run that waits for it was killed: what goes on with that run will train again from the checkpoint."""
+    from drive_fusion.training import train
+
+    waiting = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if waiting is not None:
+            waiting.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    train(plan)
 
 
 def score(turn: Turn) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def turn_section(run: RunInTurns) -> dict[str, Any]:
     curves.insert(1, ("held-out panel prefers it, %", panel, [50.0] * len(panel)))
     text = (
         f"Each round's policy on {len(run.rounds[0]['scores']['candidate']['progress_m'])} held-out starts, beside the policy that was "
-        "approved before (grey), both by that round's reward. Takeovers are those of a scripted hand at the wheel; read them and "
+        "approved before (thin line), both by that round's reward. Takeovers are those of a scripted hand at the wheel; read them and "
         "collisions with progress: a parked car has neither. The panel's answers are not learned from."
     )
     return {

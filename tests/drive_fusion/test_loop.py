@@ -103,6 +103,15 @@ def test_a_run_is_not_begun_over_another_and_not_resumed_as_another(tmp_path, mo
         train(replace(config, run="other", crash_penalty=3.0))
 
 
+def test_ppo_in_a_process_of_its_own_leaves_a_checkpoint_or_says_that_it_failed(tmp_path, capfd):
+    plan = replace(tiny(tmp_path / "study"), alternate=False)
+    rounds._in_a_process_of_its_own(plan)
+    assert FusedPPO.load(plan.last_checkpoint, device="cpu").num_timesteps == 128
+    with pytest.raises(rounds.RoundFailed, match="status 1"):
+        rounds._in_a_process_of_its_own(replace(plan, run="other", warm_start=tmp_path / "nowhere"))
+    assert "nowhere" in capfd.readouterr().err
+
+
 def learn_from_speed(turn):
     """Plant a reward that is gamed: it was learned from speed alone, whatever the reviewers said."""
     with Store(turn.study.database) as store:
