@@ -61,7 +61,7 @@ def turn_findings(run: RunInTurns) -> list[str]:
     verdicts = [each["verdict"] for each in run.rounds]
     approved = [place for place, verdict in enumerate(verdicts) if verdict["approved"]]
     sentences = [
-        f"Run {run.name}: {len(run.rounds)} rounds on {said['people']} answers of people and {said['scripts']} of scripts; "
+        f"Run {run.name}: {len(run.rounds)} round{'s' * (len(run.rounds) > 1)} on {said['people']} answers of people and {said['scripts']} of scripts; "
         + (f"approved: rounds {', '.join(map(str, approved))}." if approved else "no round was approved.")
     ]
     if last["verdict"]["stop"]:
