@@ -60,8 +60,9 @@ def turn_findings(run: RunInTurns) -> list[str]:
     said = run.labels(number)
     verdicts = [each["verdict"] for each in run.rounds]
     approved = [place for place, verdict in enumerate(verdicts) if verdict["approved"]]
+    rounds = f"{len(run.rounds)} round{'s' * (len(run.rounds) > 1)}"
     sentences = [
-        f"Run {run.name}: {len(run.rounds)} round{'s' * (len(run.rounds) > 1)} on {said['people']} answers of people and {said['scripts']} of scripts; "
+        f"Run {run.name}: {rounds} on {said['people']} answers of people and {said['scripts']} of scripts; "
         + (f"approved: rounds {', '.join(map(str, approved))}." if approved else "no round was approved.")
     ]
     if last["verdict"]["stop"]:
