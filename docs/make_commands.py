@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,17 @@ def default_text(field: Field[Any]) -> str:
 
 def option_rows(config: type) -> list[str]:
     """A table of a configuration's options."""
-    texts = field_texts(config)
-    rows = ["| option | default | meaning |", "|---|---|---|"]
+    return ["| option | default | meaning |", "|---|---|---|", *_rows(config, "")]
+
+
+def _rows(config: type, group: str) -> list[str]:
+    texts, rows = field_texts(config), []
     for field in fields(config):
+        if is_dataclass(field.default):
+            rows += _rows(type(field.default), f"{group}{field.name}.")
+            continue
         meaning = texts.get(field.name, "").replace("|", "\\|")
-        option = field.name.upper() if "Positional" in str(field.type) else f"--{field.name.replace('_', '-')}"
+        option = field.name.upper() if "Positional" in str(field.type) else f"--{group}{field.name.replace('_', '-')}"
         rows.append(f"| `{option}` | {default_text(field)} | {meaning} |")
     return rows
 

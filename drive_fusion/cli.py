@@ -72,7 +72,7 @@ def bench_usage() -> str:
     """The text of ``drive-fusion bench --help``."""
     from drive_fusion.bench import SUITES
 
-    rows = [f"  {name:<8}  {suite.summary}" for name, suite in SUITES.items()]
+    rows = [f"  {name:<11}  {suite.summary}" for name, suite in SUITES.items()]
     return "\n".join(
         [
             "usage: drive-fusion bench SUITE [OPTIONS] [--json FILE]",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drive_fusion.loop.config import LoopConfig
 from sensors.errors import ConfigError, SensorFault
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 PRIVILEGED = "privileged"
 """As in `drive_fusion.privileged`, which is not imported for the command line's help."""
-FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study", "bf16", "compiled")
+FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study", "bf16", "compiled", "alternate", "loop")
 """Settings that a resumed run may have otherwise than it began with."""
 LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4} | {
     "auxiliary": 0.0,
@@ -117,6 +118,10 @@ class TrainConfig:
     """Steps between checkpoints."""
     resume: bool = False
     """Go on with the run where its last checkpoint stands."""
+    alternate: bool = False
+    """Let rollouts, questions, answers, the reward's update and PPO take turns; steps are then those of each turn."""
+    loop: LoopConfig = LoopConfig()
+    """How they take turns."""
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "steps", "n_steps", "batch", "epochs", "save_every"):
@@ -189,6 +194,10 @@ def train(config: TrainConfig) -> Path:
         CheckpointError: The checkpoint to start from does not fit.
         KeyboardInterrupt: Ctrl-C; what was learned is in the last checkpoint.
     """
+    if config.alternate:
+        from drive_fusion.loop.rounds import alternate
+
+        return alternate(config)
     from drive_fusion.distributed import leave
     from drive_fusion.ppo import OutOfMemory, RewardFault
     from drive_fusion.watch import Stopped, TrainingWatch

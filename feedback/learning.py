@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from feedback.clips import ClipShelf
@@ -14,7 +15,11 @@ from feedback.windows import WindowConfig
 
 
 def learn_from_store(
-    store: Store, config: RewardConfig | None = None, previous: RewardModel | None = None, shelf: ClipShelf | None = None
+    store: Store,
+    config: RewardConfig | None = None,
+    previous: RewardModel | None = None,
+    shelf: ClipShelf | None = None,
+    leave_out: Collection[str] = (),
 ) -> tuple[RewardModel, FitReport]:
     """Learn a reward from all active labels and all takeovers of a study.
 
@@ -23,6 +28,7 @@ def learn_from_store(
         config: How to learn; the defaults if None.
         previous: The model before this one, whose scale is kept.
         shelf: The study's clips, where they are read already.
+        leave_out: Reasons of pairs whose answers are not learned from, such as those that judge what was learned.
 
     Returns:
         The model, which names the hash of the labels it learned from, and what learning came to.
@@ -33,7 +39,7 @@ def learn_from_store(
     """
     config = config or RewardConfig()
     shelf = shelf or ClipShelf(store)
-    labels, labels_hash = store.labels(), store.labels_hash()
+    labels, labels_hash = [label for label in store.labels() if label.reason not in leave_out], store.labels_hash()
     comparisons = [Comparison(label.clip_a, label.clip_b, label.choice, label.reviewer, label.mirrored) for label in labels]
     names = {name for comparison in comparisons for name in (comparison.first, comparison.second)}
     rides = {name: ride_windows(shelf, name, config.windows) for name in names}

@@ -37,4 +37,9 @@ SUITES: dict[str, Suite] = {
         "drive_fusion.bench.learning:bench_learning",
         "what sensors learn beside privileged state",
     ),
+    "preferences": Suite(
+        "drive_fusion.bench.preferences:PreferencesBench",
+        "drive_fusion.bench.preferences:bench_preferences",
+        "how far PPO gets on a reward learned from answers alone",
+    ),
 }

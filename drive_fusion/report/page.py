@@ -39,25 +39,30 @@ def write_report(study: Study) -> Path:
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 
-    scored = study.outcome("evaluation")
-    if scored is None:
-        raise ConfigError(f"study {study.folder} has no evaluation yet; finish it with drive-fusion demo --study {study.folder}")
-    evaluations = [Evaluation.load(study.folder / path) for path in scored["files"]]
-    settings = study.settings()
     from drive_fusion.report import plots
+    from drive_fusion.report.turns import runs_in_turns, turn_findings, turn_section
+
+    scored, runs = study.outcome("evaluation"), runs_in_turns(study)
+    if scored is None and not runs:
+        raise ConfigError(
+            f"study {study.folder} has no evaluation yet; finish it with drive-fusion demo --study {study.folder}, "
+            f"or learn in turns with drive-fusion train --alternate --study {study.folder}"
+        )
+    evaluations = [Evaluation.load(study.folder / path) for path in scored["files"]] if scored is not None else []
+    settings = study.settings() or runs[0].settings
 
     drivers = [{"name": row.driver, **{name: _triple(estimate(row, name)) for name in ("crash_rate", "progress_m")}} for row in evaluations]
     environment = Environment(loader=PackageLoader("drive_fusion.report", "."), autoescape=select_autoescape(["html"]))
     text = environment.get_template("template.html").render(
         title=f"Learning to drive on {settings['id']} from feedback",
-        lead=_lead(settings, study),
-        findings=findings(study, evaluations),
+        lead=_lead(settings, study) if scored is not None else "",
+        findings=[*(findings(study, evaluations) if scored is not None else []), *(each for run in runs for each in turn_findings(run))],
         videos=study.outcome("videos") or [],
-        seeds=len(evaluations[0].seeds),
+        seeds=len(evaluations[0].seeds) if evaluations else 0,
         columns=[{"label": label} for _, label, _, _ in COLUMNS],
         rows=[{"name": row.driver, "ours": row.driver in OURS, "cells": _cells(row)} for row in evaluations],
-        driver_plot=plots.driver_plot(drivers, OURS),
-        sections=sections(study),
+        driver_plot=plots.driver_plot(drivers, OURS) if drivers else "",
+        sections=[*(turn_section(run) for run in runs), *(sections(study) if scored is not None else [])],
     )
     unfinished = study.report.with_suffix(".tmp")
     unfinished.write_text(text)

@@ -81,3 +81,35 @@ def calibration_plot(predicted: Sequence[float], observed: Sequence[float], coun
     axes.set_ylim(-0.03, 1.03)
     _plain(axes)
     return _svg(figure)
+
+
+def rounds_plot(
+    at: Sequence[str], curves: Sequence[tuple[str, Sequence[float | None], Sequence[float | None]]], approved: Sequence[bool]
+) -> str:
+    """Figures of a run's rounds, one panel each.
+
+    Args:
+        at: What stands below each round: how many labels, and whose.
+        curves: Title, the candidates' figures, and those of what was approved before; None where there is none.
+        approved: Which candidates were; their marks are filled.
+    """
+    columns = 3
+    rows = math.ceil(len(curves) / columns)
+    figure = Figure(figsize=(10.5, 2.9 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    places = range(len(at))
+    for axes, (title, candidate, before) in zip(grid, curves, strict=False):
+        for values, colour, width in ((before, OTHERS, 1.0), (candidate, OURS, 1.6)):
+            axes.plot(places, [math.nan if value is None else value for value in values], color=colour, linewidth=width)
+        for place, value in enumerate(candidate):
+            if value is not None:
+                axes.plot(place, value, "o", color=OURS, markersize=6, markerfacecolor=OURS if approved[place] else "white")
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(places, at, fontsize=7)
+        _plain(axes)
+        axes.tick_params(axis="x", labelsize=7)
+    for axes in grid[len(curves) :]:
+        axes.set_visible(False)
+    figure.supxlabel("labels so far, and who gave them; a filled mark: approved", fontsize=9)
+    figure.tight_layout()
+    return _svg(figure)

@@ -137,6 +137,32 @@ def test_true_end_pays_for_ever_and_a_time_limit_does_not() -> None:
     assert second.tolist() == pytest.approx([np.sin(1) + 9.0 * np.cos(1), np.sin(1)])
 
 
+@settings(max_examples=40, deadline=None)
+@given(ends=st.lists(st.integers(1, 7), min_size=1, max_size=4), offset=st.floats(-3, 3), gamma=st.sampled_from([0.5, 0.9, 1.0]))
+def test_over_a_fixed_horizon_a_constant_adds_what_the_time_alone_says(ends: list[int], offset: float, gamma: float) -> None:
+    horizon, steps = 7, 40
+    plan = [[(end, end < horizon) for end in ends]]
+
+    def returned(model: Any) -> tuple[np.ndarray, list[int]]:
+        env = RewardVecEnv(Chain(plan), model, gamma, horizon)  # type: ignore[arg-type]
+        env.reset()
+        stepped = [env.step(np.zeros(1)) for _ in range(steps)]
+        assert not any(step[3][0].get("TimeLimit.truncated") for step in stepped), "nothing comes after the horizon"
+        out, gone, later, since = np.zeros(steps), [], 0.0, 0
+        for place in reversed(range(steps)):
+            later = float(stepped[place][1][0]) + gamma * later * (not stepped[place][2][0])
+            out[place] = later
+        for step in stepped:
+            gone.append(since)
+            since = 0 if step[2][0] else since + 1
+        whole = max(place for place in range(steps) if stepped[place][2][0]) + 1  # the last episode is cut off by the test
+        return out[:whole], gone[:whole]
+
+    (plain, gone), (shifted, _) = returned(Wavy()), returned(Shifted(Wavy(), offset))
+    told = [offset * sum(gamma**k for k in range(horizon - since)) for since in gone]
+    assert np.allclose(shifted - plain, told, rtol=1e-4, atol=1e-3)
+
+
 def test_world_reward_is_only_logged() -> None:
     env = RewardVecEnv(Chain([[(3, True)]]), Wavy(), 0.9)  # type: ignore[arg-type]
     env.reset()

@@ -1,0 +1,138 @@
+"""Questions of a turn and their answers: clips of the present drivers on the study's shelf, pairs in its store, scripts, and people."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from drive_fusion.loop.taste import TASTES
+from envs.recording import Recording
+from envs.seeds import uniform
+from feedback.clips import Clip, ClipShelf, clip_at, cut_clips, usual_decisions
+from feedback.pairs import PairProposal, propose_pairs
+from feedback.reward_model import RewardModel
+from feedback.rows import LabelRow
+from feedback.scripted import Teacher, teacher_named, true_reward
+from feedback.store import Store
+from feedback.windows import Decisions
+
+PANEL = "panel"
+"""Reason of pairs whose answers are never learned from: they judge policies."""
+CLIP_WIDTH_PX = 426
+CANDIDATES = 4
+"""Pairs that are proposed for each that is asked, where a reward model can say which of them it is unsure about."""
+UNSURE_SHARE = 0.5
+"""Of the pairs asked, those chosen by disagreement; disagreement alone sometimes hurts."""
+
+
+def clips_of(recordings: dict[str, list[Recording]], run: str, seed: int) -> list[Clip]:
+    """Cut clips of drivers' rides: from their starts, so that drivers can be compared in the same situation, and around their ends."""
+    clips = []
+    for driver, rides in recordings.items():
+        for ride in rides:
+            clips.append(clip_at(ride, 0, usual_decisions(ride), driver, run))
+            clips += cut_clips(ride, count=2, seed=seed, driver=driver, run=run)
+    return clips
+
+
+def choose_pairs(clips: Sequence[Clip], count: int, seed: int, model: RewardModel | None) -> list[PairProposal]:
+    """Choose what to ask: at random, and once there is a model half by what its members disagree about."""
+    if model is None:
+        return propose_pairs(clips, count, seed=seed)
+    proposed = propose_pairs(clips, CANDIDATES * count, seed=seed)
+    returns: dict[str, Tensor] = {}
+    for clip in clips:
+        if clip.content_hash not in returns:
+            with torch.no_grad():
+                returns[clip.content_hash] = model.member_rewards(clip.decisions().windows(model.config.windows)).sum(1)  # (E,)
+    apart = [float((returns[each.first.content_hash] - returns[each.second.content_hash]).std(correction=0)) for each in proposed]
+    order = sorted(range(len(proposed)), key=lambda place: -apart[place])
+    unsure = order[: round(UNSURE_SHARE * count)]
+    rest = [place for place in range(len(proposed)) if place not in set(unsure)][: count - len(unsure)]
+    return [proposed[place] for place in sorted((*unsure, *rest))]
+
+
+def shelve(store: Store, shelf: ClipShelf, pairs: Sequence[PairProposal], people: float, seed: int) -> dict[str, list[int]]:
+    """Put pairs into the study; those for people get videos. Doing it again changes nothing.
+
+    Returns:
+        Numbers of the pairs for ``scripts`` and for ``people``.
+    """
+    numbers: dict[str, list[int]] = {"scripts": [], "people": []}
+    for place, pair in enumerate(pairs):
+        first, second = shelf.add(pair.first), shelf.add(pair.second)
+        who = "people" if float(uniform(seed, place)) < people else "scripts"
+        numbers[who].append(store.add_pair(first, second, pair.reason, labels_wanted=1))
+        if who == "people":
+            shelf.add_video(first, CLIP_WIDTH_PX)
+            shelf.add_video(second, CLIP_WIDTH_PX)
+    return numbers
+
+
+def let_scripts_answer(store: Store, shelf: ClipShelf, pairs: Sequence[int], teachers: Sequence[str], id: str) -> None:
+    """Let scripted reviewers answer pairs in turn; what they answered before stays, so a stopped round goes on."""
+    known = {reviewer.pseudonym: reviewer.id for reviewer in store.reviewers()}
+    asked = {number: (first, second) for number, first, second, _ in store.pairs()}
+    answered = {label.pair_id for label in store.labels()}
+    for place, pair in enumerate(pairs):
+        name = teachers[place % len(teachers)]
+        pseudonym = f"script-{name}"
+        if pseudonym not in known:
+            known[pseudonym] = store.add_reviewer(pseudonym, scripted=True)[0]
+        if pair in answered:
+            continue
+        began_s = time.monotonic()
+        choice = scripted_answer(teacher_named(name), shelf, asked[pair], pair, id)
+        store.add_label(known[pseudonym], pair, choice, time.monotonic() - began_s, client_key=f"{pseudonym}-pair-{pair}")
+
+
+def scripted_answer(teacher: Teacher, shelf: ClipShelf, clips: tuple[str, str], key: int, id: str) -> Any:
+    """What a scripted reviewer says about two clips."""
+    one, other = (rewards_of(shelf.decisions(name), id) for name in clips)
+    return teacher.answer(one, other, key)
+
+
+def rewards_of(decisions: Decisions, id: str) -> Tensor:
+    """What scripts like about a ride, (D,): the id's own taste, where it has one."""
+    if id not in TASTES:
+        return true_reward(decisions)
+    taste = TASTES[id]
+    paid = taste.reward(decisions.scene, decisions.actions, decisions.next_scene, decisions.terminal)
+    return torch.where(decisions.over, taste.after_the_end(decisions.next_scene), paid)
+
+
+def answers_to(store: Store, pairs: Sequence[int]) -> list[LabelRow]:
+    """What stands about some pairs."""
+    wanted = set(pairs)
+    return [label for label in store.labels() if label.pair_id in wanted]
+
+
+def wait_for_people(store: Store, pairs: Sequence[int], poll_s: float, study: Any) -> None:
+    """Wait until every pair has an answer. Only the database is looked at meanwhile: no network, no world, no device is held."""
+    told = -1
+    while True:
+        missing = len(set(pairs) - {label.pair_id for label in answers_to(store, pairs)})
+        if not missing:
+            return
+        if missing != told:
+            print(
+                f"waiting for people: {missing} of {len(pairs)} pairs have no answer; drive-fusion review {study}",
+                file=sys.stderr,
+                flush=True,
+            )
+            told = missing
+        time.sleep(poll_s)
+
+
+def counted(labels: Sequence[LabelRow]) -> dict[str, dict[str, Any]]:
+    """Who gave how many answers."""
+    counts: dict[str, dict[str, Any]] = {}
+    for label in labels:
+        own = counts.setdefault(label.reviewer, {"scripted": label.scripted, "answers": 0})
+        own["answers"] += 1
+    return counts
