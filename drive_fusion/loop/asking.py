@@ -14,20 +14,17 @@ from drive_fusion.loop.taste import TASTES
 from envs.recording import Recording
 from envs.seeds import uniform
 from feedback.clips import Clip, ClipShelf, clip_at, cut_clips, usual_decisions
-from feedback.pairs import PairProposal, propose_pairs
+from feedback.pairs import PairProposal
 from feedback.reward_model import RewardModel
 from feedback.rows import LabelRow
 from feedback.scripted import Teacher, teacher_named, true_reward
+from feedback.selection import Query, choose_queries
 from feedback.store import Store
 from feedback.windows import Decisions
 
 PANEL = "panel"
 """Reason of pairs whose answers are never learned from: they judge policies."""
 CLIP_WIDTH_PX = 426
-CANDIDATES = 4
-"""Pairs that are proposed for each that is asked, where a reward model can say which of them it is unsure about."""
-UNSURE_SHARE = 0.5
-"""Of the pairs asked, those chosen by disagreement; disagreement alone sometimes hurts."""
 
 
 def clips_of(recordings: dict[str, list[Recording]], run: str, seed: int) -> list[Clip]:
@@ -40,24 +37,28 @@ def clips_of(recordings: dict[str, list[Recording]], run: str, seed: int) -> lis
     return clips
 
 
-def choose_pairs(clips: Sequence[Clip], count: int, seed: int, model: RewardModel | None) -> list[PairProposal]:
-    """Choose what to ask: at random, and once there is a model half by what its members disagree about."""
-    if model is None:
-        return propose_pairs(clips, count, seed=seed)
-    proposed = propose_pairs(clips, CANDIDATES * count, seed=seed)
-    returns: dict[str, Tensor] = {}
-    for clip in clips:
-        if clip.content_hash not in returns:
-            with torch.no_grad():
-                returns[clip.content_hash] = model.member_rewards(clip.decisions().windows(model.config.windows)).sum(1)  # (E,)
-    apart = [float((returns[each.first.content_hash] - returns[each.second.content_hash]).std(correction=0)) for each in proposed]
-    order = sorted(range(len(proposed)), key=lambda place: -apart[place])
-    unsure = order[: round(UNSURE_SHARE * count)]
-    rest = [place for place in range(len(proposed)) if place not in set(unsure)][: count - len(unsure)]
-    return [proposed[place] for place in sorted((*unsure, *rest))]
+def choose_questions(
+    clips: Sequence[Clip], driver: str, count: int, seed: int, model: RewardModel | None, shelf: ClipShelf, before: Sequence[int]
+) -> list[Query]:
+    """Choose what to ask by feedback's usual mix.
+
+    Args:
+        clips: Of this turn's rides.
+        driver: Of whose rides one is in each pair that is chosen by information gain, as it stands in its clips.
+        count: How many questions.
+        seed: Chooses among equals.
+        model: The reward of the turn before.
+        shelf: The study's clips.
+        before: Numbers of the pairs that were asked a turn ago; some are asked again.
+    """
+    known = {number: (first, second) for number, first, second, _ in shelf.store.pairs()}
+    asked = [known[number] for number in before]
+    older = [shelf[name] for name in dict.fromkeys(name for pair in asked for name in pair)]
+    near = {clip.content_hash for clip in clips if clip.driver == driver}
+    return choose_queries([*clips, *older], count, model=model, near=near, asked=asked, seed=seed)
 
 
-def shelve(store: Store, shelf: ClipShelf, pairs: Sequence[PairProposal], people: float, seed: int) -> dict[str, list[int]]:
+def shelve(store: Store, shelf: ClipShelf, pairs: Sequence[Query | PairProposal], people: float, seed: int) -> dict[str, list[int]]:
     """Put pairs into the study; those for people get videos. Doing it again changes nothing.
 
     Returns:
@@ -67,7 +68,8 @@ def shelve(store: Store, shelf: ClipShelf, pairs: Sequence[PairProposal], people
     for place, pair in enumerate(pairs):
         first, second = shelf.add(pair.first), shelf.add(pair.second)
         who = "people" if float(uniform(seed, place)) < people else "scripts"
-        numbers[who].append(store.add_pair(first, second, pair.reason, labels_wanted=1))
+        answer = pair.answer if isinstance(pair, Query) else None
+        numbers[who].append(store.add_pair(first, second, pair.reason, labels_wanted=1, answer=answer))  # type: ignore[arg-type]
         if who == "people":
             shelf.add_video(first, CLIP_WIDTH_PX)
             shelf.add_video(second, CLIP_WIDTH_PX)

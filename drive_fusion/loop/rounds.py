@@ -143,7 +143,7 @@ def _line(turn: Turn) -> str:
 
 def record_rides(turn: Turn) -> dict[str, Any]:
     """Drive the present policy, and in the first turn scripted drivers too; cut clips and put pairs of them into the study."""
-    from drive_fusion.loop.asking import choose_pairs, clips_of, shelve
+    from drive_fusion.loop.asking import choose_questions, clips_of, shelve
     from envs.seeds import seed_set
     from feedback.clips import ClipShelf
     from feedback.store import Store
@@ -158,9 +158,11 @@ def record_rides(turn: Turn) -> dict[str, Any]:
         drivers["refused"] = before.candidate
     rides = {name: _record(turn, driver, seeds) for name, driver in drivers.items()}
     clips = clips_of({f"{turn.name} {name}": each for name, each in rides.items()}, turn.name, turn.seed)
-    pairs = choose_pairs(clips, turn.loop.labels, turn.seed, turn.previous_model())
+    last = before.outcome("clips") if before is not None else {"scripts": [], "people": []}
     with Store(turn.study.database) as store:
-        numbers = shelve(store, ClipShelf(store), pairs, turn.loop.people, turn.seed)
+        shelf, model, asked = ClipShelf(store), turn.previous_model(), [*last["scripts"], *last["people"]]
+        pairs = choose_questions(clips, f"{turn.name} approved", turn.loop.labels, turn.seed, model, shelf, asked)
+        numbers = shelve(store, shelf, pairs, turn.loop.people, turn.seed)
     return {"drivers": list(drivers), "clips": len(clips), **numbers}
 
 
