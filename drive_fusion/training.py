@@ -315,7 +315,7 @@ def environment(config: TrainConfig) -> Any:
         from feedback.reward_model import RewardModel
         from feedback.reward_vec import RewardVecEnv
 
-        return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma)
+        return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma, centred=True)
     venv = ScriptedReward(venv) if config.scripted_reward else venv
     return CrashPenalty(venv, config.crash_penalty) if config.crash_penalty else venv
 

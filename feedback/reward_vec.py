@@ -40,6 +40,10 @@ class RewardVecEnv(VecEnvWrapper):
     (``TimeLimit.truncated`` is false). A constant then adds the same to every return from a given time on, so the learner must see the
     time. That is what a teacher means who judges whole rides of one length.
 
+    What a constant cannot do to the best policy it still does to learning: a critic that is off by a part of it drowns what matters. So
+    ``centred`` takes a constant off every reward, absorbing states' too: the mean of the first step in which a model pays, kept for as long
+    as that model pays. A constant that was added to the model is gone with it.
+
     ``infos[i]`` gets ``world_reward``, ``learned_reward`` (without what comes after the end) and, where an episode ends,
     ``world_return`` and ``learned_return``.
     """
@@ -47,7 +51,7 @@ class RewardVecEnv(VecEnvWrapper):
     passes_observations = True
     """It changes rewards alone."""
 
-    def __init__(self, venv: VecEnv, model: Reward, gamma: float = 0.99, horizon_steps: int | None = None) -> None:
+    def __init__(self, venv: VecEnv, model: Reward, gamma: float = 0.99, horizon_steps: int | None = None, centred: bool = False) -> None:
         """Wrap an environment.
 
         Args:
@@ -55,6 +59,7 @@ class RewardVecEnv(VecEnvWrapper):
             model: Says the reward.
             gamma: The learner's discount factor; another one breaks the promise above.
             horizon_steps: Decisions of an episode, for fixed horizons; None goes on for ever in thought.
+            centred: Pay rewards less a constant that makes them small.
 
         Raises:
             ConfigError: ``gamma`` is not in [0, 1), ``venv`` tells no transitions, or its worlds have several agents.
@@ -73,6 +78,9 @@ class RewardVecEnv(VecEnvWrapper):
         self.model = model
         self.gamma = gamma
         self.horizon_steps = horizon_steps
+        self.centred = centred
+        self._centre: tuple[Reward | None, float] = (None, 0.0)
+        """Whose rewards, and what is taken off each."""
         self._gone = torch.zeros(venv.num_envs, dtype=torch.int64)
         self._returns = np.zeros((2, venv.num_envs))  # world's, learned
 
@@ -85,6 +93,8 @@ class RewardVecEnv(VecEnvWrapper):
     def state(self) -> dict[str, torch.Tensor]:
         """The environment's state, and what the running episodes have returned so far."""
         own = {"returns": torch.from_numpy(self._returns.copy())} | ({"gone": self._gone.clone()} if self.horizon_steps else {})
+        if self._centre[0] is self.model:
+            own["centre"] = torch.tensor(self._centre[1], dtype=torch.float64)
         return {**self.venv.state(), **own}  # type: ignore[attr-defined]
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> Any:
@@ -92,6 +102,8 @@ class RewardVecEnv(VecEnvWrapper):
         rest = dict(state)
         self._returns = rest.pop("returns").numpy().copy()
         self._gone = rest.pop("gone", self._gone).clone()
+        if "centre" in rest:
+            self._centre = self.model, float(rest.pop("centre"))
         return self.venv.load_state(rest)  # type: ignore[attr-defined]
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -100,8 +112,9 @@ class RewardVecEnv(VecEnvWrapper):
         step: Any = self.venv.transition  # type: ignore[attr-defined]
         learned = self.model.reward(step.scene, step.actions, step.next_scene, step.terminated)
         self._gone += 1
-        later = self.model.after_the_end(step.next_scene) * self._decisions_after().to(learned)
-        paid = learned + torch.where(step.terminated, later, torch.zeros_like(later))
+        centre = self._centre_of(learned)
+        later = (self.model.after_the_end(step.next_scene) - centre) * self._decisions_after().to(learned)
+        paid = learned - centre + torch.where(step.terminated, later, torch.zeros_like(later))
         self._check(paid, step)
         plain = learned.cpu().numpy()
         self._returns += np.stack((world_rewards, plain))
@@ -114,6 +127,14 @@ class RewardVecEnv(VecEnvWrapper):
         self._returns[:, dones] = 0.0
         self._gone[torch.from_numpy(dones)] = 0
         return observations, paid.cpu().numpy().astype(np.float32), dones, infos
+
+    def _centre_of(self, learned: torch.Tensor) -> float:
+        """What is taken off each reward."""
+        if not self.centred:
+            return 0.0
+        if self._centre[0] is not self.model:
+            self._centre = self.model, float(learned.double().nanmean())
+        return self._centre[1]
 
     def _decisions_after(self) -> torch.Tensor:
         """How many decisions come after the present one, each counted as the learner discounts it, (B,) or a number."""

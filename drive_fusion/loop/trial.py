@@ -147,11 +147,11 @@ class Changed:
 
     def reward(self, scene: Scene, actions: Tensor, next_scene: Scene, terminal: Tensor) -> Tensor:
         """Reward of one decision, (B,)."""
-        return self.scale * (self.of.reward(scene, actions, next_scene, terminal) + self.offset)
+        return self.scale * (self.of.reward(scene, actions, next_scene, terminal).double() + self.offset)
 
     def after_the_end(self, next_scene: Scene) -> Tensor:
         """Reward of every decision after an end, (B,)."""
-        return self.scale * (self.of.after_the_end(next_scene) + self.offset)
+        return self.scale * (self.of.after_the_end(next_scene).double() + self.offset)
 
 
 class Learner:
@@ -162,7 +162,7 @@ class Learner:
         worlds = make_sb3_vec(config.id, config.num_envs, rig=BLIND, seed=seed)
         self.horizon_steps = int(worlds.world.horizon_steps)  # type: ignore[union-attr]
         self.track = track
-        self._paying = RewardVecEnv(worlds, reward, 1.0, self.horizon_steps)
+        self._paying = RewardVecEnv(worlds, reward, 1.0, self.horizon_steps, centred=True)
         gone = [0]
         self._gone = gone
         self.ppo = FusedPPO(

@@ -127,6 +127,19 @@ def test_a_constant_adds_the_same_to_every_return(plans: list[list[tuple[int, bo
     assert np.allclose(shifted - plain, shift, rtol=1e-4, atol=1e-3)
 
 
+@settings(max_examples=40, deadline=None)
+@given(plans=plans, offset=st.floats(-3, 3), gamma=st.floats(0.0, 0.99), horizon=st.sampled_from([None, 7]))
+def test_centred_rewards_do_not_know_a_constant(plans: Any, offset: float, gamma: float, horizon: int | None) -> None:
+    def paid(model: Any) -> np.ndarray:
+        env = RewardVecEnv(Chain(plans), model, gamma, horizon, centred=True)  # type: ignore[arg-type]
+        env.reset()
+        return np.stack([env.step(np.zeros(len(plans)))[1] for _ in range(12)])
+
+    plain, shifted = paid(Wavy()), paid(Shifted(Wavy(), offset))
+    assert np.allclose(plain, shifted, rtol=1e-4, atol=1e-4)
+    assert plain[0].mean() == pytest.approx(0.0, abs=1e-6) or any(end for plan in plans for _, end in plan)
+
+
 def test_true_end_pays_for_ever_and_a_time_limit_does_not() -> None:
     gamma = 0.9
     env = RewardVecEnv(Chain([[(2, True)], [(2, False)]]), Wavy(), gamma)  # type: ignore[arg-type]
@@ -198,7 +211,7 @@ def test_state_comes_back_with_the_running_returns() -> None:
         stepped = [env.step(np.full(4, 3)) for _ in range(steps)]
         return [(step[1].tolist(), [info.get("learned_return") for info in step[3]]) for step in stepped]
 
-    one, other = (RewardVecEnv(make_sb3_vec("highway-fast-v0", num_envs=4, seed=1), untrained(), 0.9) for _ in range(2))
+    one, other = (RewardVecEnv(make_sb3_vec("highway-fast-v0", num_envs=4, seed=1), untrained(), 0.9, centred=True) for _ in range(2))
     one.reset()
     follow(one, 2)
     state = one.state()
