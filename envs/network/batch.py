@@ -46,17 +46,17 @@ def take_controls(cars: Any, episode: Any, agents: int, substep: int, forced: An
     """
     for actor in range(episode.vehicles):
         if forced[actor]:
-            car = cars[number_of_actor(episode, actor, agents)]
+            car = cars[number_of_actor(episode.ego, actor, agents)]
             car.acceleration_mps2 = controls[substep, actor, 0]
             car.steering_rad = controls[substep, actor, 1]
 
 
 @leaf()
-def number_of_actor(episode: Any, actor: int, agents: int) -> int:
+def number_of_actor(ego: int, actor: int, agents: int) -> int:
     """Which record an actor of the scene has: the agents come first there, and in highway-env's list only mostly."""
     if actor < agents:
-        return episode.ego + actor
-    return actor if actor >= episode.ego + agents else actor - agents
+        return ego + actor
+    return actor if actor >= ego + agents else actor - agents
 
 
 @leaf()
@@ -206,7 +206,7 @@ def begin(cars: Any, episode: Any, rules: Rules, fixtures: Any, seed: int) -> No
 def hand_out(
     cars: Any,
     vehicles: Any,
-    episodes: Any,
+    egos: Any,
     room: int,
     floats: Any,
     kinds: Any,
@@ -219,7 +219,7 @@ def hand_out(
     Args:
         cars: CAR records, (B, A).
         vehicles: How many vehicles there are, (B,).
-        episodes: EPISODE records, (B,).
+        egos: Which record is the first agent's, (B,): another one at the end of a decision that clears vehicles before it.
         room: Where obstacles begin.
         floats: x, y, heading, vx, vy, ax, ay, yaw rate, length, width, acceleration along the heading, lane change, (12, B, A), written.
         kinds: 1 for an obstacle, (B, A), written.
@@ -231,7 +231,7 @@ def hand_out(
         count = vehicles[world]
         actor = 0
         for place in range(count + cars.shape[1] - room):
-            number = number_of_actor(episodes[world], place, agents) if place < count else room + place - count
+            number = number_of_actor(egos[world], place, agents) if place < count else room + place - count
             car = cars[world, number]
             if car.driver == LANDMARK:
                 continue

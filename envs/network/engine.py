@@ -157,15 +157,15 @@ class NetworkEngine:
 
     def actors(self, kind: np.dtype[Any], instant: Any = None) -> dict[str, NDArray[Any]]:
         """See ``Engine.actors``."""
-        episodes = instant.episodes if isinstance(instant, Records) else self.episodes
         if instant is None or isinstance(instant, Records):
-            cars, vehicles = (self.cars if instant is None else instant.cars), episodes["vehicles"].copy()
+            cars, episodes = (self.cars, self.episodes) if instant is None else (instant.cars, instant.episodes)
+            vehicles, egos = episodes["vehicles"].copy(), episodes["ego"].copy()
         else:
-            cars, vehicles = instant
+            cars, vehicles, egos = instant
         room = cars.shape[1] - len(self._fixtures)
         shape = (len(cars), room + int((self._fixtures["driver"] != LANDMARK).sum()))
         floats, kinds, flags = np.zeros((12, *shape), kind), np.zeros(shape, np.int64), np.zeros((2, *shape), np.bool_)
-        hand_out(cars, vehicles, episodes, room, floats, kinds, flags, self._network.lanes, self._rules.agents)
+        hand_out(cars, vehicles, egos, room, floats, kinds, flags, self._network.lanes, self._rules.agents)
         return {
             "position_m": np.stack((floats[0], floats[1]), -1),
             "heading_rad": floats[2],

@@ -113,7 +113,8 @@ class Running:
         else:
             hands = decision.hands
             self._pace.run(decision.threads, lambda threads: self._move(hands, threads, trace, vehicles, 0, substeps))
-        return tuple(zip(trace, vehicles, strict=True))
+        egos = self._engine.episodes["ego"].copy()  # what comes after the last substep may clear vehicles before it
+        return tuple((cars, count, egos) for cars, count in zip(trace, vehicles, strict=True))
 
     def _move(self, hands: Hands | None, threads: int, trace: NDArray[Any], vehicles: NDArray[Any], opening: int, closing: int) -> None:
         forced = NOBODY_FORCED if hands is None else np.ascontiguousarray(hands.actors)

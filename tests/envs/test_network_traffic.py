@@ -426,6 +426,24 @@ def test_an_override_may_be_asked_before_every_substep() -> None:
     assert all(gain == -3.0 for gain in gains[1::2]) and all(gain > -3.0 for gain in gains[::2])
 
 
+@pytest.mark.parametrize(("id", "agents"), [("intersection-v0", 1), ("intersection-multi-agent-v0", 2)])
+def test_agents_stay_the_first_actors_in_every_substep_though_cars_before_them_are_cleared(id: str, agents: int) -> None:
+    """Who leaves is cleared at a decision's end, and highway-env's list moves up: scenes of the substeps before must not."""
+    world, cleared = World(id, 24), 0
+    before = world.reset(range(5, 29))
+    for _ in range(world.horizon_steps):
+        actions = torch.zeros((24,) if agents == 1 else (24, agents), dtype=torch.int64)  # they stop and see the others leave
+        egos = world.state().episodes["ego"].copy()
+        _, outcome = world.step(actions, substeps=True)
+        cleared += int((world.state().episodes["ego"] < egos).sum())
+        for scene in outcome.substeps:
+            moved_m = (scene.position_m - before.position_m)[:, :agents].norm(dim=-1)
+            assert float(moved_m.max()) < 11.0 * world.substep_dt_s
+            before = scene
+        assert torch.equal(before.position_m[:, :agents], world.scene.position_m[:, :agents])
+    assert cleared > 5
+
+
 @pytest.mark.parametrize("id", ["merge-v0", "roundabout-v0", "u-turn-v0", "two-way-v0", "intersection-v0"])
 def test_the_autopilot_is_the_references(id: str) -> None:
     config = {"simulation_frequency": 5}
