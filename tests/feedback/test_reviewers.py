@@ -162,7 +162,7 @@ def test_few_answers_make_wide_intervals() -> None:
 def test_a_faultless_reviewer_s_lapse_interval_reaches_zero_and_a_guesser_s_does_not() -> None:
     random = np.random.default_rng(5)
     panel = Planted(np.ones(2), 2.0, np.asarray([0.0, 0.5]), np.zeros(2), 0.2, 0.0, 0.0)
-    sure, guesser = fit_reviewers(panel.judge(300, random), 0, warm_up=200, draws=200).reviewers
+    sure, guesser = fit_reviewers(panel.judge(600, random), 0, warm_up=200, draws=200).reviewers
     assert sure.lapse.low == 0.0 and sure.lapse.high < 0.15
     assert guesser.lapse.low > 0.1 and guesser.lapse.covers(0.5)
     assert sure.consensus is not None and guesser.consensus is not None

@@ -49,7 +49,7 @@ def test_a_kernel_is_not_launched_on_a_cpu() -> None:
 
 def test_a_scene_has_the_numbers_that_the_cpus_kernels_take(random_scene) -> None:
     scene = random_scene(3, worlds=4)
-    for here, there in zip(scene_arrays(scene), gpu.scene_on(scene), strict=True):
+    for here, there in zip(scene_arrays(scene)[0], gpu.scene_on(scene), strict=True):
         assert here.dtype == there.dtype
         np.testing.assert_array_equal(here, there)
 
