@@ -47,7 +47,7 @@ DISTANCE_M, SPEED_MPS, SIZE_M, LANE_M = 50.0, 20.0, 10.0, 4.0
 LARGEST = 4.0
 LANE_LEFT_M = 100.0
 BLIND = Rig("blind")
-"""A rig without sensors: the cheapest observation, which privileged state takes the place of."""
+"""A rig without sensors: the cheapest observation, for what takes its place: privileged state, or a look-ahead."""
 
 
 def privileged_space(action_width: int) -> spaces.Box:

@@ -58,9 +58,7 @@ class Postgres:
             return f"{where}: read-only; {KEPT}; allow this user to write"
         if "no space left" in said or "disk full" in said:
             return f"{where}: disk full or failing ({cause}); {KEPT}; free some space and try again"
-        if any(
-            words in said for words in ("connection failed", "connection refused", "closed the connection", "terminat", "shutting down")
-        ):
+        if any(words in said for words in OUT_OF_REACH):
             return f"{where}: cannot be reached ({cause}); {KEPT}; see that PostgreSQL runs there, and try again"
         return None
 

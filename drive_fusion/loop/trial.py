@@ -13,6 +13,7 @@ from drive_fusion.loop.ahead import AheadVecEnv, Track
 from drive_fusion.loop.rides import Chooser, Question, Rides, answered, ask, drive, tempers
 from drive_fusion.loop.taste import taste_of
 from drive_fusion.ppo import FusedPPO
+from drive_fusion.privileged import BLIND
 from envs.sb3 import make_sb3_vec
 from envs.seeds import seed_set
 from envs.world import World
@@ -21,11 +22,8 @@ from feedback.reward_model import RewardConfig, RewardModel
 from feedback.reward_vec import Reward, RewardVecEnv
 from feedback.scripted import teacher_named
 from sensors.errors import ConfigError
-from sensors.rig import Rig
 from sensors.scene import Scene
 
-BLIND = Rig("blind")
-"""A rig without sensors: the cheapest observation, in place of which the look-ahead is shown."""
 FIRST_ROUNDS = 0.2
 """Share of the steps in each round but the last, which has the rest."""
 
