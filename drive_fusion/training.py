@@ -14,6 +14,8 @@ from drive_fusion.loop.config import LoopConfig
 from sensors.errors import ConfigError, SensorFault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drive_fusion.distributed import Group
     from drive_fusion.ppo import FusedPPO
 
@@ -29,6 +31,7 @@ LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "
     "conditions": None,
     "scripted_reward": False,
     "value_weight": 0.5,
+    "lr_annealed": False,
 }
 """Settings that older runs do not name, and what they had."""
 
@@ -92,6 +95,8 @@ class TrainConfig:
     """Seed of weights, exploration and traffic."""
     lr: float = 3e-4
     """Adam's learning rate."""
+    lr_annealed: bool = False
+    """Let the learning rate fall to 0 along the run; otherwise it stays."""
     n_steps: int = 16
     """Decisions of every world between updates."""
     batch: int = 512
@@ -179,12 +184,14 @@ class TrainConfig:
         return self.folder / "checkpoints" / "last"
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, watch: Callable[[FusedPPO], bool] | None = None, points: int = 10) -> Path:
     """Train a driver.
 
     Args:
         config: How. With ``resume``, the run goes on where its last checkpoint stands, bit-equal to one that was never stopped (CPU, same
             machine, versions and threads).
+        watch: Shown the learner now and then, between an update and the next rollout; training ends where it returns False.
+        points: How often, the end included.
 
     Returns:
         The run's folder: config.json, checkpoints/last and tensorboard/.
@@ -200,7 +207,7 @@ def train(config: TrainConfig) -> Path:
         return alternate(config)
     from drive_fusion.distributed import leave
     from drive_fusion.ppo import OutOfMemory, RewardFault
-    from drive_fusion.watch import Stopped, TrainingWatch
+    from drive_fusion.watch import Enough, Stopped, TrainingWatch
 
     group = _joined(config)
     prepare_threads(config)
@@ -208,11 +215,13 @@ def train(config: TrainConfig) -> Path:
         begin(config)
     group.wait()
     model = resumed(config) if config.resume else learner(config)
-    watch = TrainingWatch(config.last_checkpoint, config.steps, config.save_every)
+    following = TrainingWatch(config.last_checkpoint, config.steps, config.save_every, watch, points)
     log_to(model, config.folder / "tensorboard", group.first)
     try:
-        with watch.listening():
-            model.learn(max(0, config.steps - model.num_timesteps), callback=watch, reset_num_timesteps=not config.resume)
+        with following.listening():
+            model.learn(max(0, config.steps - model.num_timesteps), callback=following, reset_num_timesteps=not config.resume)
+    except Enough:
+        pass
     except Stopped:
         if not group.first:
             raise KeyboardInterrupt from None
@@ -251,6 +260,8 @@ def learner(config: TrainConfig) -> FusedPPO:
 
 
 def _built(config: TrainConfig) -> FusedPPO:
+    from stable_baselines3.common.utils import LinearSchedule
+
     from drive_fusion.ppo import FusedPPO
     from drive_fusion.privileged import PrivilegedExtractor
 
@@ -271,7 +282,7 @@ def _built(config: TrainConfig) -> FusedPPO:
         compiled=config.compiled,
         device=_device(config),
         seed=config.seed,
-        learning_rate=config.lr,
+        learning_rate=LinearSchedule(config.lr, 0.0, 1.0) if config.lr_annealed else config.lr,
         n_steps=config.n_steps,
         batch_size=config.batch,
         n_epochs=config.epochs,

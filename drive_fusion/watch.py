@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,19 +27,26 @@ class Stopped(Exception):
     """Ctrl-C, after the checkpoint was written."""
 
 
+class Enough(Exception):
+    """Whoever was shown the learner wants no more."""
+
+
 class TrainingWatch(BaseCallback):
     """Follows training; everything it writes, it writes between rollouts, where a checkpoint resumes exactly."""
 
-    def __init__(self, checkpoint: Path, steps: int, save_every: int):
+    def __init__(self, checkpoint: Path, steps: int, save_every: int, shown: Callable[[Any], bool] | None = None, points: int = 10):
         """Begin.
 
         Args:
             checkpoint: The folder that is written again and again.
             steps: Where training will end.
             save_every: Steps between checkpoints.
+            shown: Shown the learner now and then, between an update and the next rollout; training ends where it returns False.
+            points: How often, the end included.
         """
         super().__init__()
         self.checkpoint, self.steps, self.save_every = checkpoint, steps, save_every
+        self._shown, self._points, self._point = shown, points, 0
         self._asked_to_stop = False
         self._saved_at = 0
         self._tenths_told = 0
@@ -88,6 +95,20 @@ class TrainingWatch(BaseCallback):
             self._saved_at = self.num_timesteps
         if self._asked_to_stop:
             raise Stopped
+        self._show()
+
+    def _on_training_end(self) -> None:
+        self._show()
+
+    def _show(self) -> None:
+        point = min(self._points, self._points * self.num_timesteps // self.steps)
+        if self._shown is None or point <= self._point:
+            return
+        self._point, began_s = point, time.monotonic()
+        more = self._shown(self.model)
+        self._marks = {name: at_s and at_s + time.monotonic() - began_s for name, at_s in self._marks.items()}
+        if not more and self.num_timesteps < self.steps:
+            raise Enough
 
     def _on_step(self) -> bool:
         rewards, dones, infos = (self.locals[name] for name in ("rewards", "dones", "infos"))

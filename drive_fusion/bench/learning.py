@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ import numpy as np
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from drive_fusion.distilling.config import DistillConfig
     from drive_fusion.evaluation import Evaluation
     from drive_fusion.intervals import Estimate
@@ -210,7 +213,7 @@ def _once(folder: Path, config: LearningBench, drive: Callable[[], Evaluation | 
 
 
 def trained(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str, Any]:
-    """A driver by PPO, in slices with a validation after each; the best checkpoint is kept.
+    """A driver by PPO, validated now and then; the best checkpoint is kept.
 
     Returns:
         Its curve as [steps, return] pairs, and the time that training took.
@@ -218,22 +221,50 @@ def trained(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str
     from drive_fusion.training import train
 
     run = config.training(kind, seed)
-    whole, (began_s, began_cpu_s) = run.steps, (time.monotonic(), time.process_time())
-    shutil.rmtree(run.folder, ignore_errors=True)  # a slice that was stopped half way
+    shutil.rmtree(run.folder, ignore_errors=True)  # one that was stopped half way
     curve: list[list[float]] = []
-    judged_s = judged_cpu_s = 0.0
-    for number in range(1, config.points + 1):
-        train(replace(run, steps=round(whole * number / config.points), resume=number > 1))
-        judging_s, judging_cpu_s = time.monotonic(), time.process_time()
-        worth = validated(config, run.last_checkpoint)
-        if all(worth > value for _, value in curve):
-            _copy(run.last_checkpoint, run.last_checkpoint.with_name("best"))
-        curve.append([whole * number / config.points, worth])
-        judged_s, judged_cpu_s = judged_s + time.monotonic() - judging_s, judged_cpu_s + time.process_time() - judging_cpu_s
-        if time.monotonic() - began_s > 30.0 * config.minutes:
-            break
-    spent = {"seconds": time.monotonic() - began_s - judged_s, "cpu_seconds": time.process_time() - began_cpu_s - judged_cpu_s}
-    return {"curve": curve, **spent}
+    clock = Clock()
+
+    def judge(model: Any) -> bool:
+        with clock.stopped():
+            worth = validated(config, model)
+            if all(worth > value for _, value in curve):
+                model.save(run.last_checkpoint.with_name("best"))
+            curve.append([model.num_timesteps, worth])
+        return clock.seconds < 30.0 * config.minutes
+
+    train(run, judge, config.points)
+    return {"curve": curve, **clock.spent}
+
+
+class Clock:
+    """Time that goes by from its making, by the clock and the processor's, without what is spent while it is stopped."""
+
+    def __init__(self) -> None:
+        self._left_out = np.zeros(2)
+        self._began = self._now()
+
+    @staticmethod
+    def _now() -> NDArray[np.float64]:
+        return np.array([time.monotonic(), time.process_time()])
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Leave out what happens inside."""
+        before = self._now()
+        yield
+        self._left_out += self._now() - before
+
+    @property
+    def seconds(self) -> float:
+        """By the clock."""
+        return float((self._now() - self._began - self._left_out)[0])
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Both [s]."""
+        seconds, cpu_seconds = (self._now() - self._began - self._left_out).tolist()
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds}
 
 
 def distilled(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str, Any]:
@@ -244,18 +275,15 @@ def distilled(config: LearningBench, kind: str, seed: int, study: Any) -> dict[s
     run = config.distilling(seed, max(1.0, config.minutes - teacher_s / 60.0))
     shutil.rmtree(run.pupil.folder, ignore_errors=True)
     curve: list[list[float]] = []
-    began_s, began_cpu_s, judged = time.monotonic(), time.process_time(), [0.0, 0.0]
+    clock = Clock()
 
     def judge(model: Any) -> None:
-        judging_s, judging_cpu_s = time.monotonic(), time.process_time()
-        curve.append([model.num_timesteps, validated(config, model)])
-        judged[0] += time.monotonic() - judging_s
-        judged[1] += time.process_time() - judging_cpu_s
+        with clock.stopped():
+            curve.append([model.num_timesteps, validated(config, model)])
 
     distill(run, judge, config.points)
     _copy(run.pupil.last_checkpoint, run.pupil.last_checkpoint.with_name("best"))
-    spent = {"seconds": time.monotonic() - began_s - judged[0], "cpu_seconds": time.process_time() - began_cpu_s - judged[1]}
-    return {"curve": curve, **spent}
+    return {"curve": curve, **clock.spent}
 
 
 def validated(config: LearningBench, who: Any) -> float:

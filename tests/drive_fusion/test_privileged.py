@@ -12,22 +12,11 @@ import torch
 
 from drive_fusion.evaluation import evaluate
 from drive_fusion.ppo import FusedPPO
-from drive_fusion.privileged import (
-    ACTOR_FEATURES,
-    ACTORS,
-    AHEAD_M,
-    DISTANCE_M,
-    LANE_FEATURES,
-    LANE_M,
-    SPEED_MPS,
-    PrivilegedExtractor,
-    PrivilegedState,
-    PrivilegedVecEnv,
-    closest_approach,
-    followers,
-    make_privileged_vec,
-    privileged_space,
-)
+from drive_fusion.privileged import PrivilegedExtractor, PrivilegedState, PrivilegedVecEnv, make_privileged_vec, privileged_space
+from drive_fusion.privileged.clearance import CLEARANCES, FURTHEST_M, MOMENTS_S, NEAR_M, RESPONSE_S, SPEED_CHANGES_MPS
+from drive_fusion.privileged.extractor import closest_approach
+from drive_fusion.privileged.lanes import AHEAD_M, BRANCHES, DISTANCE_M, LANE_FEATURES, LANE_M, LaneGuide, followers
+from drive_fusion.privileged.state import ACTOR_FEATURES, ACTORS, SPEED_MPS
 from drive_fusion.rewards import CrashPenalty
 from drive_fusion.training import TrainConfig, train
 from envs.ids import SINGLE_AGENT_IDS
@@ -42,8 +31,8 @@ LANE = len(LANE_FEATURES)
 def parts_of(vector: torch.Tensor, actions: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Lane features, points ahead (points, 2) [m] and actors of one world's vector."""
     lane = vector[4 + actions : 4 + actions + LANE]
-    ahead = vector[4 + actions + LANE : -ACTORS * len(ACTOR_FEATURES)].view(-1, 2) * DISTANCE_M
-    return lane, ahead, vector[-ACTORS * len(ACTOR_FEATURES) :].view(ACTORS, -1)
+    *_, ahead, actors, _ = vector.split((4 + actions + LANE, 2 * len(AHEAD_M), ACTORS * len(ACTOR_FEATURES), CLEARANCES))
+    return lane, ahead.view(-1, 2) * DISTANCE_M, actors.view(ACTORS, -1)
 
 
 def turned(scene: Scene, angle_rad: float, shift_m: tuple[float, float]) -> Scene:
@@ -82,7 +71,7 @@ def test_the_points_ahead_lie_on_lanes_and_in_order(id):
     world = World(id, 16)
     scene = world.reset(torch.arange(16))
     tell, road = PrivilegedState(), world.road
-    joined = [lane for lane in followers(road) if lane is not None]
+    joined = [lanes for lanes in followers(road) if lanes]
     assert joined, "these maps have lanes that go on in others"
     for vector, place, heading in zip(tell(scene), scene.position_m[:, 0].double(), scene.heading_rad[:, 0].double(), strict=True):
         _, ahead, _ = parts_of(vector, world.action_width)
@@ -126,11 +115,12 @@ def test_the_extractor_takes_actors_in_any_order_and_ignores_places_where_none_i
     told = PrivilegedState()(scene_of((100.0, -4.0, 20.0), (130.0, 0.0, 25.0), (80.0, -4.0, 20.0)))
     extractor = PrivilegedExtractor(privileged_space(5))
     own = told[:, : extractor.own]
-    actors = told[:, extractor.own :].view(ACTORS, -1)
+    _, actors, clear = told.split((extractor.own, ACTORS * len(ACTOR_FEATURES), CLEARANCES), 1)
+    actors = actors.view(ACTORS, -1)
     shuffled = actors.flip(0).clone()
     shuffled[:3, 1:] = 7.0  # nobody is there
-    assert torch.equal(extractor(told), extractor(torch.cat((own, shuffled.view(1, -1)), 1)))
-    nobody = torch.cat((own, torch.zeros(1, actors.numel())), 1)
+    assert torch.equal(extractor(told), extractor(torch.cat((own, shuffled.view(1, -1), clear), 1)))
+    nobody = torch.cat((own, torch.zeros(1, actors.numel()), clear), 1)
     assert bool(torch.isfinite(extractor(nobody)).all()) and not torch.equal(extractor(told), extractor(nobody))
 
 
