@@ -303,7 +303,7 @@ def _copy(checkpoint: Path, target: Path) -> None:
 
 def figures_of(fixed: Sequence[Evaluation], rows: dict[str, list[Evaluation]]) -> dict[str, float]:
     """Returns, crash rates and progress of every driver, and the share of the gap that the sensor drivers close."""
-    from drive_fusion.intervals import wilson
+    from drive_fusion.intervals import over_runs, wilson
 
     figures: dict[str, float] = {}
     for row in fixed:
@@ -339,25 +339,6 @@ def _flat(name: str, figure: Estimate) -> dict[str, float]:
     return {name: figure.value, f"{name}.low": figure.low, f"{name}.high": figure.high}
 
 
-RESAMPLES = 2000
-
-
-def _drawn(runs: int, episodes: int) -> tuple[Any, Any]:
-    """Which runs, and which episodes, each resampling takes; the same every time."""
-    random = np.random.default_rng(0)
-    return random.integers(0, runs, (RESAMPLES, runs)), random.integers(0, episodes, (RESAMPLES, episodes))
-
-
-def over_runs(values: Any) -> Estimate:
-    """A mean over training runs and episodes (R, E) with a bootstrap interval over both: another training, other traffic."""
-    from drive_fusion.intervals import Estimate
-
-    runs, episodes = _drawn(*values.shape)
-    means = [values[np.ix_(run, episode)].mean() for run, episode in zip(runs, episodes, strict=True)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(float(values.mean()), float(low), float(high))
-
-
 def share_of_gap(ours: Any, privileged: Any, constant: Any) -> Estimate | None:
     """How much of the way from a constant action to privileged drivers is gone, paired by training run and by episode.
 
@@ -370,9 +351,9 @@ def share_of_gap(ours: Any, privileged: Any, constant: Any) -> Estimate | None:
         (ours - constant) / (privileged - constant) of the means, with a bootstrap interval over runs and episodes; None where the interval
         of the gap itself does not exclude zero.
     """
-    from drive_fusion.intervals import Estimate
+    from drive_fusion.intervals import Estimate, runs_and_episodes
 
-    runs, episodes = _drawn(*ours.shape)
+    runs, episodes = runs_and_episodes(*ours.shape)
     floors = np.array([constant[episode].mean() for episode in episodes])
     ours_ahead, gaps = (
         np.array([table[np.ix_(run, episode)].mean() for run, episode in zip(runs, episodes, strict=True)]) - floors

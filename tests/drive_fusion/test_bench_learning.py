@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drive_fusion.bench import learning
-from drive_fusion.bench.learning import LearningBench, Recipe, bench_learning, figures_of, over_runs, share_of_gap
+from drive_fusion.bench.learning import LearningBench, Recipe, bench_learning, figures_of, share_of_gap
 from drive_fusion.evaluation import Evaluation
 from drive_fusion.intervals import wilson
 from drive_fusion.study import Study
@@ -43,15 +43,6 @@ def test_the_figures_name_the_best_constant_action_and_each_seeds_share():
     assert (figures["sensors.share_of_gap.seed_0"], figures["sensors.share_of_gap.seed_1"]) == pytest.approx((0.5, 0.75))
     assert figures["sensors.crash_rate"] == 0.0 and figures["sensors.crash_rate.high"] == pytest.approx(wilson(0, 100).high)
     assert figures["sensors.progress_m"] == pytest.approx(90.0)
-
-
-def test_an_interval_over_runs_knows_that_runs_differ():
-    alike = np.tile(np.random.default_rng(2).normal(0.0, 1.0, 500), (3, 1))
-    apart = alike + np.array([[-3.0], [0.0], [3.0]])
-    narrow, wide = over_runs(alike), over_runs(apart)
-    assert narrow.value == pytest.approx(wide.value)
-    assert narrow.high - narrow.low == pytest.approx(4 * 0.98 / np.sqrt(500), rel=0.15)
-    assert wide.high - wide.low > 3.0
 
 
 def test_a_whole_run_in_small_and_what_it_leaves(tmp_path, monkeypatch):
