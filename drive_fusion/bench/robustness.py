@@ -148,7 +148,8 @@ def _differences(name: str, ours: Sequence[Evaluation], theirs: Sequence[Evaluat
 
 
 def _told(name: str, estimates: dict[str, Estimate]) -> dict[str, float]:
-    name, figures = name.replace(" ", "_"), {}
+    name = name.replace(" ", "_")
+    figures: dict[str, float] = {}
     for metric, estimate in estimates.items():
         figures |= {f"{name}.{metric}": estimate.value, f"{name}.{metric}.low": estimate.low, f"{name}.{metric}.high": estimate.high}
     return figures
