@@ -52,25 +52,30 @@ LONG = {
     "gamma": 0.98,
     "gae_lambda": 0.95,
     "batch": 512,
-    "epochs": 8,
+    "epochs": 6,
     "lr": 1e-3,
+    "lr_annealed": True,
     "entropy": 0.0,
+    "value_weight": 0.02,
     "target_kl": None,
+    "duration_s": 20.0,
 }
 SHORT = {
     "num_envs": 256,
-    "n_steps": 16,
-    "gamma": 0.97,
+    "n_steps": 13,
+    "gamma": 0.98,
     "gae_lambda": 0.95,
-    "batch": 512,
+    "batch": 832,
     "epochs": 6,
-    "lr": 7e-4,
-    "entropy": 0.03,
+    "lr": 2e-3,
+    "lr_annealed": True,
+    "entropy": 0.003,
+    "value_weight": 0.05,
     "target_kl": None,
 }
 RECIPES = {
-    "racetrack": Recipe(LONG | {"steps": 1_000_000}, {"steps": 150_000, "passes": 8.0}, {"duration": 60}, 48),
-    "intersection": Recipe(SHORT | {"steps": 2_000_000}, {"steps": 150_000, "passes": 8.0}, {}, 500),
+    "racetrack": Recipe(LONG | {"steps": 400_000}, {"steps": 50_000, "passes": 8.0}, {"duration": 60}, 48),
+    "intersection": Recipe(SHORT | {"steps": 800_000}, {"steps": 150_000, "passes": 6.0, "temporal": "gru"}, {}, 500),
     "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}, 200),
 }
 """By what an id begins with; the last is for every other."""
@@ -88,8 +93,8 @@ class LearningBench:
     """The sensors that the distilled driver sees with."""
     spatial: str = "concat"
     """How its modalities' maps are fused."""
-    temporal: str = "none"
-    """What it remembers."""
+    temporal: str | None = None
+    """What it remembers; unless given, as the id's recipe says."""
     episodes: int = 500
     """Test episodes of every driver."""
     minutes: float = 30.0
@@ -160,11 +165,12 @@ class LearningBench:
             **self.recipe.distill,
             **shared,
             "spatial": self.spatial,
-            "temporal": self.temporal,
             "minutes": minutes,
             "device": "cpu",
         }
         settings["steps"] = round(self.scale * settings["steps"])
+        if self.temporal is not None:
+            settings["temporal"] = self.temporal
         return DistillConfig(self.place / "runs" / f"privileged-{seed}" / "checkpoints" / "best", **settings)
 
 
