@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ class Recipe:
     """Changes to highway-env's configuration for the validation episodes of a learning curve: shorter ones where episodes are long."""
     episodes: int
     """How many validation episodes a point of a curve takes: returns that spread more need more."""
+    rules: dict[str, Any] | None = None
+    """Changes to `DistillConfig`'s defaults for a first lesson by the scripted driver, from which the privileged driver's PPO goes on."""
 
 
 LONG = {
@@ -73,8 +75,11 @@ SHORT = {
     "value_weight": 0.05,
     "target_kl": None,
 }
+WARM_RATE = 0.3
+"""Factor on PPO's learning rate where it goes on from a first lesson."""
+RULES = {"num_envs": 128, "steps": 250_000, "passes": 8.0, "remember": 100_000, "lr": 3e-3}
 RECIPES = {
-    "racetrack": Recipe(LONG | {"steps": 400_000}, {"steps": 50_000, "passes": 8.0}, {"duration": 60}, 48),
+    "racetrack": Recipe(LONG | {"steps": 300_000}, {"steps": 50_000, "passes": 8.0}, {"duration": 120}, 40, RULES),
     "intersection": Recipe(SHORT | {"steps": 800_000}, {"steps": 150_000, "passes": 6.0, "temporal": "gru"}, {}, 500),
     "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}, 200),
 }
@@ -148,6 +153,26 @@ class LearningBench:
         }
         settings = {**self.recipe.train, **shared, "device": "cpu", "save_every": 10**9}
         return TrainConfig(**{**settings, "steps": round(self.scale * settings["steps"])})
+
+    def ruled(self, seed: int) -> DistillConfig | None:
+        """The run of a first lesson by rules, of privileged state; None where the recipe has none."""
+        from drive_fusion.distilling.config import DistillConfig
+        from drive_fusion.distilling.teacher import RULE
+
+        if self.recipe.rules is None:
+            return None
+        run = DistillConfig(
+            Path(RULE),
+            study=self.place,
+            run=f"ruled-{seed}",
+            id=self.id,
+            rig="privileged",
+            seed=seed,
+            threads=self.threads,
+            device="cpu",
+            **self.recipe.rules,
+        )
+        return replace(run, steps=round(self.scale * run.steps))
 
     def distilling(self, seed: int, minutes: float) -> DistillConfig:
         """The run of a sensor driver."""
@@ -230,6 +255,14 @@ def trained(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str
     shutil.rmtree(run.folder, ignore_errors=True)  # one that was stopped half way
     curve: list[list[float]] = []
     clock = Clock()
+    ruled = config.ruled(seed) if kind == "privileged" else None
+    if ruled is not None:
+        from drive_fusion.distilling.dagger import distill
+
+        shutil.rmtree(ruled.pupil.folder, ignore_errors=True)
+        distill(ruled)
+        warm = {"lr": WARM_RATE * run.lr, "critic_warmup": run.steps // 8}  # what is there is not to be lost
+        run = replace(run, warm_start=ruled.pupil.last_checkpoint, **warm)
 
     def judge(model: Any) -> bool:
         with clock.stopped():
