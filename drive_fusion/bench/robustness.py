@@ -111,7 +111,8 @@ def _subsets(config: RobustnessBench, places: dict[tuple[str, int], Path]) -> di
         figures |= _figures(f"subset.{subset}.{'with' if taught == FUSED else 'without'}_dropout", runs)
         if taught == FUSED:
             figures |= _differences(f"subset.{subset}.with-without", runs, rows[UNDROPPED, subset])
-            figures |= _differences(f"subset.CLR-{subset}", rows[FUSED, "CLR"], runs)
+        if taught == FUSED and subset != FUSED:
+            figures |= _differences(f"subset.{FUSED}-{subset}", rows[FUSED, FUSED], runs)
     return figures
 
 
