@@ -1,5 +1,7 @@
-"""How big the driver's network is: four sizes by name, for the rigs of the same names; and `crossing`, the smallest one that looks as far to
-its sides as ahead, for junctions."""
+"""How big the driver's network is: four sizes by name, for the rigs of the same names.
+
+And `crossing`, the smallest one that looks as far to its sides as ahead, for junctions.
+"""
 
 from __future__ import annotations
 
