@@ -54,7 +54,7 @@ class TrainConfig:
     temporal: str = "none"
     """What is remembered from one decision to the next: none, stack, gru, conv_gru or transformer."""
     size: str = "micro"
-    """How big the network is: micro, crossing (as micro, but as wide as long), nano, base or large."""
+    """How big the network is: micro, nano, base or large."""
     modality_dropout: float = 0.0
     """Chance of each sense to fall silent for a stretch of training, so that the driver learns to do without."""
     keep: str = "auto"
