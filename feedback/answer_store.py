@@ -195,6 +195,8 @@ class AnswerStore:
             sent = queries.sent_before(connection, reviewer_id, key)
             if sent is not None:
                 return self._answer(connection, {**values, "pair_id": sent.pair_id}, (), "")
+            if queries.sent_before(connection, reviewer_id, undo_key) is not None:
+                raise LabelRejected(f"client key {key!r} makes an undo's key that names an answer already; make a new key")
             old = connection.execute(queries.SAID_LABEL, {"reviewer_id": reviewer_id, "label_id": label_id}).one_or_none()
             if old is None:
                 raise LabelRejected(f"answer {label_id} is not yours, or was changed already; reload the history")

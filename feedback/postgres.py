@@ -39,6 +39,7 @@ class Postgres:
             pool_size=24,
             max_overflow=8,
             pool_pre_ping=True,
+            pool_use_lifo=True,  # each connection plans its statements anew, ten times over: few are kept warm, the others for a crowd
         )
         # With the lock, every statement sees what is committed by then; a state as of before the lock would be an old one.
         self._writers = self.engine.execution_options(isolation_level="READ COMMITTED", writes=True)

@@ -98,8 +98,10 @@ class _Group:
     @contextmanager
     def member(self) -> Iterator[Connection]:
         """Write into the transaction; whoever fails leaves no trace in it."""
-        savepoint = self._connection.begin_nested() if self.members else None
+        savepoint = None
         try:
+            if self.members:
+                savepoint = self._connection.begin_nested()
             yield self._connection
             if savepoint is not None:
                 savepoint.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -162,17 +163,21 @@ def test_writers_who_stand_in_line_share_a_commit_and_a_failing_one_harms_no_oth
     assert sorted(each.pseudonym for each in store.reviewers()) == ["r0", "r1", "r2", "r4", "r5", "taken"]
 
 
-def test_a_connection_cut_while_writers_share_it_stores_nothing_of_theirs_and_the_next_goes_on(store: Store) -> None:
-    with ThreadPoolExecutor(2) as pool:
+@pytest.mark.parametrize("in_the_middle", [True, False])
+def test_a_connection_cut_while_writers_share_it_stores_nothing_that_was_not_acknowledged(store: Store, in_the_middle: bool) -> None:
+    with ThreadPoolExecutor(3) as pool:
         with pytest.raises(StoreError, match="cannot be reached"), writing(store.engine) as connection:
             pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-            waiting = [pool.submit(store.add_reviewer, f"r{number}") for number in range(2)]
+            waiting = [pool.submit(store.add_reviewer, f"r{number}") for number in range(3)]
             time.sleep(0.3)
             with driver(store) as other:
                 other.execute("SELECT pg_terminate_backend(%s)", [pid])
-            connection.exec_driver_sql("SELECT 1")
-        stored = {f"r{number}" for number, future in enumerate(waiting) if future.exception() is None}
-    assert stored == {each.pseudonym for each in store.reviewers()} == {"r0", "r1"}
+            if in_the_middle:
+                connection.exec_driver_sql("SELECT 1")
+        errors = [future.exception() for future in waiting]
+    assert all(error is None or isinstance(error, StoreError) for error in errors)
+    assert {each.pseudonym for each in store.reviewers()} == {f"r{number}" for number, error in enumerate(errors) if error is None}
+    assert sum(error is None for error in errors) >= 2  # whoever came after the cut
 
 
 def test_progress_is_looked_up_pair_by_pair_even_where_nobody_has_counted_rows_yet(store: Store, reviewer_id: int) -> None:
@@ -183,9 +188,9 @@ def test_progress_is_looked_up_pair_by_pair_even_where_nobody_has_counted_rows_y
             "INSERT INTO pair (clip_a, clip_b, reason, created_unix_s) SELECT %s, %s, 'r' || n, 0 FROM generate_series(1, 2400) n",
             clips[:2],
         )
-        owner.execute(
-            "INSERT INTO assignment (reviewer_id, pair_id, mirrored, created_unix_s) SELECT %s, id, 0, 0 FROM pair", [reviewer_id]
-        )
+        others = [store.add_reviewer(f"r{number}")[0] for number in range(8)]
+        for number in (reviewer_id, *others):
+            owner.execute("INSERT INTO assignment (reviewer_id, pair_id, mirrored, created_unix_s) SELECT %s, id, 0, 0 FROM pair", [number])
     for with_video in (False, True):
         plan = explained(store, queries.DONE_AND_SETTLED[with_video], reviewer_id)
         assert "Seq Scan on pair" not in plan and "pair_pkey" in plan, plan
@@ -218,3 +223,14 @@ def test_what_an_answer_asks_is_planned_once(store: Store, reviewer_id: int) -> 
     often = [(row.statement, row.custom_plans) for row in planned if row.custom_plans + row.generic_plans > 25]
     assert len(often) >= 10
     assert [statement for statement, times in often if times > 5] == []
+
+
+def test_a_connection_that_has_its_plans_is_taken_before_others(store: Store, reviewer_id: int) -> None:
+    with ExitStack() as crowd:
+        for _ in range(5):
+            crowd.enter_context(reading(store.engine))
+    served = set()
+    for _ in range(6):
+        with reading(store.engine) as connection:
+            served.add(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+    assert len(served) == 1
