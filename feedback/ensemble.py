@@ -92,8 +92,8 @@ class Ensemble(nn.Module):
         self.mean.copy_(rows.mean(0))
         self.deviation.copy_(rows.std(0, correction=0).clamp(min=SMALLEST_DEVIATION))
 
-    def steepness(self, scale: float) -> Tensor:
-        """How unlikely each network's line is under a Cauchy belief of this scale about its weights: -log p up to a constant, (E,).
+    def steepness(self, scale: Tensor | float) -> Tensor:
+        """How unlikely each network's line is under a Cauchy belief of this scale, or (F, 1) scales: -log p up to a constant, (E,).
 
         Most features mean nothing and a few mean much (a crash): a belief with heavy tails leaves those alone and draws the others to 0
         (Carvalho et al. 2010, "The horseshoe estimator"; Gelman et al. 2008 for a Cauchy belief in logistic regression).

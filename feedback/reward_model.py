@@ -32,6 +32,9 @@ KIND = "reward model 2"
 SMALLEST_SCALE = 1e-6
 ENDED_DEVIATION = 5.0
 """Raw reward of a decision after the end, before any answer was seen: so that answers without a mistake do not drive it on for ever."""
+CRASH_SCALE = 10.0
+"""How much wider the belief about a crash's own weight is than about other features': a crash comes with decisions spent dead, and the
+cost would else be put on those."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class RewardNet(nn.Module):
         self.first_token = names.index("neighbour0_there") if self.neighbours else 0
         self.actors = SetEnsemble(TOKEN, hidden, members * len(ACTOR_HEADS), generator) if self.neighbours else None
         self.ended = nn.Parameter(torch.zeros(members, 2))  # dead, arrived
+        self.matters = torch.tensor([[CRASH_SCALE if name == "crash" else 1.0] for name in names])  # (F, 1)
 
     def unlikely(self, weight_deviation: float, line_scale: float) -> Tensor:
         """How unlikely each member's weights are before any answer was seen, -log p up to a constant, (E,)."""
@@ -109,7 +113,7 @@ class RewardNet(nn.Module):
         if self.actors is not None:
             squares = squares + self.actors.squared_weights().reshape(self.members, -1).sum(1)
         ended = (self.ended / ENDED_DEVIATION).square().sum(1)
-        steepness = self.ensemble.steepness(line_scale).reshape(self.members, -1).sum(1)
+        steepness = self.ensemble.steepness(line_scale * self.matters).reshape(self.members, -1).sum(1)
         return 0.5 * (squares / weight_deviation**2 + ended) + steepness
 
     def live_parts(self, features: Tensor) -> Tensor:
