@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ from sensors.errors import DriveFusionError
 FORMAT = "drive-fusion-checkpoint"
 VERSION = 1
 MANIFEST = "manifest.json"
+MOST_MANIFEST_BYTES = 1 << 20
+"""Ours have some hundred."""
 
 
 Place = Path | zipfile.Path
@@ -160,6 +163,8 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise CheckpointError(f"{folder}: no checkpoint there ({MANIFEST} is missing); expected a folder made by FusedPPO.save")
+    if _length(path) > MOST_MANIFEST_BYTES:
+        raise CheckpointError(f"{path} has {_length(path)} bytes, expected some hundred; it is no checkpoint's manifest")
     try:
         manifest = json.loads(path.read_bytes())
         found = (manifest["format"], manifest["version"])
@@ -171,17 +176,35 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     for name, _, _ in entries:
         if name.name != str(name):
             raise CheckpointError(f"{path} names {str(name)!r}, which is outside the checkpoint; refused")
+    if len({name for name, _, _ in entries}) < len(entries):
+        raise CheckpointError(f"{path} names one file several times; it is no checkpoint's manifest")
     return dict(manifest)
 
 
 def _read_file(folder: Place, entry: Mapping[str, Any]) -> bytes:
     path = folder / str(entry["file"])
     try:
-        data = path.read_bytes()
+        length = _length(path)
+        data = path.read_bytes() if length == entry["bytes"] else b""
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
     if len(data) != entry["bytes"]:
-        raise CheckpointError(f"{path} is truncated: it has {len(data)} bytes, expected {entry['bytes']}; use an older checkpoint")
+        what = "truncated" if length < entry["bytes"] else "not the manifest's"
+        raise CheckpointError(f"{path} is {what}: it has {length} bytes, expected {entry['bytes']}; use an older checkpoint")
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise CheckpointError(f"{path} was changed: its SHA-256 is not the manifest's; use an older checkpoint")
     return data
+
+
+def _length(path: Place) -> int:
+    """Bytes of a checkpoint's file, before any is read.
+
+    Raises:
+        CheckpointError: It is a link, a pipe or a device: reading it would lead out of the checkpoint, or to no end.
+    """
+    if isinstance(path, zipfile.Path):
+        return path.root.getinfo(path.at).file_size
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} is a link or no file at all, expected a plain file; copy the checkpoint's own files there")
+    return status.st_size

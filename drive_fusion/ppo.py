@@ -33,12 +33,13 @@ from drive_fusion.learner_state import (
     generators,
     restore_generators,
     standing_of_all,
+    tells_all,
 )
 from drive_fusion.memory import Temporal
 from drive_fusion.model_card import write_card
 from drive_fusion.plain import PlainDataError, decode, encode
 from drive_fusion.policy import FusedPolicy, State, judged, remembers
-from drive_fusion.policy_file import check_names, fill_weights, stored_weights
+from drive_fusion.policy_file import NoLargerThan, check_names, fill_weights, stored_weights
 from drive_fusion.rollout import Rollout, chunk_length
 from drive_fusion.update import fit_critic, update
 from sensors.device import device_named
@@ -337,7 +338,8 @@ class FusedPPO(PPO):
             path: The folder, with or without SB3's ``.zip``; or an open binary file that `save` wrote.
             env: Environment to go on learning in.
             device: "cpu", "cuda" or "auto".
-            custom_objects: Classes and functions that the checkpoint may name besides the project's and SB3's own.
+            custom_objects: As in SB3, by name what stands in for what was stored: constructor arguments, the spaces or ``lr_schedule``.
+                Other names are classes and functions that the checkpoint may name besides the project's and SB3's own.
             print_system_info: Print versions, as in SB3.
             force_reset: Start episodes anew in any case.
             changed: Constructor arguments to use instead of the stored ones.
@@ -352,10 +354,16 @@ class FusedPPO(PPO):
             get_system_info()
         place = folder_of(path) if isinstance(path, str | Path) else unpacked(path)
         tensors, facts = read_checkpoint(place)
+        own = dict(custom_objects or {})
+        schedule = own.pop("lr_schedule", None)
+        changed = {name: own.pop(name) for name in ARGUMENTS if name in own} | changed
         try:
-            stored = decode(facts, tensors["learner"], custom_objects)
+            facts["arguments"] = {name: value for name, value in facts["arguments"].items() if name not in changed}
+            stored = decode(facts, tensors["learner"], own)
+            stored["counters"] |= {name: own[name] for name in COUNTERS if name in own}
             check_names((stored["arguments"].get("policy_kwargs") or {}).get("features_extractor_kwargs"))
-            model = cls._rebuilt(stored, env, device, changed)
+            model = cls._rebuilt(stored, env, device, changed, NoLargerThan(tensors["weights"]))
+            model.lr_schedule = model.lr_schedule if schedule is None else schedule
             model._fill(stored, tensors["weights"])
             if env is not None:
                 model._resume(stored, force_reset)
@@ -366,7 +374,9 @@ class FusedPPO(PPO):
         return model
 
     @classmethod
-    def _rebuilt(cls, stored: Mapping[str, Any], env: Any, device: torch.device | str, changed: dict[str, Any]) -> Self:
+    def _rebuilt(
+        cls, stored: Mapping[str, Any], env: Any, device: torch.device | str, changed: dict[str, Any], bound: NoLargerThan
+    ) -> Self:
         """A learner of the stored shape with fresh weights; global generators stay as they were."""
         wrapped = cls._wrap_env(env) if env is not None else None
         if wrapped is not None:
@@ -380,7 +390,7 @@ class FusedPPO(PPO):
         if wrapped is not None:
             model.n_envs = wrapped.num_envs
         seed, model.seed, model.env = model.seed, None, None  # with a seed, building would reseed every generator and the environment
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), bound:
             model._setup_model()
         model.seed, model.env = seed, wrapped
         return model
@@ -419,7 +429,7 @@ class FusedPPO(PPO):
         if len(everyone) != self.group.size or stored["counters"]["n_envs"] != self.n_envs:
             return
         own = everyone[self.group.rank]
-        if callable(load_state) and own["environment"] is not None and not force_reset:
+        if callable(load_state) and own["environment"] is not None and not force_reset and tells_all(self.env):
             load_state(own["environment"])
             self._last_obs = own["last_observation"]
             self._last_episode_starts = own["last_episode_starts"]

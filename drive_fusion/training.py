@@ -366,7 +366,7 @@ def begin(config: TrainConfig, command: Any = None) -> None:
     Raises:
         ConfigError: The run exists and is not to be resumed, or was begun with other settings.
     """
-    from drive_fusion.study import write_json
+    from drive_fusion.study import read_json, write_json
 
     path = config.folder / "config.json"
     settings = json.loads(json.dumps(asdict(command or config), default=str))
@@ -377,7 +377,9 @@ def begin(config: TrainConfig, command: Any = None) -> None:
         return
     if not path.exists() or not config.last_checkpoint.exists():
         raise ConfigError(f"run {config.folder} has no checkpoint yet; leave --resume out")
-    begun = json.loads(path.read_text())
+    begun = read_json(path, "the settings of a run", "restore it, or choose another --run")
+    if not isinstance(begun, dict):
+        raise ConfigError(f"{path} holds {type(begun).__name__}, expected the run's settings; restore it, or choose another --run")
     differing = sorted(key for key in settings if key not in FREE_TO_CHANGE and settings[key] != begun.get(key, LATER.get(key)))
     if differing:
         changes = ", ".join(f"{key} {begun.get(key, LATER.get(key))!r} -> {settings[key]!r}" for key in differing)
