@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 Z95 = 1.959963984540054
-RESAMPLES = 4000
+RESAMPLES, RUN_RESAMPLES = 4000, 2000
 
 
 @dataclass(frozen=True)
@@ -53,3 +53,17 @@ def mean(values: ArrayLike) -> Estimate:
 def paired_difference(ours: ArrayLike, theirs: ArrayLike) -> Estimate:
     """Mean of ours minus theirs over the same seeds, with its interval; excluding zero is a difference."""
     return mean(np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64))
+
+
+def runs_and_episodes(runs: int, episodes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of R training runs and of E episodes each resampling takes, (RUN_RESAMPLES, R) and (RUN_RESAMPLES, E); the same every time."""
+    random = np.random.default_rng(0)
+    return random.integers(0, runs, (RUN_RESAMPLES, runs)), random.integers(0, episodes, (RUN_RESAMPLES, episodes))
+
+
+def over_runs(values: ArrayLike) -> Estimate:
+    """A mean over training runs and episodes (R, E) with a bootstrap interval over both: another training, other traffic."""
+    numbers = np.asarray(values, dtype=np.float64)
+    means = [numbers[np.ix_(run, episode)].mean() for run, episode in zip(*runs_and_episodes(*numbers.shape), strict=True)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Estimate(float(numbers.mean()), float(low), float(high))

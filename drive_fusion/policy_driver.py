@@ -17,6 +17,7 @@ from drive_fusion.checkpoint import MANIFEST, CheckpointError
 from drive_fusion.policy import FusedPolicy
 from drive_fusion.ppo import FusedPPO, folder_of
 from drive_fusion.privileged import PrivilegedExtractor, PrivilegedState
+from drive_fusion.pursuit_driver import PursuitDriver
 from drive_fusion.rule_driver import RuleDriver
 from envs.agent_views import EachAgent
 from envs.drivers import DRIVERS, Driver, driver_named
@@ -175,7 +176,8 @@ def driver_of(who: Any, world: Any, rig: str | Rig | None = None, device: str | 
 def _named(name: str, world: Any, rig: str | Rig | None, device: str | torch.device) -> Driver:
     agents = getattr(world, "agents", None)
     if name == "rule":
-        return RuleDriver() if agents is None else EachAgent(RuleDriver(), agents)
+        rule: Driver = PursuitDriver() if world.num_actions is None and world.action_width == 1 else RuleDriver()
+        return rule if agents is None else EachAgent(rule, agents)
     if name in DRIVERS:
         return driver_named(name, world.num_actions, action_names=getattr(world, "action_names", None), agents=agents)
     folder = folder_of(name)

@@ -32,6 +32,7 @@ LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "
     "scripted_reward": False,
     "value_weight": 0.5,
     "lr_annealed": False,
+    "duration_s": None,
 }
 """Settings that older runs do not name, and what they had."""
 
@@ -87,6 +88,8 @@ class TrainConfig:
     """Steps at the start in which only the critic learns, so that a warm start is not lost to a critic that knows nothing."""
     conditions: str | None = None
     """Each episode's own weather and faults, drawn from a suite: mixed; a clear noon and sound sensors unless given."""
+    duration_s: float | None = None
+    """Length of training episodes; the id's own unless given. Short ones meet what happens near an episode's start more often."""
     num_envs: int = 64
     """Worlds stepped side by side; torchrun's processes share them."""
     steps: int = 100_000
@@ -156,6 +159,8 @@ class TrainConfig:
             )
         if (self.anchor is None) != (self.anchor_weight == 0.0):
             raise ConfigError("train: anchor and anchor_weight belong together: a checkpoint to stay near, and how much that weighs")
+        if self.duration_s is not None and not self.duration_s > 0.0:
+            raise ConfigError(f"train: duration_s is {self.duration_s}, expected above 0")
         if not self.lr > 0.0 or not self.clip > 0.0:
             raise ConfigError(f"train: lr {self.lr} and clip {self.clip} must be above 0")
         if self.num_envs * self.n_steps % self.batch:
@@ -318,6 +323,8 @@ def environment(config: TrainConfig) -> Any:
 
     group = Group.current()
     share: dict[str, Any] = {"seed": config.seed, "part": (group.rank, group.size), "conditions": config.conditions}
+    if config.duration_s is not None:
+        share["config"] = {"duration": config.duration_s}
     if config.rig == PRIVILEGED:
         venv: Any = make_privileged_vec(config.id, config.num_envs // group.size, **share)
     else:

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ class Recipe:
     """Changes to highway-env's configuration for the validation episodes of a learning curve: shorter ones where episodes are long."""
     episodes: int
     """How many validation episodes a point of a curve takes: returns that spread more need more."""
+    rules: dict[str, Any] | None = None
+    """Changes to `DistillConfig`'s defaults for a first lesson by the scripted driver, from which the privileged driver's PPO goes on."""
 
 
 LONG = {
@@ -52,25 +54,33 @@ LONG = {
     "gamma": 0.98,
     "gae_lambda": 0.95,
     "batch": 512,
-    "epochs": 8,
+    "epochs": 6,
     "lr": 1e-3,
+    "lr_annealed": True,
     "entropy": 0.0,
+    "value_weight": 0.02,
     "target_kl": None,
+    "duration_s": 20.0,
 }
 SHORT = {
     "num_envs": 256,
-    "n_steps": 16,
-    "gamma": 0.97,
+    "n_steps": 13,
+    "gamma": 0.98,
     "gae_lambda": 0.95,
-    "batch": 512,
+    "batch": 832,
     "epochs": 6,
-    "lr": 7e-4,
-    "entropy": 0.03,
+    "lr": 2e-3,
+    "lr_annealed": True,
+    "entropy": 0.003,
+    "value_weight": 0.05,
     "target_kl": None,
 }
+WARM_RATE = 0.3
+"""Factor on PPO's learning rate where it goes on from a first lesson."""
+RULES = {"num_envs": 128, "steps": 250_000, "passes": 8.0, "remember": 100_000, "lr": 3e-3}
 RECIPES = {
-    "racetrack": Recipe(LONG | {"steps": 1_000_000}, {"steps": 150_000, "passes": 8.0}, {"duration": 60}, 48),
-    "intersection": Recipe(SHORT | {"steps": 2_000_000}, {"steps": 150_000, "passes": 8.0}, {}, 500),
+    "racetrack": Recipe(LONG | {"steps": 300_000}, {"steps": 50_000, "passes": 8.0}, {"duration": 120}, 40, RULES),
+    "intersection": Recipe(SHORT | {"steps": 800_000}, {"steps": 150_000, "passes": 6.0, "temporal": "gru"}, {}, 500),
     "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}, 200),
 }
 """By what an id begins with; the last is for every other."""
@@ -88,8 +98,8 @@ class LearningBench:
     """The sensors that the distilled driver sees with."""
     spatial: str = "concat"
     """How its modalities' maps are fused."""
-    temporal: str = "none"
-    """What it remembers."""
+    temporal: str | None = None
+    """What it remembers; unless given, as the id's recipe says."""
     episodes: int = 500
     """Test episodes of every driver."""
     minutes: float = 30.0
@@ -144,6 +154,26 @@ class LearningBench:
         settings = {**self.recipe.train, **shared, "device": "cpu", "save_every": 10**9}
         return TrainConfig(**{**settings, "steps": round(self.scale * settings["steps"])})
 
+    def ruled(self, seed: int) -> DistillConfig | None:
+        """The run of a first lesson by rules, of privileged state; None where the recipe has none."""
+        from drive_fusion.distilling.config import DistillConfig
+        from drive_fusion.distilling.teacher import RULE
+
+        if self.recipe.rules is None:
+            return None
+        run = DistillConfig(
+            Path(RULE),
+            study=self.place,
+            run=f"ruled-{seed}",
+            id=self.id,
+            rig="privileged",
+            seed=seed,
+            threads=self.threads,
+            device="cpu",
+            **self.recipe.rules,
+        )
+        return replace(run, steps=round(self.scale * run.steps))
+
     def distilling(self, seed: int, minutes: float) -> DistillConfig:
         """The run of a sensor driver."""
         from drive_fusion.distilling.config import DistillConfig
@@ -160,11 +190,12 @@ class LearningBench:
             **self.recipe.distill,
             **shared,
             "spatial": self.spatial,
-            "temporal": self.temporal,
             "minutes": minutes,
             "device": "cpu",
         }
         settings["steps"] = round(self.scale * settings["steps"])
+        if self.temporal is not None:
+            settings["temporal"] = self.temporal
         return DistillConfig(self.place / "runs" / f"privileged-{seed}" / "checkpoints" / "best", **settings)
 
 
@@ -224,6 +255,14 @@ def trained(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str
     shutil.rmtree(run.folder, ignore_errors=True)  # one that was stopped half way
     curve: list[list[float]] = []
     clock = Clock()
+    ruled = config.ruled(seed) if kind == "privileged" else None
+    if ruled is not None:
+        from drive_fusion.distilling.dagger import distill
+
+        shutil.rmtree(ruled.pupil.folder, ignore_errors=True)
+        distill(ruled)
+        warm = {"lr": WARM_RATE * run.lr, "critic_warmup": run.steps // 8}  # what is there is not to be lost
+        run = replace(run, warm_start=ruled.pupil.last_checkpoint, **warm)
 
     def judge(model: Any) -> bool:
         with clock.stopped():
@@ -303,7 +342,7 @@ def _copy(checkpoint: Path, target: Path) -> None:
 
 def figures_of(fixed: Sequence[Evaluation], rows: dict[str, list[Evaluation]]) -> dict[str, float]:
     """Returns, crash rates and progress of every driver, and the share of the gap that the sensor drivers close."""
-    from drive_fusion.intervals import wilson
+    from drive_fusion.intervals import over_runs, wilson
 
     figures: dict[str, float] = {}
     for row in fixed:
@@ -339,25 +378,6 @@ def _flat(name: str, figure: Estimate) -> dict[str, float]:
     return {name: figure.value, f"{name}.low": figure.low, f"{name}.high": figure.high}
 
 
-RESAMPLES = 2000
-
-
-def _drawn(runs: int, episodes: int) -> tuple[Any, Any]:
-    """Which runs, and which episodes, each resampling takes; the same every time."""
-    random = np.random.default_rng(0)
-    return random.integers(0, runs, (RESAMPLES, runs)), random.integers(0, episodes, (RESAMPLES, episodes))
-
-
-def over_runs(values: Any) -> Estimate:
-    """A mean over training runs and episodes (R, E) with a bootstrap interval over both: another training, other traffic."""
-    from drive_fusion.intervals import Estimate
-
-    runs, episodes = _drawn(*values.shape)
-    means = [values[np.ix_(run, episode)].mean() for run, episode in zip(runs, episodes, strict=True)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(float(values.mean()), float(low), float(high))
-
-
 def share_of_gap(ours: Any, privileged: Any, constant: Any) -> Estimate | None:
     """How much of the way from a constant action to privileged drivers is gone, paired by training run and by episode.
 
@@ -370,9 +390,9 @@ def share_of_gap(ours: Any, privileged: Any, constant: Any) -> Estimate | None:
         (ours - constant) / (privileged - constant) of the means, with a bootstrap interval over runs and episodes; None where the interval
         of the gap itself does not exclude zero.
     """
-    from drive_fusion.intervals import Estimate
+    from drive_fusion.intervals import Estimate, runs_and_episodes
 
-    runs, episodes = _drawn(*ours.shape)
+    runs, episodes = runs_and_episodes(*ours.shape)
     floors = np.array([constant[episode].mean() for episode in episodes])
     ours_ahead, gaps = (
         np.array([table[np.ix_(run, episode)].mean() for run, episode in zip(runs, episodes, strict=True)]) - floors

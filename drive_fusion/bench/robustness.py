@@ -1,8 +1,9 @@
 """Does fusion help? One driver with every sense beside drivers with a single one, in a suite of mixed weather and faults.
 
-All are taught alike: the same episodes of a disturbed rule driver in the suite's conditions, the same labels, as many passes over them.
-What they met is `envs.conditions.mixed`: each episode draws its weather and up to two faults from its seed, for all drivers alike. Then
-one checkpoint with all subsets of the senses, the others dead from start to end, taught with and without modality dropout.
+All are taught alike, from several training seeds: the same episodes of a disturbed rule driver in the suite's conditions, the same labels,
+as many passes over them. What they met is `envs.conditions.mixed`: each episode draws its weather and up to two faults from its seed, for
+all drivers alike. Then one checkpoint with all subsets of the senses, the others dead from start to end, taught with and without modality
+dropout.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from drive_fusion.cloning import Demonstrations
     from drive_fusion.evaluation import Evaluation
+    from drive_fusion.intervals import Estimate
     from sensors.rig import Rig
 
 SENSES = {"C": "camera", "L": "lidar", "R": "radar"}
@@ -51,13 +55,15 @@ class RobustnessBench:
     """Test episodes in the suite."""
     subset_seeds: int = 500
     """Test episodes with each subset of the senses, in clear weather; 0 leaves the subsets out."""
-    seed: int = 0
-    """Of weights, order and teaching episodes."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Training seeds: each of its own weights, order and teaching episodes."""
 
     def __post_init__(self) -> None:
         for name in ("episodes", "epochs", "evaluation_seeds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"bench robustness: {name} is {getattr(self, name)}, expected 1 or more")
+        if not self.seeds:
+            raise ConfigError("bench robustness: seeds is empty, expected one training seed or more")
         if not 0.0 < self.modality_dropout <= 1.0:
             raise ConfigError(f"bench robustness: modality_dropout is {self.modality_dropout}, expected above 0 and at most 1")
 
@@ -66,43 +72,52 @@ def bench_robustness(config: RobustnessBench) -> dict[str, float]:
     """Teach what is not taught yet, and evaluate.
 
     Returns:
-        Rates, metres and PDMS with their 95 % intervals by driver; ``FUSED-X.METRIC`` is the paired difference of the fused driver to the
-        one with sense X; ``subset.CL…`` are one checkpoint's figures with these senses alive.
+        Rates, metres and PDMS with their 95 % intervals by driver; ``CLR-X.METRIC`` is the paired difference of the fused drivers to those
+        with sense X; ``subset.CL…`` are the fused drivers' figures with these senses alive. Intervals are over training seeds and episodes.
     """
     from drive_fusion.evaluation import table
     from envs.seeds import seed_set
 
-    places = taught_drivers(config)
-    seeds = seed_set("test", config.evaluation_seeds)
-    rows = {
-        name: scored(config.folder / "scores" / f"{SUITE}-{name.replace(' ', '-')}.json", place, config.id, seeds, name, conditions=SUITE)
-        for name, place in places.items()
-    }
-    print(table(list(rows.values())))
-    figures = {key: value for name, row in rows.items() for key, value in _figures(name, row).items()}
+    places = {(name, seed): place for seed in config.seeds for name, place in taught_drivers(config, seed).items()}
+    test = seed_set("test", config.evaluation_seeds)
+    rows: dict[str, list[Evaluation]] = {}
+    for (name, seed), place in places.items():
+        path = config.folder / "scores" / f"{SUITE}-{_plain(name)}-{seed}.json"
+        rows.setdefault(name, []).append(scored(path, place, config.id, test, f"{name}, seed {seed}", conditions=SUITE))
+    print(table([row for runs in rows.values() for row in runs]))
+    figures = {key: value for name, runs in rows.items() for key, value in _figures(name, runs).items()}
     for name in (*SENSES, UNDROPPED):
-        for metric in METRICS:
-            figures |= _estimate(f"{FUSED}-{name}.{metric}", rows[FUSED].ahead_of(rows[name], metric))
+        figures |= _differences(f"{FUSED}-{name}", rows[FUSED], rows[name])
     return figures | (_subsets(config, places) if config.subset_seeds else {})
 
 
-def _subsets(config: RobustnessBench, places: dict[str, Path]) -> dict[str, float]:
-    """One checkpoint, seven subsets."""
+def _subsets(config: RobustnessBench, places: dict[tuple[str, int], Path]) -> dict[str, float]:
+    """Every fused checkpoint, seven subsets; how each subset differs from all senses, and teaching with dropout from teaching without."""
     from drive_fusion.evaluation import table
     from envs.seeds import seed_set
 
     figures: dict[str, float] = {}
-    seeds = seed_set("test", config.subset_seeds)
+    test = seed_set("test", config.subset_seeds)
+    rows: dict[tuple[str, str], list[Evaluation]] = {}
     for taught in (FUSED, UNDROPPED):
-        rows = []
         for subset in SUBSETS:
             faults = [f"dead:{name}" for letter, name in SENSES.items() if letter not in subset]
-            name = f"{subset} of {taught}"
-            path = config.folder / "scores" / f"subset-{name.replace(' ', '-')}.json"
-            rows.append(scored(path, places[taught], config.id, seeds, name, faults=faults))
-            figures |= _figures(f"subset.{subset}.{'with' if taught == FUSED else 'without'}_dropout", rows[-1])
-        print(table(rows))
+            for seed in config.seeds:
+                path = config.folder / "scores" / f"subset-{subset}-of-{_plain(taught)}-{seed}.json"
+                name = f"{subset} of {taught}, seed {seed}"
+                rows.setdefault((taught, subset), []).append(scored(path, places[taught, seed], config.id, test, name, faults=faults))
+        print(table([row for subset in SUBSETS for row in rows[taught, subset]]))
+    for (taught, subset), runs in rows.items():
+        figures |= _figures(f"subset.{subset}.{'with' if taught == FUSED else 'without'}_dropout", runs)
+        if taught == FUSED:
+            figures |= _differences(f"subset.{subset}.with-without", runs, rows[UNDROPPED, subset])
+        if taught == FUSED and subset != FUSED:
+            figures |= _differences(f"subset.{FUSED}-{subset}", rows[FUSED, FUSED], runs)
     return figures
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def scored(path: Path, driver: Any, id: str, seeds: Tensor, name: str, **conditions: Any) -> Evaluation:
@@ -118,35 +133,46 @@ def scored(path: Path, driver: Any, id: str, seeds: Tensor, name: str, **conditi
     return row
 
 
-def _figures(name: str, row: Evaluation) -> dict[str, float]:
-    figures = _estimate(f"{name}.crashed", row.crash_rate)
-    for metric in METRICS[1:]:
-        figures |= _estimate(f"{name}.{metric}", row.mean(metric))
-    return {key.replace(" ", "_"): value for key, value in figures.items()}
+def _figures(name: str, runs: Sequence[Evaluation]) -> dict[str, float]:
+    """Of a kind of driver, taught from several seeds."""
+    from drive_fusion.intervals import over_runs
+
+    return _told(name, {metric: over_runs([run[metric] for run in runs]) for metric in METRICS})
 
 
-def _estimate(name: str, estimate: Any) -> dict[str, float]:
+def _differences(name: str, ours: Sequence[Evaluation], theirs: Sequence[Evaluation]) -> dict[str, float]:
+    """Ours less theirs, paired by training seed and by episode."""
+    from drive_fusion.intervals import over_runs
+
+    pairs = list(zip(ours, theirs, strict=True))
+    return _told(name, {metric: over_runs([mine[metric] - other[metric] for mine, other in pairs]) for metric in METRICS})
+
+
+def _told(name: str, estimates: dict[str, Estimate]) -> dict[str, float]:
     name = name.replace(" ", "_")
-    return {name: estimate.value, f"{name}.low": estimate.low, f"{name}.high": estimate.high}
+    figures: dict[str, float] = {}
+    for metric, estimate in estimates.items():
+        figures |= {f"{name}.{metric}": estimate.value, f"{name}.{metric}.low": estimate.low, f"{name}.{metric}.high": estimate.high}
+    return figures
 
 
-def taught_drivers(config: RobustnessBench) -> dict[str, Path]:
-    """Where each driver's checkpoint lies, by name; taught now where it is not there."""
+def taught_drivers(config: RobustnessBench, seed: int) -> dict[str, Path]:
+    """Where each driver's checkpoint of a training seed lies, by name; taught now where it is not there."""
     from drive_fusion.checkpoint import MANIFEST
     from drive_fusion.cloning import lessons
     from drive_fusion.rule_driver import RuleDriver
 
     plans = {name: (name, 0.0) for name in SENSES} | {FUSED: (FUSED, config.modality_dropout), UNDROPPED: (FUSED, 0.0)}
-    places = {name: config.folder / "drivers" / name.replace(" ", "-") for name in plans}
+    places = {name: config.folder / "drivers" / f"{_plain(name)}-{seed}" for name in plans}
     missing = [name for name, place in places.items() if not (place / MANIFEST).is_file()]
-    taught = lessons(config.id, config.rig, RuleDriver(), config.episodes, config.seed, SUITE) if missing else None
+    taught = lessons(config.id, config.rig, RuleDriver(), config.episodes, seed, SUITE) if missing else None
     for name in missing:
         assert taught is not None
-        _teach(config, taught, *plans[name]).save(places[name])
+        _teach(config, taught, *plans[name], seed).save(places[name])
     return places
 
 
-def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout: float) -> Any:
+def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout: float, seed: int) -> Any:
     """A driver with some senses."""
     from drive_fusion.cloning import CloneConfig, clone
     from drive_fusion.ppo import FusedPPO
@@ -155,10 +181,10 @@ def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout
 
     rig = with_senses(rig_named(config.rig), senses)
     venv = make_sb3_vec(config.id, 1, rig=rig)
-    built: dict[str, Any] = {"spatial": config.spatial, "modality_dropout": dropout, "seed": config.seed}
+    built: dict[str, Any] = {"spatial": config.spatial, "modality_dropout": dropout, "seed": seed}
     model = FusedPPO(env=venv, rig=rig, device="cpu", n_steps=64, batch_size=64, **built)
     seen = replace(taught, observations=observed_by(taught.observations, rig_named(config.rig), senses))
-    report = clone(model, seen, CloneConfig(epochs=config.epochs, seed=config.seed))
+    report = clone(model, seen, CloneConfig(epochs=config.epochs, seed=seed))
     print(f"{senses}, modality dropout {dropout}: {100 * report.accuracy:.1f} % of {report.held_out} held-out decisions are as the rule's")
     return model
 

@@ -14,7 +14,7 @@ class DistillConfig:
     """Options of ``drive-fusion distill``."""
 
     teacher: Path
-    """A checkpoint of a driver that was trained with --rig privileged."""
+    """A checkpoint of a driver that was trained with --rig privileged; or rule, the scripted driver who sees everything."""
     study: Path = Path("studies/train")
     """The study's folder; the run goes into its runs/NAME."""
     run: str = "distilled"
@@ -22,7 +22,7 @@ class DistillConfig:
     id: str = "highway-fast-v0"
     """highway-env's name of the world."""
     rig: str = "micro"
-    """The sensors that the pupil sees with."""
+    """The sensors that the pupil sees with; 'privileged' is the state of the world itself."""
     spatial: str = "concat"
     """How the modalities' bird's-eye maps are fused: concat, sum, attention, graph or hybrid."""
     temporal: str = "none"
@@ -77,8 +77,8 @@ class DistillConfig:
             raise ConfigError(
                 f"distill: remember is {self.remember}, expected at least num_envs {self.num_envs} x n_steps {self.n_steps} decisions"
             )
-        if not self.pupil.sees:
-            raise ConfigError(f"distill: the pupil's rig is {self.rig!r}, expected one with sensors")
+        if self.pupil.rig == "none":
+            raise ConfigError("distill: the pupil's rig is 'none', expected one with sensors, or privileged")
 
     @property
     def pupil(self) -> TrainConfig:

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from drive_fusion.collecting import fresh_memory, tensors
 from drive_fusion.distilling.config import DistillConfig
-from drive_fusion.distilling.teacher import Opinion, Teacher, divergence
+from drive_fusion.distilling.teacher import Opinion, Teacher, divergence, drawn, teacher_of
 from drive_fusion.kept import keeper
-from drive_fusion.policy import Decision, State, check_finite, decide, remembers
+from drive_fusion.policy import Decision, Observation, State, check_finite, decide, remembers
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.rollout import Minibatch, Rollout, chunk_length
 from drive_fusion.update import features
@@ -63,7 +63,7 @@ def distill(config: DistillConfig, watch: Callable[[FusedPPO], None] | None = No
     begin(pupil, config)
     model = learner(pupil)
     log_to(model, pupil.folder / "tensorboard")
-    school = School(model, Teacher(config.teacher, model.device), config)
+    school = School(model, teacher_of(config.teacher, model.action_space, model.device), config)
     school.teach(watch, points)
     model.save(pupil.last_checkpoint)
     return pupil.folder
@@ -85,7 +85,7 @@ class School:
         assert model.env is not None
         if not hasattr(model, "_logger"):
             model.set_logger(Logger(None, []))
-        take_spread(model.policy, teacher.model.policy)
+        take_spread(model.policy, teacher.log_std)
         self.model, self.teacher, self.config = model, teacher, config
         self.env: Any = model.env
         self.worlds: Any = model.env.unwrapped
@@ -107,7 +107,7 @@ class School:
             beta = max(0.0, 1.0 - self.done / config.teacher_share) if config.teacher_share else 0.0
             first = not self.model.num_timesteps
             self.lessons.append(self.drive(beta))
-            if first:
+            if first and self.teacher.expects:
                 centre_critic(self.model.policy, self.lessons[0].values)
             figures = self.learn()
             self.done = self.model.num_timesteps / config.steps
@@ -134,12 +134,13 @@ class School:
         model.policy.set_training_mode(False)
         opinions: list[Opinion] = []
         for step in range(config.n_steps):
-            seen = kept.seen(check_finite(self._seen, f" after {model.num_timesteps} steps"))  # type: ignore[arg-type]
+            shown: Observation = self._seen
+            seen = kept.seen(check_finite(shown, f" after {model.num_timesteps} steps") if isinstance(shown, dict) else shown)
             kept.add(step, seen)
             opinion = self.teacher.comment(self.worlds.scene)
             decision = decide(model.policy, seen, self._memory, self._starts)
             led = torch.rand(config.num_envs, generator=self.generator) < beta
-            rewards = self._step(_mixed(decision, self.teacher.drawn(opinion), led.to(device)))
+            rewards = self._step(_mixed(decision, drawn(self.teacher.space, opinion), led.to(device)))
             rollout.keep(decision, self._memory, rewards, self._starts_before)
             opinions.append(opinion)
             self._memory = decision.state
@@ -176,7 +177,8 @@ class School:
                 for part in _some(lesson.rollout, config.batch, steps - len(told), len(self.lessons)):
                     told.append(self._gradient_step(lesson, part))
         kl, error = torch.stack(told).mean(0).tolist()
-        return {"kl": kl, "value_error": error, "return": float(np.mean(self._ended)) if self._ended else 0.0}
+        valued = {"value_error": error} if self.teacher.expects else {}
+        return {"kl": kl, **valued, "return": float(np.mean(self._ended)) if self._ended else 0.0}
 
     def _gradient_step(self, lesson: Lesson, part: Minibatch) -> Tensor:
         policy = self.model.policy
@@ -185,8 +187,9 @@ class School:
         apart = divergence(policy._get_action_dist_from_latent(latent_actor), lesson.parameters[part.places]).mean()
         wanted = lesson.values[part.places]
         error = ((policy.value_net(latent_critic).flatten() - wanted) ** 2).mean() / wanted.var().clamp(min=1e-6)
+        weight = self.config.value_weight if self.teacher.expects else 0.0
         self.optimiser.zero_grad()
-        (apart + self.config.value_weight * error).backward()  # type: ignore[no-untyped-call]
+        (apart + weight * error).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         self.optimiser.step()
         return torch.stack((apart.detach(), error.detach()))
@@ -198,10 +201,10 @@ class School:
 
 
 @torch.no_grad()
-def take_spread(pupil: ActorCriticPolicy, teacher: ActorCriticPolicy) -> None:
+def take_spread(pupil: ActorCriticPolicy, log_std: Tensor | None) -> None:
     """Give a fresh pupil the teacher's spread of continuous actions, which many gradient steps would be needed for."""
-    if hasattr(pupil, "log_std") and hasattr(teacher, "log_std"):
-        pupil.log_std.copy_(teacher.log_std)  # type: ignore[operator]
+    if hasattr(pupil, "log_std") and log_std is not None:
+        pupil.log_std.copy_(log_std)  # type: ignore[operator]
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ def clearances(scene: Scene, guide: LaneGuide, place: Place) -> Tensor:
     lag_m = (speed_mps - wanted_mps) * RESPONSE_S
     further_m = wanted_mps[..., None] * moment_s + lag_m[..., None] * (1.0 - (-moment_s / RESPONSE_S).exp())  # (B, V, M)
     ways = [guide.points(place, further_m.flatten(1), torch.full_like(place.lane, 1 + branch)) for branch in range(BRANCHES)]
-    ego_m = (torch.stack(ways, 1) - scene.position_m[:, None, :1]).float().unflatten(2, further_m.shape[1:])  # (B, W, V, M, 2)
+    ego_m = (torch.stack(ways, 1) - scene.position_m[:, None, :1]).float().view(-1, BRANCHES, *further_m.shape[1:], 2)  # (B, W, V, M, 2)
     others_m = (scene.position_m[:, 1:] - scene.position_m[:, :1]).float()[:, :, None] + (
         scene.velocity_mps[:, 1:].float()[:, :, None] * moment_s.float()[:, None]
     )  # (B, A - 1, M, 2)

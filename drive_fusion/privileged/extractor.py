@@ -34,7 +34,7 @@ class PrivilegedExtractor(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Encode (B, D) to (B, F)."""
-        own, others, clear = observations.split((self.own, ACTORS * len(ACTOR_FEATURES), CLEARANCES), 1)
+        own, others, clear = torch.split(observations, [self.own, ACTORS * len(ACTOR_FEATURES), CLEARANCES], 1)
         others = others.view(len(observations), ACTORS, -1)
         found = self.actor(torch.cat((others, closest_approach(others), own[:, None].expand(-1, ACTORS, -1)), -1))
         there = others[..., :1] > 0.5

@@ -46,14 +46,19 @@ class LaneGuide:
         samples = [centre_line(road, lane, way, forks) for lane in range(road.num_lanes) for way in ways(road, forks[lane])]
         longest = max(map(len, samples))
         filled = [np.concatenate((line, np.repeat(line[-1:], longest - len(line), 0))) for line in samples]
-        beside = {(int(number), int(index)) for number, index in zip(road.lane_road, road.lane_index, strict=True)}
         places = list(zip(road.lane_road.tolist(), road.lane_index.tolist(), strict=True))
-        neighbours = [[(number, index + step) in beside for step in (-1, 1)] for number, index in places]
+        lane_at = {place: lane for lane, place in enumerate(places)}
+        beside = [[lane_at.get((number, index + step), -1) for step in (-1, 1)] for number, index in places]
         self.line_m = torch.as_tensor(np.stack(filled), device=device).view(road.num_lanes, 1 + BRANCHES, longest, 2)
         """Each lane's middle by the metre: on the way that turns least, then on each of BRANCHES."""
         self.length_m = torch.as_tensor(road.lane_length_m, device=device)
-        self.neighbours = torch.tensor(neighbours, dtype=torch.float64, device=device)  # (L, 2)
+        self.beside = torch.tensor(beside, device=device)
+        """The lanes to the left and to the right of each, -1 for none, (L, 2)."""
         self.ahead_m = torch.tensor(AHEAD_M, dtype=torch.float64, device=device)
+
+    def is_of(self, scene: Scene) -> bool:
+        """Whether it knows a scene's map, on the scene's device."""
+        return self.lanes.road is scene.road and self.lanes.device == scene.device
 
     def locate(self, scene: Scene) -> Place:
         """Where the egos stand."""
@@ -71,7 +76,7 @@ class LaneGuide:
             error_rad.cos(),
             (self.length_m[lane] - run_m).clamp(0.0, LANE_LEFT_M) / LANE_LEFT_M,
             lanes.half_width_m[piece[:, 0]] / LANE_M,
-            *self.neighbours[lane].unbind(-1),
+            *(self.beside[lane] >= 0).double().unbind(-1),
             lanes.speed_limit_mps[lane].clamp(max=EGO_SCALES["speed_mps"]) / EGO_SCALES["speed_mps"],
             lanes.within(standing, 0.0, 0.0).any(-1)[:, 0].double(),
         )

@@ -52,7 +52,7 @@ class PrivilegedState:
         Returns:
             (B, D) float32 on the scene's device, as `privileged_space` says.
         """
-        if self._guide is None or self._guide.lanes.road is not scene.road or self._guide.lanes.device != scene.device:
+        if self._guide is None or not self._guide.is_of(scene):
             self._guide = LaneGuide(scene.road, scene.device)
         guide = self._guide
         place = guide.locate(scene)

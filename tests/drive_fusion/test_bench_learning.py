@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from drive_fusion.bench import learning
-from drive_fusion.bench.learning import LearningBench, Recipe, bench_learning, figures_of, over_runs, share_of_gap
+from drive_fusion.bench.learning import LearningBench, Recipe, bench_learning, figures_of, share_of_gap
 from drive_fusion.evaluation import Evaluation
 from drive_fusion.intervals import wilson
 from drive_fusion.study import Study
@@ -45,15 +46,6 @@ def test_the_figures_name_the_best_constant_action_and_each_seeds_share():
     assert figures["sensors.progress_m"] == pytest.approx(90.0)
 
 
-def test_an_interval_over_runs_knows_that_runs_differ():
-    alike = np.tile(np.random.default_rng(2).normal(0.0, 1.0, 500), (3, 1))
-    apart = alike + np.array([[-3.0], [0.0], [3.0]])
-    narrow, wide = over_runs(alike), over_runs(apart)
-    assert narrow.value == pytest.approx(wide.value)
-    assert narrow.high - narrow.low == pytest.approx(4 * 0.98 / np.sqrt(500), rel=0.15)
-    assert wide.high - wide.low > 3.0
-
-
 def test_a_whole_run_in_small_and_what_it_leaves(tmp_path, monkeypatch):
     small = {"num_envs": 4, "n_steps": 8, "batch": 16}
     recipe = Recipe({**small, "steps": 64, "epochs": 1}, {**small, "steps": 64, "passes": 1.0, "remember": 64}, {}, 4)
@@ -80,6 +72,21 @@ def test_a_whole_run_in_small_and_what_it_leaves(tmp_path, monkeypatch):
     assert again == figures
     with pytest.raises(AssertionError, match="trained again"):
         bench_learning(replace(config, seeds=3))
+
+
+def test_where_rules_teach_first_ppo_goes_on_from_their_pupil(tmp_path, monkeypatch):
+    small = {"num_envs": 4, "n_steps": 8, "batch": 16, "steps": 64}
+    rules = {**small, "passes": 1.0, "remember": 64}
+    monkeypatch.setattr(learning, "RECIPES", {"racetrack": Recipe({**small, "epochs": 1}, {**small}, {"duration": 4}, 2, rules)})
+    config = LearningBench("racetrack-v0", points=1, folder=tmp_path, threads=1)
+    study = Study(config.place)
+    study.finish("privileged-0", learning.trained(config, "privileged", 0, study))
+    told = {run: json.loads((config.place / "runs" / run / "config.json").read_text()) for run in ("ruled-0", "privileged-0")}
+    assert (told["ruled-0"]["teacher"], told["ruled-0"]["rig"]) == ("rule", "privileged")
+    assert told["privileged-0"]["warm_start"] == str(config.place / "runs" / "ruled-0" / "checkpoints" / "last")
+    assert told["privileged-0"]["lr"] < config.training("privileged", 0).lr and told["privileged-0"]["critic_warmup"] == 8
+    learning.trained(config, "own", 0, study)
+    assert json.loads((config.place / "runs" / "own-0" / "config.json").read_text())["warm_start"] is None
 
 
 def test_settings_that_make_no_sense_are_refused():

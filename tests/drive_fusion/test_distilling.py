@@ -13,12 +13,15 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import make_proba_distribution
 
+from drive_fusion.distilling import dagger
 from drive_fusion.distilling.config import DistillConfig
 from drive_fusion.distilling.dagger import School, distill
-from drive_fusion.distilling.teacher import Teacher, divergence
+from drive_fusion.distilling.teacher import RULE, SCRIPTED_SPREAD, PrivilegedTeacher, ScriptedTeacher, divergence, drawn, teacher_of
+from drive_fusion.policy_driver import driver_of
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.privileged import PrivilegedState
 from drive_fusion.training import TrainConfig, learner, train
+from envs.sb3 import make_sb3_vec
 from envs.world import World
 from sensors.errors import ConfigError
 
@@ -75,7 +78,7 @@ def test_the_divergence_of_continuous_actions_is_that_of_an_integral():
 
 @pytest.mark.parametrize("id", ["racetrack-v0", "intersection-v0"])
 def test_a_teacher_comments_as_it_would_drive(teachers, id):
-    teacher, world = Teacher(teachers[id]), World(id, 6)
+    teacher, world = PrivilegedTeacher(teachers[id]), World(id, 6)
     scene = world.reset(torch.arange(6))
     opinion = teacher.comment(scene)
     chosen, _ = teacher.model.predict(PrivilegedState()(scene).numpy(), deterministic=True)
@@ -86,12 +89,14 @@ def test_a_teacher_comments_as_it_would_drive(teachers, id):
     else:
         assert opinion.parameters.argmax(1).tolist() == chosen.tolist()
         torch.testing.assert_close(opinion.parameters.exp().sum(1), torch.ones(6))
-    assert teacher.drawn(opinion).shape == (6, *teacher.space.shape)
+    assert drawn(teacher.space, opinion).shape == (6, *teacher.space.shape)
 
 
 @pytest.mark.parametrize("temporal", ["none", "gru"])
 def test_a_decision_is_learned_from_the_comment_on_its_own_scene(config, temporal):
-    school = School(learner(replace(config, temporal=temporal).pupil), Teacher(config.teacher), replace(config, temporal=temporal))
+    school = School(
+        learner(replace(config, temporal=temporal).pupil), PrivilegedTeacher(config.teacher), replace(config, temporal=temporal)
+    )
     told, commented = [], school.teacher.comment
 
     def comment(scene):
@@ -112,28 +117,29 @@ def test_a_decision_is_learned_from_the_comment_on_its_own_scene(config, tempora
 
 
 @pytest.mark.parametrize(("beta", "who"), [(1.0, "teacher"), (0.0, "pupil")])
-def test_who_drives(config, beta, who):
-    school = School(learner(config.pupil), Teacher(config.teacher), config)
-    drawn, stepped = [], []
-    draw, step = school.teacher.drawn, school._step
+def test_who_drives(config, beta, who, monkeypatch):
+    school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), config)
+    taught, stepped = [], []
+    step = school._step
 
-    def seen_draw(opinion):
-        drawn.append(draw(opinion))
-        return drawn[-1]
+    def seen_draw(space, opinion):
+        taught.append(drawn(space, opinion))
+        return taught[-1]
 
     def seen_step(actions):
         stepped.append(actions)
         return step(actions)
 
-    school.teacher.drawn, school._step = seen_draw, seen_step
+    monkeypatch.setattr(dagger, "drawn", seen_draw)
+    school._step = seen_step
     lesson = school.drive(beta)
     own = list(lesson.rollout.actions)
-    for actions, wanted in zip(stepped, drawn if who == "teacher" else own, strict=True):
+    for actions, wanted in zip(stepped, taught if who == "teacher" else own, strict=True):
         assert torch.equal(actions, wanted)
 
 
 def test_a_pupil_begins_with_the_teachers_spread_and_a_critic_in_the_middle_of_its_values(config):
-    teacher = Teacher(config.teacher)
+    teacher = PrivilegedTeacher(config.teacher)
     with torch.no_grad():
         teacher.model.policy.value_net.bias += 40.0
     school = School(learner(config.pupil), teacher, replace(config, steps=64))
@@ -144,10 +150,39 @@ def test_a_pupil_begins_with_the_teachers_spread_and_a_critic_in_the_middle_of_i
     assert noted == [pytest.approx(float(school.lessons[0].values.mean()), abs=1e-4)]
 
 
+@pytest.mark.parametrize(("id", "rig"), [("racetrack-v0", "privileged"), ("racetrack-v0", "micro"), ("highway-fast-v0", "privileged")])
+def test_the_rules_teach_whom_there_is_no_teacher_for_yet(tmp_path, id, rig):
+    config = DistillConfig(
+        Path(RULE), study=tmp_path, id=id, rig=rig, num_envs=16, n_steps=8, batch=64, steps=2048, device="cpu", threads=1
+    )
+    model = learner(config.pupil)
+    school = School(model, teacher_of(config.teacher, model.action_space), config)
+    critic = {name: value.clone() for name, value in model.policy.value_net.state_dict().items()}
+    school.lessons.append(school.drive(1.0))
+    figures = [school.learn() for _ in range(12)]
+    assert figures[-1]["kl"] < 0.5 * figures[0]["kl"] and "value_error" not in figures[-1]
+    assert all(torch.equal(value, critic[name]) for name, value in model.policy.value_net.state_dict().items()), "it has no values to teach"
+    if id == "racetrack-v0":
+        assert float(model.policy.log_std.exp().detach()) == pytest.approx(SCRIPTED_SPREAD, rel=0.3)
+
+
+def test_the_rules_say_what_they_would_do():
+    for id in ("racetrack-v0", "highway-fast-v0"):
+        world = World(id, 4)
+        scene = world.reset(torch.arange(4))
+        venv = make_sb3_vec(id, 1)
+        opinion = ScriptedTeacher(venv.action_space).comment(scene)
+        action, _ = driver_of("rule", world).act(scene, None, None)
+        told = opinion.parameters[:, :1] if id == "racetrack-v0" else opinion.parameters.argmax(1)
+        assert torch.equal(told, action) and not opinion.values.any()
+    with pytest.raises(ConfigError, match=r"no scripted teacher for actions of Discrete\(3\)"):
+        ScriptedTeacher(make_sb3_vec("intersection-v0", 1).action_space)
+
+
 @pytest.mark.parametrize("id", ["racetrack-v0", "intersection-v0"])
 def test_the_pupil_comes_to_do_what_the_teacher_does(config, teachers, id):
     config = replace(config, id=id, teacher=teachers[id], num_envs=16, steps=1536, passes=6.0)
-    school = School(learner(config.pupil), Teacher(config.teacher), config)
+    school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), config)
     figures, learn = [], school.learn
 
     def noted():
@@ -175,7 +210,7 @@ def test_a_distilled_driver_is_a_checkpoint_like_any_other_and_the_same_each_tim
 
 
 def test_minutes_bound_the_time(config):
-    school = School(learner(config.pupil), Teacher(config.teacher), replace(config, steps=10**9, minutes=0.02))
+    school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), replace(config, steps=10**9, minutes=0.02))
     school.teach()
     assert 64 <= school.model.num_timesteps < 10**5
 
@@ -183,11 +218,11 @@ def test_minutes_bound_the_time(config):
 def test_what_cannot_teach_is_refused(config, teachers, tmp_path):
     learner(replace(config.pupil, rig="none")).save(tmp_path / "blind")
     with pytest.raises(ConfigError, match="not trained on privileged state"):
-        Teacher(tmp_path / "blind")
+        PrivilegedTeacher(tmp_path / "blind")
     with pytest.raises(ConfigError, match=r"the teacher's actions are Discrete\(3\)"):
-        School(learner(config.pupil), Teacher(teachers["intersection-v0"]), config)
-    with pytest.raises(ConfigError, match="expected one with sensors"):
-        replace(config, rig="privileged")
+        School(learner(config.pupil), PrivilegedTeacher(teachers["intersection-v0"]), config)
+    with pytest.raises(ConfigError, match="expected one with sensors, or privileged"):
+        replace(config, rig="none")
     with pytest.raises(ConfigError, match="remember is 10"):
         replace(config, remember=10)
     with pytest.raises(ConfigError, match="multiple of batch"):

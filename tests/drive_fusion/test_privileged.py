@@ -182,3 +182,53 @@ def test_a_run_on_it_can_be_resumed_and_drives(tmp_path: Path):
         evaluate(left, "intersection-multi-agent-v0", [5])
     with pytest.raises(ConfigError, match="with rig 'privileged' there are no senses"):
         replace(config, temporal="gru")
+
+
+def told_clearances(scene: Scene) -> torch.Tensor:
+    """(B, ways, changes of speed, moments) [m]."""
+    return PrivilegedState()(scene)[:, -CLEARANCES:].view(-1, BRANCHES, len(SPEED_CHANGES_MPS), len(MOMENTS_S)) * NEAR_M
+
+
+def test_how_near_others_would_come_on_a_straight_road(scene_of):
+    scene = scene_of((100.0, -4.0, 20.0), (118.0, -4.0, 15.0), (95.0, 0.0, 26.0))
+    found = told_clearances(scene)[0]
+    for row, change_mps in enumerate(SPEED_CHANGES_MPS):
+        for column, moment_s in enumerate(MOMENTS_S):
+            run_m, speed_mps = 0.0, 20.0
+            for _ in range(round(moment_s / 1e-4)):  # the controller by small steps
+                run_m += speed_mps * 1e-4
+                speed_mps += (20.0 + change_mps - speed_mps) / RESPONSE_S * 1e-4
+            ahead_m = 18.0 + 15.0 * moment_s - run_m
+            beside_m = math.hypot(-5.0 + 26.0 * moment_s - run_m, 4.0)
+            wanted_m = min(abs(ahead_m), beside_m, FURTHEST_M)
+            assert found[:, row, column].tolist() == pytest.approx([wanted_m] * BRANCHES, abs=5e-3)
+
+
+def test_ways_on_are_told_apart_where_a_lane_forks_and_nowhere_else():
+    world = World("intersection-v0", 64)
+    scene = world.reset(torch.arange(64))
+    forked = []
+    for _ in range(8):
+        guide = LaneGuide(scene.road, scene.device)
+        place = guide.locate(scene)
+        found = told_clearances(scene)
+        forks = followers(scene.road)
+        for lane, ways in zip(place.lane.tolist(), found, strict=True):
+            alike = all(torch.equal(ways[0], way) for way in ways)
+            assert alike or len(forks[lane]) > 1
+            forked.append(not alike)
+        scene, _ = world.step(torch.full((64,), 2))
+    assert 0.1 < np.mean(forked) < 0.9
+
+
+def test_a_rider_who_keeps_the_lane_comes_as_near_as_was_told():
+    """Alone with one other car that keeps its velocity, the nearest distance a second ahead is what the world then shows."""
+    world = World("racetrack-v0", 256)
+    scene = world.reset(torch.arange(256))
+    told = told_clearances(scene)[:, 0, SPEED_CHANGES_MPS.index(0.0), MOMENTS_S.index(1.0)]
+    for _ in range(5):
+        scene, _ = world.step(torch.zeros(256, 1))
+    apart_m = (scene.position_m[:, 1] - scene.position_m[:, 0]).norm(dim=-1).float()
+    near = apart_m < FURTHEST_M - 2.0
+    assert int(near.sum()) >= 8
+    assert float((told - apart_m)[near].abs().max()) < 1.0  # curves: neither goes straight on

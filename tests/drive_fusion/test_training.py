@@ -73,6 +73,40 @@ def test_a_finished_run_can_be_taken_further(config):
     assert_equal_runs(straight, train(replace(config, run="further", steps=96, resume=True)))
 
 
+def test_a_learning_rate_that_is_annealed_falls_to_nothing_and_a_resumed_run_goes_on_with_it(config, monkeypatch):
+    rates: list[float] = []
+    seen = FusedPPO.train
+
+    def noting(model: FusedPPO) -> None:
+        seen(model)
+        rates.append(model.policy.optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr(FusedPPO, "train", noting)
+    annealed = replace(config, lr_annealed=True, lr=1e-3)
+    straight = train(replace(annealed, run="straight"))
+    assert rates == pytest.approx([5e-4, 0.0])
+    train(replace(annealed, run="half"), lambda model: False, points=2)
+    assert rates[2:] == pytest.approx([5e-4])
+    assert_equal_runs(straight, train(replace(annealed, run="half", resume=True)))
+    train(replace(config, run="steady"))
+    assert rates[-2:] == [config.lr, config.lr]
+
+
+def test_whoever_watches_is_shown_the_learner_between_updates_and_may_end_the_run(config):
+    shown: list[tuple[int, int]] = []
+
+    def watch(model: FusedPPO) -> bool:
+        shown.append((model.num_timesteps, model._n_updates))
+        return len(shown) < 3
+
+    folder = train(replace(config, steps=160), watch, points=5)
+    assert shown == [(32, 2), (64, 4), (96, 6)]
+    assert FusedPPO.load(folder / "checkpoints" / "last", device="cpu").num_timesteps == 96
+    shown.clear()
+    train(replace(config, run="all"), lambda model: watch(model) or True, points=2)
+    assert shown == [(32, 2), (64, 4)]
+
+
 def test_runs_are_not_overwritten_or_mixed_up(config):
     train(replace(config, steps=32))
     with pytest.raises(ConfigError, match="exists; go on with --resume"):
