@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import stat
@@ -89,6 +90,18 @@ def unpacked(file: IO[bytes]) -> zipfile.Path:
     return zipfile.Path(archive)
 
 
+def opened(place: Path) -> Place:
+    """What a path leads to, for `read_checkpoint`: a folder, or the inside of a checkpoint that was packed into a file."""
+    if not (place.is_file() and zipfile.is_zipfile(place)):
+        return place
+    try:
+        with zipfile.ZipFile(place) as archive:
+            ours = MANIFEST in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CheckpointError(f"{place} is a damaged zip ({error}); use an older checkpoint") from error
+    return unpacked(io.BytesIO(place.read_bytes())) if ours else place
+
+
 def _contents(tensors: Mapping[str, Mapping[str, Tensor]], facts: Any) -> dict[str, bytes]:
     """A checkpoint's files by name, the manifest last."""
     parts = {f"{name}.safetensors": safetensors.torch.save(dict(group)) for name, group in tensors.items()}
@@ -117,7 +130,7 @@ def read_checkpoint(folder: Place) -> tuple[dict[str, dict[str, Tensor]], Any]:
     manifest = _read_manifest(folder)
     tensors, facts = {}, None
     for name, entry in manifest["files"].items():
-        data = _read_file(folder, entry)
+        data = read_listed(folder, entry)
         try:
             if name == "facts.json":
                 facts = json.loads(data)
@@ -181,7 +194,16 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _read_file(folder: Place, entry: Mapping[str, Any]) -> bytes:
+def read_listed(folder: Place, entry: Mapping[str, Any]) -> bytes:
+    """Read a file of a folder, and check every byte.
+
+    Args:
+        folder: Where it lies.
+        entry: Its name, length and SHA-256: ``file``, ``bytes`` and ``sha256``.
+
+    Raises:
+        CheckpointError: It is not there, no plain file, truncated or changed.
+    """
     path = folder / str(entry["file"])
     try:
         length = _length(path)

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from drive_fusion.anchor import Anchor
-from drive_fusion.checkpoint import CheckpointError, pack_checkpoint, read_checkpoint, unpacked, write_checkpoint
+from drive_fusion.checkpoint import CheckpointError, opened, pack_checkpoint, read_checkpoint, unpacked, write_checkpoint
 from drive_fusion.collecting import FiniteEnv, RewardFault, check_arrays, collect, fresh_memory
 from drive_fusion.distributed import Group
 from drive_fusion.extractor import FusedExtractor, ModelSize
@@ -124,6 +124,8 @@ class FusedPPO(PPO):
         self._anchored_to: str | None = None
         self._anchor_memory: State = {}
         self._settled_timesteps = 0
+        self.beside: dict[str, Any] = {}
+        """Plain data that whoever teaches this learner keeps in its checkpoints."""
         self.memory: State = {}
         """What the policy remembers of the worlds that are being trained in."""
         self.critic_warmup_steps = critic_warmup_steps
@@ -226,7 +228,7 @@ class FusedPPO(PPO):
             return super().collect_rollouts(FiniteEnv(env, self), callback, rollout_buffer, n_rollout_steps)
         if remembers(self.policy) and len(next(iter(self.memory.values()), ())) != env.num_envs:
             self.memory = fresh_memory(self, env.num_envs)
-        with self._room(f"a rollout of {env.num_envs} worlds", "fewer environments or a smaller n_steps"):
+        with self.room(f"a rollout of {env.num_envs} worlds", "fewer environments or a smaller n_steps"):
             return collect(self, env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
@@ -235,7 +237,7 @@ class FusedPPO(PPO):
         Raises:
             OutOfMemory: The device does not hold a minibatch.
         """
-        with self._room(f"an update by batches of {self.batch_size}", f"batch_size {max(1, self.batch_size // 2)}"):
+        with self.room(f"an update by batches of {self.batch_size}", f"batch_size {max(1, self.batch_size // 2)}"):
             if self.num_timesteps <= self.critic_warmup_steps:
                 fit_critic(self)
             elif self.native:
@@ -245,7 +247,16 @@ class FusedPPO(PPO):
         self._settled_timesteps = self.num_timesteps
 
     @contextmanager
-    def _room(self, what: str, instead: str) -> Iterator[None]:
+    def room(self, what: str, instead: str) -> Iterator[None]:
+        """While something is made that may not fit into the device's memory.
+
+        Args:
+            what: What it is, for the message.
+            instead: What to take instead.
+
+        Raises:
+            OutOfMemory: It did not fit.
+        """
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -335,7 +346,7 @@ class FusedPPO(PPO):
         Otherwise episodes start anew. Without an environment it can only predict, and no generator is touched.
 
         Args:
-            path: The folder, with or without SB3's ``.zip``; or an open binary file that `save` wrote.
+            path: The folder, with or without SB3's ``.zip``; or a file that `save` wrote into, by its name or open.
             env: Environment to go on learning in.
             device: "cpu", "cuda" or "auto".
             custom_objects: As in SB3, by name what stands in for what was stored: constructor arguments, the spaces or ``lr_schedule``.
@@ -352,7 +363,7 @@ class FusedPPO(PPO):
             from stable_baselines3.common.utils import get_system_info
 
             get_system_info()
-        place = folder_of(path) if isinstance(path, str | Path) else unpacked(path)
+        place = opened(folder_of(path)) if isinstance(path, str | Path) else unpacked(path)
         tensors, facts = read_checkpoint(place)
         own = dict(custom_objects or {})
         schedule = own.pop("lr_schedule", None)
@@ -407,6 +418,7 @@ class FusedPPO(PPO):
             "settled": self.settled,
             "tutor": self.tutor.state() if self.tutor is not None else None,
             "anchored_to": self._anchored_to,
+            "beside": self.beside,
             **own,
             "others": others,
             "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
@@ -415,11 +427,12 @@ class FusedPPO(PPO):
     def _fill(self, stored: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Put weights and optimiser in place, in the memory layout of the parameters, on which exact rounding depends."""
         fill_weights(self.policy, weights)
-        _fill_optimiser(self.policy.optimizer, stored["optimiser"])
+        fill_optimiser(self.policy.optimizer, stored["optimiser"])
         if self.tutor is not None and stored.get("tutor"):
             self.tutor.heads.load_state_dict(stored["tutor"]["heads"])
-            _fill_optimiser(self.tutor.optimiser, stored["tutor"]["optimiser"])
+            fill_optimiser(self.tutor.optimiser, stored["tutor"]["optimiser"])
         self._anchored_to = stored.get("anchored_to")
+        self.beside = stored.get("beside") or {}
 
     def _resume(self, stored: Mapping[str, Any], force_reset: bool) -> None:
         restore_generators(stored["generators"], self.device)
@@ -437,7 +450,8 @@ class FusedPPO(PPO):
             self._anchor_memory = {name: part.to(self.device) for name, part in (own.get("anchor_memory") or {}).items()}
 
 
-def _fill_optimiser(optimiser: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+def fill_optimiser(optimiser: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+    """Take up an optimiser's state, in the memory layout of the parameters, on which exact rounding depends."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for number, entries in stored["state"].items():
         for name, value in entries.items():

@@ -29,7 +29,7 @@ from sensors.scene import Scene
 from sensors.weather import Weather
 
 METADATA_KEY = b"drive_fusion"
-MOST_EXPANSION, SMALL_BYTES = 1000, 1 << 26
+MOST_EXPANSION, SMALL_BYTES = 200, 1 << 28
 """A file that claims to hold more than so many times its own length, and more than this, is none of ours: they shrink by tens."""
 NESTED = {"weather": Weather, "faults": Faults}
 

@@ -223,3 +223,15 @@ def test_without_a_rig_it_is_plain_ppo_with_our_checkpoints(tmp_path):
     assert_equal_weights(weights(model), weights(again))
     again.learn(16, reset_num_timesteps=False)
     assert again.num_timesteps == 48
+
+
+def test_a_checkpoint_in_one_file_is_loaded_by_its_name(tmp_path):
+    model = FusedPPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu", seed=1)
+    for name in ("model.zip", "model.bin"):
+        with (tmp_path / name).open("wb") as file:
+            model.save(file)
+        assert_equal_weights(weights(model), weights(FusedPPO.load(tmp_path / name, device="cpu")))
+    whole = (tmp_path / "model.zip").read_bytes()
+    (tmp_path / "model.zip").write_bytes(whole[:-40] + b"\xff" * 20 + whole[-20:])
+    with pytest.raises(CheckpointError):
+        FusedPPO.load(tmp_path / "model.zip", device="cpu")
