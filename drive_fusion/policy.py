@@ -282,7 +282,8 @@ def judged(policy: ActorCriticPolicy, features: Tensor, actions: Tensor) -> tupl
     """Values, log-likelihoods of actions and entropies, each (N,), for features (N, F)."""
     latent_actor, latent_critic = policy.mlp_extractor(features)
     distribution: Distribution = policy._get_action_dist_from_latent(latent_actor)
-    return policy.value_net(latent_critic).flatten(), distribution.log_prob(actions), distribution.entropy()
+    given = actions.flatten(1) if actions.ndim > 2 else actions  # a table of numbers is one row to SB3's distributions
+    return policy.value_net(latent_critic).flatten(), distribution.log_prob(given), distribution.entropy()
 
 
 def floats(seen: Observation) -> dict[str, Tensor]:

@@ -29,6 +29,9 @@ from drive_fusion.ppo import FusedPPO
 from drive_fusion.report.page import write_report
 from drive_fusion.study import Study
 from envs.world import World
+from feedback.model_file import ModelFileError, load_model, save_model
+from feedback.reward_model import KIND, RewardConfig, RewardModel, RewardNet
+from feedback.windows import WindowConfig, feature_names
 from sensors.errors import ConfigError, DriveFusionError
 from sensors.presets import RIGS
 from tests.drive_fusion.conftest import ToyVecEnv
@@ -284,3 +287,50 @@ def test_a_study_reads_nothing_outside_its_folder(tmp_path):
     with pytest.raises(ConfigError, match="outside the study"):
         study.inside("link.json")
     assert study.inside("scores/idm.json") == study.folder / "scores" / "idm.json"
+
+
+@pytest.fixture
+def learned(tmp_path) -> Path:
+    """A reward model's file, of weights that nobody taught."""
+    config, width = RewardConfig(hidden=4, members=3), len(feature_names(WindowConfig()))
+    generator = torch.Generator().manual_seed(0)
+    net = RewardNet(width, 4, 3, generator).requires_grad_(False)
+    RewardModel(config, net, torch.randn(8, width, generator=generator)).save(tmp_path / "reward")
+    return tmp_path / "reward"
+
+
+def test_a_reward_models_settings_that_were_tampered_with_are_refused_or_harmless(learned):
+    tensors, whole = load_model(learned, KIND)
+    draw, refused = random.Random(1), 0
+    for _ in range(120):
+        settings = json.loads(json.dumps(whole))
+        *path, last = draw.choice(places(settings)[1:])
+        around = settings
+        for key in path:
+            around = around[key]
+        around[last] = draw.choice(NONSENSE)
+        save_model(learned, KIND, tensors, settings)
+        try:
+            RewardModel.load(learned)
+        except DriveFusionError:
+            refused += 1
+    assert refused > 40
+
+
+@pytest.mark.parametrize(("place", "value"), [(("hidden",), 10**9), (("hazard", "hidden"), 10**9), (("windows", "num_neighbours"), 10**9)])
+def test_a_reward_model_that_asks_for_more_than_it_has_is_refused(learned, place, value):
+    tensors, settings = load_model(learned, KIND)
+    around = settings["config"]
+    for key in place[:-1]:
+        around = around[key]
+    around[place[-1]] = value
+    save_model(learned, KIND, tensors, settings)
+    with pytest.raises(ModelFileError, match=r"its settings ask for \d+ units, and it has \d+ numbers"):
+        RewardModel.load(learned)
+
+
+def test_a_model_files_header_of_nonsense_is_refused(learned):
+    for header in ("[" * 100_000, "3", "[]", '{"sha256": 3}', "null"):
+        learned.write_bytes(safetensors.torch.save({"x": torch.zeros(1)}, {"drive_fusion": header}))
+        with pytest.raises(ModelFileError):
+            RewardModel.load(learned)

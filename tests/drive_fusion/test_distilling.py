@@ -290,7 +290,7 @@ def test_what_a_run_cannot_go_on_from_is_refused(config, monkeypatch):
         distill(replace(config, steps=640, resume=True))
     lesson = next((config.pupil.folder / "lessons").iterdir())
     whole = lesson.read_bytes()
-    lesson.write_bytes(whole[:-8] + bytes(8))
+    lesson.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(CheckpointError, match="was changed: its SHA-256"):
         distill(replace(config, resume=True))
     lesson.unlink()

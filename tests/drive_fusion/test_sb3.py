@@ -30,6 +30,8 @@ from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.ppo import FusedPPO
 from envs.sb3 import make_sb3_vec
 from sensors.errors import ConfigError, SensorFault
+from sensors.presets import RIGS
+from tests.drive_fusion.conftest import ToyVecEnv
 
 PLAIN: dict[str, Any] = {"n_steps": 16, "batch_size": 16, "n_epochs": 2, "seed": 7, "device": "cpu"}
 FUSED: dict[str, Any] = {"rig": "micro", "n_steps": 8, "batch_size": 16, "n_epochs": 2, "seed": 3, "device": "cpu"}
@@ -322,3 +324,50 @@ def test_a_wrapper_that_remembers_more_than_its_worlds_starts_episodes_anew(tmp_
     again = FusedPPO.load(tmp_path / "m", env=worlds(), device="cpu")
     assert again._last_obs is None
     assert again.learn(32, reset_num_timesteps=False).num_timesteps == 64
+
+
+class Acting(ToyVecEnv):
+    """The small environment with actions of another kind: what is above the middle counts as action 1."""
+
+    def __init__(self, space: spaces.Space[Any], seed: int = 0):
+        super().__init__(RIGS["micro"], seed=seed)
+        self.action_space = space
+
+    def step_async(self, actions: np.ndarray) -> None:
+        assert all(self.action_space.contains(action) for action in actions)
+        super().step_async((np.asarray(actions).reshape(len(actions), -1)[:, 0] > 0).astype(np.int64))
+
+
+STEERING = spaces.Box(-2.0, 3.0, (2,))
+
+
+@pytest.mark.parametrize(
+    ("space", "sde"),
+    [
+        (STEERING, False),
+        (STEERING, True),
+        (spaces.Box(-1.0, 1.0, (2, 2)), False),
+        (spaces.MultiDiscrete([3, 2]), False),
+        (spaces.MultiBinary(3), False),
+    ],
+    ids=str,
+)
+def test_every_kind_of_action_learns_with_a_memory_and_resumes_to_the_bit(tmp_path, space, sde):
+    arguments = {
+        "rig": "micro",
+        "temporal": "gru",
+        "n_steps": 4,
+        "batch_size": 8,
+        "n_epochs": 1,
+        "seed": 3,
+        "device": "cpu",
+        "use_sde": sde,
+    }
+    straight = FusedPPO(env=Acting(space), **arguments).learn(32)
+    FusedPPO(env=Acting(space), **arguments).learn(16).save(tmp_path / "half")
+    torch.rand(3)
+    resumed = FusedPPO.load(tmp_path / "half", env=Acting(space, seed=5), device="cpu").learn(16, reset_num_timesteps=False)
+    assert torch.equal(vector(straight), vector(resumed))
+    observation = Acting(space).reset()
+    mine, theirs = (model.predict(observation, deterministic=True)[0] for model in (straight, resumed))
+    assert np.array_equal(mine, theirs) and mine.shape == (4, *space.shape)
