@@ -210,7 +210,7 @@ class FiniteEnv(VecEnvWrapper):
         check_arrays(observation, step)
         _check_rewards(rewards, step)
         for world in np.flatnonzero(dones).tolist():
-            check_arrays(infos[world].get("terminal_observation"), step)
+            check_arrays(_one_row(infos[world].get("terminal_observation")), step)
         return observation, rewards, dones, infos
 
 
@@ -221,7 +221,7 @@ def check_arrays(observation: Any, step: int) -> None:
         SensorFault: There is one.
     """
     parts = observation if isinstance(observation, dict) else {"observation": observation}
-    found: dict[str, Tensor] = {
-        name: torch.as_tensor(part) for name, part in parts.items() if isinstance(part, np.ndarray) and part.dtype.kind == "f"
+    found: dict[str, Tensor] = {  # bytes too: pictures say which places of ``alive`` are the other sensors'
+        name: torch.as_tensor(part) for name, part in parts.items() if isinstance(part, np.ndarray) and part.dtype.kind in "biuf"
     }
     check_finite(found, f" after {step} steps")
