@@ -1,5 +1,4 @@
-"""How big the driver's network is: four sizes by name, for the rigs of the same names; and `crossing`, the smallest one that looks as far to
-its sides as ahead, for junctions."""
+"""How big the driver's network is: four sizes by name, for the rigs of the same names."""
 
 from __future__ import annotations
 
@@ -86,7 +85,6 @@ class ModelSize:
 
 SIZES: dict[str, ModelSize] = {
     "micro": ModelSize(),
-    "crossing": ModelSize(grid=BevGrid(x_range_m=(-25.6, 51.2), y_range_m=(-51.2, 51.2), x_cells=12, y_cells=64)),
     "nano": ModelSize(
         grid=BevGrid(x_cells=64, y_cells=32),
         feature_stride=(2, 1),
