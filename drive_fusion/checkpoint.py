@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,8 @@ from sensors.errors import DriveFusionError
 FORMAT = "drive-fusion-checkpoint"
 VERSION = 1
 MANIFEST = "manifest.json"
+MOST_MANIFEST_BYTES = 1 << 20
+"""Ours have some hundred."""
 
 
 Place = Path | zipfile.Path
@@ -86,6 +90,18 @@ def unpacked(file: IO[bytes]) -> zipfile.Path:
     return zipfile.Path(archive)
 
 
+def opened(place: Path) -> Place:
+    """What a path leads to, for `read_checkpoint`: a folder, or the inside of a checkpoint that was packed into a file."""
+    if not (place.is_file() and zipfile.is_zipfile(place)):
+        return place
+    try:
+        with zipfile.ZipFile(place) as archive:
+            ours = MANIFEST in archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise CheckpointError(f"{place} is a damaged zip ({error}); use an older checkpoint") from error
+    return unpacked(io.BytesIO(place.read_bytes())) if ours else place
+
+
 def _contents(tensors: Mapping[str, Mapping[str, Tensor]], facts: Any) -> dict[str, bytes]:
     """A checkpoint's files by name, the manifest last."""
     parts = {f"{name}.safetensors": safetensors.torch.save(dict(group)) for name, group in tensors.items()}
@@ -114,7 +130,7 @@ def read_checkpoint(folder: Place) -> tuple[dict[str, dict[str, Tensor]], Any]:
     manifest = _read_manifest(folder)
     tensors, facts = {}, None
     for name, entry in manifest["files"].items():
-        data = _read_file(folder, entry)
+        data = read_listed(folder, entry)
         try:
             if name == "facts.json":
                 facts = json.loads(data)
@@ -160,6 +176,8 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
         raise CheckpointError(f"{folder}: no checkpoint there ({MANIFEST} is missing); expected a folder made by FusedPPO.save")
+    if _length(path) > MOST_MANIFEST_BYTES:
+        raise CheckpointError(f"{path} has {_length(path)} bytes, expected some hundred; it is no checkpoint's manifest")
     try:
         manifest = json.loads(path.read_bytes())
         found = (manifest["format"], manifest["version"])
@@ -171,17 +189,44 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     for name, _, _ in entries:
         if name.name != str(name):
             raise CheckpointError(f"{path} names {str(name)!r}, which is outside the checkpoint; refused")
+    if len({name for name, _, _ in entries}) < len(entries):
+        raise CheckpointError(f"{path} names one file several times; it is no checkpoint's manifest")
     return dict(manifest)
 
 
-def _read_file(folder: Place, entry: Mapping[str, Any]) -> bytes:
+def read_listed(folder: Place, entry: Mapping[str, Any]) -> bytes:
+    """Read a file of a folder, and check every byte.
+
+    Args:
+        folder: Where it lies.
+        entry: Its name, length and SHA-256: ``file``, ``bytes`` and ``sha256``.
+
+    Raises:
+        CheckpointError: It is not there, no plain file, truncated or changed.
+    """
     path = folder / str(entry["file"])
     try:
-        data = path.read_bytes()
+        length = _length(path)
+        data = path.read_bytes() if length == entry["bytes"] else b""
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); use an older checkpoint") from error
     if len(data) != entry["bytes"]:
-        raise CheckpointError(f"{path} is truncated: it has {len(data)} bytes, expected {entry['bytes']}; use an older checkpoint")
+        what = "truncated" if length < entry["bytes"] else "not the manifest's"
+        raise CheckpointError(f"{path} is {what}: it has {length} bytes, expected {entry['bytes']}; use an older checkpoint")
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise CheckpointError(f"{path} was changed: its SHA-256 is not the manifest's; use an older checkpoint")
     return data
+
+
+def _length(path: Place) -> int:
+    """Bytes of a checkpoint's file, before any is read.
+
+    Raises:
+        CheckpointError: It is a link, a pipe or a device: reading it would lead out of the checkpoint, or to no end.
+    """
+    if isinstance(path, zipfile.Path):
+        return path.root.getinfo(path.at).file_size
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path} is a link or no file at all, expected a plain file; copy the checkpoint's own files there")
+    return status.st_size

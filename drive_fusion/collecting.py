@@ -43,14 +43,14 @@ def collect(learner: FusedPPO, env: VecEnv, callback: BaseCallback, rollout_buff
     kept = _reused(rollout_buffer, learner, env, n_rollout_steps)
     rollout_buffer.begin(kept, chunk, learner.burn_in, group)
     if learner.use_sde:
-        policy.reset_noise(env.num_envs)  # type: ignore[operator]
+        policy.reset_noise(env.num_envs * group.size)  # type: ignore[operator]
     callback.on_rollout_start()
     _begin_notes(learner, env.num_envs)
     state = learner.memory
     obs_tensor = kept.seen(tensors(learner._last_obs, device))
     for n_steps in range(n_rollout_steps):
         if learner.use_sde and learner.sde_sample_freq > 0 and n_steps % learner.sde_sample_freq == 0:
-            policy.reset_noise(env.num_envs)  # type: ignore[operator]
+            policy.reset_noise(env.num_envs * group.size)  # type: ignore[operator]
         starts = torch.as_tensor(np.asarray(learner._last_episode_starts), dtype=torch.bool).to(device)
         kept.add(n_steps, obs_tensor)
         _note(learner, env, obs_tensor, starts)
@@ -210,7 +210,7 @@ class FiniteEnv(VecEnvWrapper):
         check_arrays(observation, step)
         _check_rewards(rewards, step)
         for world in np.flatnonzero(dones).tolist():
-            check_arrays(infos[world].get("terminal_observation"), step)
+            check_arrays(_one_row(infos[world].get("terminal_observation")), step)
         return observation, rewards, dones, infos
 
 
@@ -221,7 +221,7 @@ def check_arrays(observation: Any, step: int) -> None:
         SensorFault: There is one.
     """
     parts = observation if isinstance(observation, dict) else {"observation": observation}
-    found: dict[str, Tensor] = {
-        name: torch.as_tensor(part) for name, part in parts.items() if isinstance(part, np.ndarray) and part.dtype.kind == "f"
+    found: dict[str, Tensor] = {  # bytes too: pictures say which places of ``alive`` are the other sensors'
+        name: torch.as_tensor(part) for name, part in parts.items() if isinstance(part, np.ndarray) and part.dtype.kind in "biuf"
     }
     check_finite(found, f" after {step} steps")

@@ -48,6 +48,10 @@ class Group:
             distributed.all_reduce(numbers)
         return numbers
 
+    def mean(self, number: float) -> float:
+        """The mean of what every process hands in."""
+        return number if self.size == 1 else float(self.sum(torch.tensor(number, dtype=torch.float64, device=self._device()))) / self.size
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in some process."""
         if self.size == 1:

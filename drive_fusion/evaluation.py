@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from drive_fusion.intervals import Estimate, mean, paired_difference, wilson
 from drive_fusion.policy_driver import driver_of
-from drive_fusion.study import write_json
+from drive_fusion.study import read_json, write_json
 from envs.conditions import draw_conditions, set_conditions
 from envs.drivers import META_ACTIONS, SPEED_ACTIONS, Driver
 from envs.history import History
@@ -95,13 +94,18 @@ class Evaluation:
         Raises:
             ConfigError: It is not readable.
         """
+        data: Mapping[str, Any] = read_json(Path(path), "a saved evaluation", "evaluate again")
         try:
-            data: Mapping[str, Any] = json.loads(Path(path).read_text())
-            per_seed = {name: tuple(values) for name, values in data["per_seed"].items()}
+            seeds = tuple(int(seed) for seed in data["seeds"])
+            per_seed = {name: tuple(float(value) for value in values) for name, values in data["per_seed"].items()}
+            if not seeds or "crashed" not in per_seed or any(len(values) != len(seeds) for values in per_seed.values()):
+                raise ValueError(f"{len(seeds)} seeds, and not as many figures of each kind")
+            if not all(0.0 <= crashed <= 1.0 for crashed in per_seed["crashed"]):
+                raise ValueError("crashed is no share")
             versions = dict(data.get("versions", {}))
             met = data.get("weather"), tuple(data.get("faults", ())), data.get("conditions")
-            return cls(data["driver"], data["id"], tuple(data["seeds"]), data["rig"], per_seed, data["score_version"], versions, *met)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return cls(str(data["driver"]), str(data["id"]), seeds, data["rig"], per_seed, str(data["score_version"]), versions, *met)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ConfigError(f"{path} is not a saved evaluation ({error}); evaluate again") from error
 
 

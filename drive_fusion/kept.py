@@ -49,6 +49,14 @@ class Kept(Protocol):
         """Memory that it takes."""
         ...
 
+    def stored(self) -> dict[str, Tensor]:
+        """All of it as named tensors, for a file."""
+        ...
+
+    def restore(self, stored: Mapping[str, Tensor]) -> None:
+        """Take back what ``stored`` gave."""
+        ...
+
 
 class KeptFrames:
     """Compact frames."""
@@ -84,6 +92,15 @@ class KeptFrames:
     def nbytes(self) -> int:
         """Memory that it takes."""
         return sum(part.nbytes for part in self._parts.values())
+
+    def stored(self) -> dict[str, Tensor]:
+        """All of it as named tensors, for a file."""
+        return {f"frames.{name}": part for name, part in self._parts.items()}
+
+    def restore(self, stored: Mapping[str, Tensor]) -> None:
+        """Take back what ``stored`` gave; other names are passed over."""
+        named = {name.removeprefix("frames."): part for name, part in stored.items() if name.startswith("frames.")}
+        self._parts = {name: part.to(self.device) for name, part in named.items()}
 
 
 def _named(observation: Observation) -> Mapping[str, Tensor]:
@@ -160,7 +177,10 @@ class KeptScenes:
         """Keep the worlds' present scene, which the observation shows."""
         if self.worlds.looks_back:
             raise ConfigError("keep='scenes': the worlds' faults came to show the past in mid-rollout; use keep='frames'")
-        scene = self.worlds.scene.to("cpu")
+        self._take(step, self.worlds.scene.to("cpu"))
+
+    def _take(self, step: int, scene: Scene) -> None:
+        """Keep a scene."""
         if step == 0 or self._first is None:
             self._begin(scene)
         first = self._template()
@@ -178,6 +198,10 @@ class KeptScenes:
 
     def rows(self, steps: Tensor, worlds: Tensor) -> Observation:
         """Render N decisions again."""
+        return self.seen(pack(render(self._scenes(steps, worlds), self.rig), self.rig))
+
+    def _scenes(self, steps: Tensor, worlds: Tensor) -> Scene:
+        """The scenes of N decisions."""
         first = self._template()
         changed: dict[str, Any] = {}
         for name, column in self._columns.items():
@@ -185,7 +209,18 @@ class KeptScenes:
             changed[name] = rows.to(getattr(first, name).dtype)
         for number, name in enumerate(STEADY):
             changed[name] = self._steady_rows(name, self._which[number, steps], worlds)
-        return self.seen(pack(render(replace(first, **changed), self.rig), self.rig))
+        return replace(first, **changed)
+
+    def stored(self) -> dict[str, Tensor]:
+        """All of it as named tensors, for a file."""
+        every = torch.arange(self.steps * self.worlds.num_envs)
+        return _flat(self._scenes(every // self.worlds.num_envs, every % self.worlds.num_envs), "scene.")
+
+    def restore(self, stored: Mapping[str, Tensor]) -> None:
+        """Take back what ``stored`` gave, of the same worlds' road."""
+        scenes = _folded(self.worlds.scene.to("cpu"), stored, "scene.")
+        for step in range(self.steps):
+            self._take(step, scenes.select(slice(step * self.worlds.num_envs, (step + 1) * self.worlds.num_envs)))
 
     @property
     def nbytes(self) -> int:
@@ -235,6 +270,30 @@ class KeptScenes:
         if isinstance(values[0], Faults):
             values = _with_entries(values)
         return type(values[0]).cat(values).select(row)
+
+
+def _flat(batch: Batch, at: str) -> dict[str, Tensor]:
+    """Every tensor of a batch by its place."""
+    found: dict[str, Tensor] = {}
+    for field in fields(batch):  # type: ignore[arg-type]
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            found[at + field.name] = value
+        elif isinstance(value, Batch):
+            found |= _flat(value, f"{at}{field.name}.")
+    return found
+
+
+def _folded(like: Any, flat: Mapping[str, Tensor], at: str) -> Any:
+    """The inverse of `_flat`; what is no tensor is another batch's."""
+    changed: dict[str, Any] = {}
+    for field in fields(like):
+        value = getattr(like, field.name)
+        if isinstance(value, Tensor):
+            changed[field.name] = flat[at + field.name]
+        elif isinstance(value, Batch):
+            changed[field.name] = _folded(value, flat, f"{at}{field.name}.")
+    return replace(like, **changed)
 
 
 def _with_entries(faults: list[Faults]) -> list[Faults]:

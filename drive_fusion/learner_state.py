@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import safetensors.torch
 import torch
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecFrameStack, VecNormalize
 from torch import Tensor
 
 from drive_fusion.plain import decode, encode
@@ -58,9 +59,18 @@ def restore_generators(state: Mapping[str, Any], device: torch.device) -> None:
     random.setstate(state["python"])
 
 
+def tells_all(env: Any) -> bool:
+    """Whether an environment's ``state`` is all of it: SB3's wrappers that remember something themselves pass on what is inside alone."""
+    while isinstance(env, VecEnvWrapper):
+        if isinstance(env, (VecNormalize, VecFrameStack)) and "state" not in vars(type(env)):
+            return False
+        env = env.venv
+    return True
+
+
 def standing(learner: FusedPPO) -> dict[str, Any]:
     """Where this process's worlds and memory are; nothing between two rollouts alone, or before the first reset."""
-    begun = learner.env is not None and learner._last_obs is not None and learner.settled
+    begun = learner.env is not None and learner._last_obs is not None and learner.settled and tells_all(learner.env)
     state = getattr(learner.env, "state", None) if begun else None
     return {
         "environment": state() if callable(state) else None,

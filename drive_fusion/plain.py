@@ -178,5 +178,10 @@ def _decode_tagged(data: dict[str, Any], tensors: Mapping[str, Tensor], known: M
             raise PlainDataError(
                 f"stored data makes an object of {name!r}, expected one of {', '.join(sorted(k.__name__ for k in _OBJECT_FIELDS))}"
             )
-        return found(**{key: decode(item, tensors, known) for key, item in data["fields"].items()})  # type: ignore[misc]
+        made = {key: decode(item, tensors, known) for key, item in data["fields"].items()}
+        if found is spaces.Box and np.shape(made["low"]) != tuple(made["shape"]):  # a number would be spread over any shape
+            raise PlainDataError(
+                f"stored data makes a Box of shape {made['shape']} of bounds of {np.shape(made['low'])}; the file is damaged"
+            )
+        return found(**made)  # type: ignore[misc]
     raise PlainDataError(f"stored data has an entry of kind {kind!r}, which is not known here; it comes from another version")

@@ -19,6 +19,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, MultiInputActor
 from torch import Tensor
 
 from drive_fusion.distributed import Group
+from drive_fusion.extractor import MODALITIES
 from drive_fusion.parallel import alone, parts_of, shared_out
 from sensors.errors import ConfigError, SensorFault
 
@@ -281,7 +282,8 @@ def judged(policy: ActorCriticPolicy, features: Tensor, actions: Tensor) -> tupl
     """Values, log-likelihoods of actions and entropies, each (N,), for features (N, F)."""
     latent_actor, latent_critic = policy.mlp_extractor(features)
     distribution: Distribution = policy._get_action_dist_from_latent(latent_actor)
-    return policy.value_net(latent_critic).flatten(), distribution.log_prob(actions), distribution.entropy()
+    given = actions.flatten(1) if actions.ndim > 2 else actions  # a table of numbers is one row to SB3's distributions
+    return policy.value_net(latent_critic).flatten(), distribution.log_prob(given), distribution.entropy()
 
 
 def floats(seen: Observation) -> dict[str, Tensor]:
@@ -307,9 +309,11 @@ def check_finite(seen: dict[str, Tensor], where: str = "") -> dict[str, Tensor]:
 
 def _finite(name: str, part: Tensor, seen: Mapping[str, Tensor], where: str) -> Tensor:
     wrong = ~torch.isfinite(part)
-    if name in ("lidar", "radar") and "alive" in seen:
-        first = sum(seen[kind].shape[1] for kind in ("camera", "lidar")[: ("lidar", "radar").index(name) + 1] if kind in seen)
-        alive = seen["alive"][:, first : first + part.shape[1]] > 0.5
+    if "alive" in seen and name in (*MODALITIES, "age"):
+        alive = seen["alive"] > 0.5
+        if name in MODALITIES:
+            first = sum(seen[kind].shape[1] for kind in MODALITIES[: MODALITIES.index(name)] if kind in seen)
+            alive = alive[:, first : first + part.shape[1]]
         part = torch.where(wrong & ~alive.reshape(*alive.shape, *[1] * (part.ndim - 2)), 0.0, part)
         wrong = ~torch.isfinite(part)
     if bool(wrong.any()):

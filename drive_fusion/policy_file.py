@@ -5,12 +5,14 @@ SB3's policies are pickled, which runs what a file says; here nothing is unpickl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from drive_fusion.checkpoint import CheckpointError, read_checkpoint, write_checkpoint
 from drive_fusion.learner_state import first_names, folder_of
@@ -24,6 +26,29 @@ if TYPE_CHECKING:
     from drive_fusion.policy import FusedPolicy
 
 Policy = TypeVar("Policy", bound="FusedPolicy")
+MOST_NUMBERS, MOST_TENSORS = 1 << 24, 1000
+"""What may be built whatever a file's weights are: what is no weight, a rollout's rewards for one, stays below."""
+
+
+class NoLargerThan(TorchFunctionMode):
+    """While a stored network is built: settings may not ask for tensors that the file's own weights could never fill."""
+
+    def __init__(self, weights: Mapping[str, Tensor]):
+        """Bound what is built by what is stored."""
+        super().__init__()
+        self.most = max(MOST_NUMBERS, sum(tensor.numel() for tensor in weights.values()))
+        self.tensors = MOST_TENSORS + 8 * len(weights)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Look at the size before anything is allocated."""
+        if func in (torch.empty, torch.zeros, torch.ones):
+            size = args[0] if len(args) == 1 and isinstance(args[0], Sequence) else args
+            numbers = math.prod(int(length) for length in size or (kwargs or {}).get("size", ()))
+            self.tensors -= 1
+            if numbers > self.most or self.tensors < 0:
+                what = f"a tensor of {numbers} numbers, more" if numbers > self.most else "a network of more tensors"
+                raise PlainDataError(f"its settings ask for {what} than its own weights could fill; the file is damaged")
+        return func(*args, **(kwargs or {}))
 
 
 def save_policy(policy: FusedPolicy, path: str | Path) -> None:
@@ -53,7 +78,7 @@ def load_policy(kind: type[Policy], path: str | Path, device: torch.device | str
     try:
         settings = decode(facts["policy"], tensors["data"])
         check_names(settings.get("features_extractor_kwargs"))
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), NoLargerThan(tensors["weights"]):
             policy = kind(lr_schedule=lambda _: 0.0, **settings)
         fill_weights(policy, tensors["weights"])
     except ConfigError:
@@ -72,8 +97,12 @@ def stored_weights(policy: torch.nn.Module) -> dict[str, Tensor]:
 def fill_weights(policy: torch.nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put `stored_weights` back, under every name that shares a tensor."""
     first = first_names(policy.state_dict())
-    named = {name: weights[first[name]] for name in first if first[name] in weights}
-    policy.load_state_dict({**named, **{name: tensor for name, tensor in weights.items() if name not in first}})
+    unknown = sorted(weights.keys() - first.keys())
+    if unknown:
+        raise PlainDataError(
+            f"{len(unknown)} of its {len(weights)} weights have no place in the network that it describes, first {unknown[0]!r}"
+        )
+    policy.load_state_dict({name: weights[first[name]] for name in first if first[name] in weights})
 
 
 def check_names(eyes: Mapping[str, Any] | None) -> None:

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from drive_fusion.anchor import Anchor
-from drive_fusion.checkpoint import CheckpointError, pack_checkpoint, read_checkpoint, unpacked, write_checkpoint
+from drive_fusion.checkpoint import CheckpointError, opened, pack_checkpoint, read_checkpoint, unpacked, write_checkpoint
 from drive_fusion.collecting import FiniteEnv, RewardFault, check_arrays, collect, fresh_memory
 from drive_fusion.distributed import Group
 from drive_fusion.extractor import FusedExtractor, ModelSize
@@ -33,12 +33,13 @@ from drive_fusion.learner_state import (
     generators,
     restore_generators,
     standing_of_all,
+    tells_all,
 )
 from drive_fusion.memory import Temporal
 from drive_fusion.model_card import write_card
 from drive_fusion.plain import PlainDataError, decode, encode
 from drive_fusion.policy import FusedPolicy, State, judged, remembers
-from drive_fusion.policy_file import check_names, fill_weights, stored_weights
+from drive_fusion.policy_file import NoLargerThan, check_names, fill_weights, stored_weights
 from drive_fusion.rollout import Rollout, chunk_length
 from drive_fusion.update import fit_critic, update
 from sensors.device import device_named
@@ -123,6 +124,8 @@ class FusedPPO(PPO):
         self._anchored_to: str | None = None
         self._anchor_memory: State = {}
         self._settled_timesteps = 0
+        self.beside: dict[str, Any] = {}
+        """Plain data that whoever teaches this learner keeps in its checkpoints."""
         self.memory: State = {}
         """What the policy remembers of the worlds that are being trained in."""
         self.critic_warmup_steps = critic_warmup_steps
@@ -225,7 +228,7 @@ class FusedPPO(PPO):
             return super().collect_rollouts(FiniteEnv(env, self), callback, rollout_buffer, n_rollout_steps)
         if remembers(self.policy) and len(next(iter(self.memory.values()), ())) != env.num_envs:
             self.memory = fresh_memory(self, env.num_envs)
-        with self._room(f"a rollout of {env.num_envs} worlds", "fewer environments or a smaller n_steps"):
+        with self.room(f"a rollout of {env.num_envs} worlds", "fewer environments or a smaller n_steps"):
             return collect(self, env, callback, rollout_buffer, n_rollout_steps)
 
     def train(self) -> None:
@@ -234,7 +237,7 @@ class FusedPPO(PPO):
         Raises:
             OutOfMemory: The device does not hold a minibatch.
         """
-        with self._room(f"an update by batches of {self.batch_size}", f"batch_size {max(1, self.batch_size // 2)}"):
+        with self.room(f"an update by batches of {self.batch_size}", f"batch_size {max(1, self.batch_size // 2)}"):
             if self.num_timesteps <= self.critic_warmup_steps:
                 fit_critic(self)
             elif self.native:
@@ -244,7 +247,16 @@ class FusedPPO(PPO):
         self._settled_timesteps = self.num_timesteps
 
     @contextmanager
-    def _room(self, what: str, instead: str) -> Iterator[None]:
+    def room(self, what: str, instead: str) -> Iterator[None]:
+        """While something is made that may not fit into the device's memory.
+
+        Args:
+            what: What it is, for the message.
+            instead: What to take instead.
+
+        Raises:
+            OutOfMemory: It did not fit.
+        """
         try:
             yield
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -334,10 +346,11 @@ class FusedPPO(PPO):
         Otherwise episodes start anew. Without an environment it can only predict, and no generator is touched.
 
         Args:
-            path: The folder, with or without SB3's ``.zip``; or an open binary file that `save` wrote.
+            path: The folder, with or without SB3's ``.zip``; or a file that `save` wrote into, by its name or open.
             env: Environment to go on learning in.
             device: "cpu", "cuda" or "auto".
-            custom_objects: Classes and functions that the checkpoint may name besides the project's and SB3's own.
+            custom_objects: As in SB3, by name what stands in for what was stored: constructor arguments, the spaces or ``lr_schedule``.
+                Other names are classes and functions that the checkpoint may name besides the project's and SB3's own.
             print_system_info: Print versions, as in SB3.
             force_reset: Start episodes anew in any case.
             changed: Constructor arguments to use instead of the stored ones.
@@ -350,12 +363,18 @@ class FusedPPO(PPO):
             from stable_baselines3.common.utils import get_system_info
 
             get_system_info()
-        place = folder_of(path) if isinstance(path, str | Path) else unpacked(path)
+        place = opened(folder_of(path)) if isinstance(path, str | Path) else unpacked(path)
         tensors, facts = read_checkpoint(place)
+        own = dict(custom_objects or {})
+        schedule = own.pop("lr_schedule", None)
+        changed = {name: own.pop(name) for name in ARGUMENTS if name in own} | changed
         try:
-            stored = decode(facts, tensors["learner"], custom_objects)
+            facts["arguments"] = {name: value for name, value in facts["arguments"].items() if name not in changed}
+            stored = decode(facts, tensors["learner"], own)
+            stored["counters"] |= {name: own[name] for name in COUNTERS if name in own}
             check_names((stored["arguments"].get("policy_kwargs") or {}).get("features_extractor_kwargs"))
-            model = cls._rebuilt(stored, env, device, changed)
+            model = cls._rebuilt(stored, env, device, changed, NoLargerThan(tensors["weights"]))
+            model.lr_schedule = model.lr_schedule if schedule is None else schedule
             model._fill(stored, tensors["weights"])
             if env is not None:
                 model._resume(stored, force_reset)
@@ -366,7 +385,9 @@ class FusedPPO(PPO):
         return model
 
     @classmethod
-    def _rebuilt(cls, stored: Mapping[str, Any], env: Any, device: torch.device | str, changed: dict[str, Any]) -> Self:
+    def _rebuilt(
+        cls, stored: Mapping[str, Any], env: Any, device: torch.device | str, changed: dict[str, Any], bound: NoLargerThan
+    ) -> Self:
         """A learner of the stored shape with fresh weights; global generators stay as they were."""
         wrapped = cls._wrap_env(env) if env is not None else None
         if wrapped is not None:
@@ -380,7 +401,7 @@ class FusedPPO(PPO):
         if wrapped is not None:
             model.n_envs = wrapped.num_envs
         seed, model.seed, model.env = model.seed, None, None  # with a seed, building would reseed every generator and the environment
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), bound:
             model._setup_model()
         model.seed, model.env = seed, wrapped
         return model
@@ -397,6 +418,7 @@ class FusedPPO(PPO):
             "settled": self.settled,
             "tutor": self.tutor.state() if self.tutor is not None else None,
             "anchored_to": self._anchored_to,
+            "beside": self.beside,
             **own,
             "others": others,
             "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "numpy": np.__version__},
@@ -405,11 +427,12 @@ class FusedPPO(PPO):
     def _fill(self, stored: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Put weights and optimiser in place, in the memory layout of the parameters, on which exact rounding depends."""
         fill_weights(self.policy, weights)
-        _fill_optimiser(self.policy.optimizer, stored["optimiser"])
+        fill_optimiser(self.policy.optimizer, stored["optimiser"])
         if self.tutor is not None and stored.get("tutor"):
             self.tutor.heads.load_state_dict(stored["tutor"]["heads"])
-            _fill_optimiser(self.tutor.optimiser, stored["tutor"]["optimiser"])
+            fill_optimiser(self.tutor.optimiser, stored["tutor"]["optimiser"])
         self._anchored_to = stored.get("anchored_to")
+        self.beside = stored.get("beside") or {}
 
     def _resume(self, stored: Mapping[str, Any], force_reset: bool) -> None:
         restore_generators(stored["generators"], self.device)
@@ -419,7 +442,7 @@ class FusedPPO(PPO):
         if len(everyone) != self.group.size or stored["counters"]["n_envs"] != self.n_envs:
             return
         own = everyone[self.group.rank]
-        if callable(load_state) and own["environment"] is not None and not force_reset:
+        if callable(load_state) and own["environment"] is not None and not force_reset and tells_all(self.env):
             load_state(own["environment"])
             self._last_obs = own["last_observation"]
             self._last_episode_starts = own["last_episode_starts"]
@@ -427,7 +450,8 @@ class FusedPPO(PPO):
             self._anchor_memory = {name: part.to(self.device) for name, part in (own.get("anchor_memory") or {}).items()}
 
 
-def _fill_optimiser(optimiser: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+def fill_optimiser(optimiser: torch.optim.Optimizer, stored: Mapping[str, Any]) -> None:
+    """Take up an optimiser's state, in the memory layout of the parameters, on which exact rounding depends."""
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     for number, entries in stored["state"].items():
         for name, value in entries.items():

@@ -30,6 +30,23 @@ def write_json(path: Path, data: Any) -> None:
     unfinished.replace(path)
 
 
+def read_json(path: Path, what: str, instead: str) -> Any:
+    """Read JSON that a person may have touched.
+
+    Args:
+        path: The file.
+        what: What it should hold, for messages.
+        instead: What to do when it does not.
+
+    Raises:
+        ConfigError: It cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not {what} ({' '.join(str(error).split())[:200]}); {instead}") from error
+
+
 @dataclass(frozen=True)
 class Study:
     """One study's folder."""
@@ -81,6 +98,17 @@ class Study:
         settings: dict[str, Any] = self._memory().get("settings", {})
         return settings
 
+    def inside(self, name: str) -> Path:
+        """Where a file of the study lies that ``study.json`` names.
+
+        Raises:
+            ConfigError: That is outside the study.
+        """
+        path = self.folder / str(name)
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise ConfigError(f"{self.folder / 'study.json'} names {str(name)!r}, which is outside the study; refused")
+        return path
+
     def outcome(self, stage: str) -> Any | None:
         """What a stage left when it ended, or None when it has not."""
         return self._memory().get("stages", {}).get(stage)
@@ -95,10 +123,8 @@ class Study:
         path = self.folder / "study.json"
         if not path.exists():
             return {}
-        try:
-            memory = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigError(f"{path} is not readable as JSON ({error}); restore it or delete the study") from None
-        if not isinstance(memory, dict):
-            raise ConfigError(f"{path} holds {type(memory).__name__}, expected an object; restore it or delete the study")
-        return memory
+        memory = read_json(path, "readable as JSON", "restore it or delete the study")
+        for part in (memory, *(memory.get(name, {}) for name in ("settings", "stages") if isinstance(memory, dict))):
+            if not isinstance(part, dict):
+                raise ConfigError(f"{path} holds {type(part).__name__}, expected an object; restore it or delete the study")
+        return memory  # type: ignore[no-any-return]

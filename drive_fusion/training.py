@@ -14,7 +14,7 @@ from drive_fusion.loop.config import LoopConfig
 from sensors.errors import ConfigError, SensorFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from drive_fusion.distributed import Group
     from drive_fusion.ppo import FusedPPO
@@ -265,15 +265,17 @@ def learner(config: TrainConfig) -> FusedPPO:
 
 
 def _built(config: TrainConfig) -> FusedPPO:
+    from gymnasium import spaces
     from stable_baselines3.common.utils import LinearSchedule
 
     from drive_fusion.ppo import FusedPPO
     from drive_fusion.privileged import PrivilegedExtractor
 
+    worlds = environment(config)
     told = {"features_extractor_class": PrivilegedExtractor, "net_arch": {"pi": [128, 128], "vf": [128, 128]}}
     return FusedPPO(
-        "MultiInputPolicy" if config.sees else "MlpPolicy",
-        environment(config),
+        "MultiInputPolicy" if isinstance(worlds.observation_space, spaces.Dict) else "MlpPolicy",  # also parking's own has parts
+        worlds,
         policy_kwargs=told if config.rig == PRIVILEGED else None,
         rig=config.rig if config.sees else None,
         spatial=config.spatial,  # type: ignore[arg-type]
@@ -333,7 +335,7 @@ def environment(config: TrainConfig) -> Any:
         from feedback.reward_model import RewardModel
         from feedback.reward_vec import RewardVecEnv
 
-        return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma, centred=True)
+        return RewardVecEnv(venv, RewardModel.load(config.reward), config.gamma, centred=True, agreed=group.mean)
     venv = ScriptedReward(venv) if config.scripted_reward else venv
     return CrashPenalty(venv, config.crash_penalty) if config.crash_penalty else venv
 
@@ -363,17 +365,18 @@ def prepare_threads(config: TrainConfig) -> None:
     torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // Group.current().size))
 
 
-def begin(config: TrainConfig, command: Any = None) -> None:
+def begin(config: TrainConfig, command: Any = None, free: Sequence[str] = FREE_TO_CHANGE) -> None:
     """Claim the run's folder, or check that it was begun with the same settings.
 
     Args:
         config: Of the run.
         command: The settings to write down, where they are another command's.
+        free: Those that a resumed run may have otherwise than it began with.
 
     Raises:
         ConfigError: The run exists and is not to be resumed, or was begun with other settings.
     """
-    from drive_fusion.study import write_json
+    from drive_fusion.study import read_json, write_json
 
     path = config.folder / "config.json"
     settings = json.loads(json.dumps(asdict(command or config), default=str))
@@ -384,8 +387,10 @@ def begin(config: TrainConfig, command: Any = None) -> None:
         return
     if not path.exists() or not config.last_checkpoint.exists():
         raise ConfigError(f"run {config.folder} has no checkpoint yet; leave --resume out")
-    begun = json.loads(path.read_text())
-    differing = sorted(key for key in settings if key not in FREE_TO_CHANGE and settings[key] != begun.get(key, LATER.get(key)))
+    begun = read_json(path, "the settings of a run", "restore it, or choose another --run")
+    if not isinstance(begun, dict):
+        raise ConfigError(f"{path} holds {type(begun).__name__}, expected the run's settings; restore it, or choose another --run")
+    differing = sorted(key for key in settings if key not in free and settings[key] != begun.get(key, LATER.get(key)))
     if differing:
         changes = ", ".join(f"{key} {begun.get(key, LATER.get(key))!r} -> {settings[key]!r}" for key in differing)
         raise ConfigError(f"run {config.folder} was begun with other settings ({changes}); give the same, or choose another --run")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
@@ -31,6 +31,38 @@ class Enough(Exception):
     """Whoever was shown the learner wants no more."""
 
 
+class PoliteStop:
+    """While training: the first Ctrl-C asks for a stop, the second stops at once."""
+
+    def __init__(self, after: str):
+        """Begin.
+
+        Args:
+            after: What is finished first.
+        """
+        self.after, self.asked = after, False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        """Listen, in a program's main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._on_interrupt)
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        """Listen no more."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print(
+            f"\nstopping after this {self.after}; Ctrl-C again stops at once and loses what came after the last checkpoint", file=sys.stderr
+        )
+
+
 class TrainingWatch(BaseCallback):
     """Follows training; everything it writes, it writes between rollouts, where a checkpoint resumes exactly."""
 
@@ -47,7 +79,7 @@ class TrainingWatch(BaseCallback):
         super().__init__()
         self.checkpoint, self.steps, self.save_every = checkpoint, steps, save_every
         self._shown, self._points, self._point = shown, points, 0
-        self._asked_to_stop = False
+        self._stop = PoliteStop("update")
         self._saved_at = 0
         self._tenths_told = 0
         self._episodes: deque[dict[str, float]] = deque(maxlen=EPISODES_SHOWN)
@@ -64,21 +96,11 @@ class TrainingWatch(BaseCallback):
     @contextmanager
     def listening(self) -> Iterator[None]:
         """While training: the first Ctrl-C asks for a stop after this update, the second stops at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._on_interrupt)
         try:
-            yield
+            with self._stop:
+                yield
         finally:
-            signal.signal(signal.SIGINT, before)
             self._bar.stop()
-
-    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._asked_to_stop:
-            raise KeyboardInterrupt
-        self._asked_to_stop = True
-        print("\nstopping after this update; Ctrl-C again stops at once and loses what came after the last checkpoint", file=sys.stderr)
 
     def _on_training_start(self) -> None:
         worlds = self.training_env.num_envs
@@ -89,11 +111,11 @@ class TrainingWatch(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         self._time("update")
-        self._asked_to_stop = Group.current().any(self._asked_to_stop)
-        if self._asked_to_stop or self.num_timesteps - self._saved_at >= self.save_every:
+        asked = Group.current().any(self._stop.asked)
+        if asked or self.num_timesteps - self._saved_at >= self.save_every:
             self.model.save(self.checkpoint)
             self._saved_at = self.num_timesteps
-        if self._asked_to_stop:
+        if asked:
             raise Stopped
         self._show()
 

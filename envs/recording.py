@@ -106,7 +106,7 @@ class Recording:
                 tensor_of(table[name], about["shapes"].get(name, []))[last_rows] for name in DECISION_COLUMNS
             )
             plain = {name: about[name] for name in ("id", "config", "world", "seed", "autopilot", "dt_s", "versions")}
-        except (KeyError, ValueError, RuntimeError, TypeError, ConfigError) as error:
+        except (KeyError, ValueError, RuntimeError, TypeError, AttributeError, OverflowError, IndexError, ConfigError) as error:
             raise RecordingError(f"{path}: a recording with parts missing or of wrong shape ({error}); record it again") from error
         return cls(
             **plain,

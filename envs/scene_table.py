@@ -29,6 +29,8 @@ from sensors.scene import Scene
 from sensors.weather import Weather
 
 METADATA_KEY = b"drive_fusion"
+MOST_EXPANSION, SMALL_BYTES = 200, 1 << 28
+"""A file that claims to hold more than so many times its own length, and more than this, is none of ours: they shrink by tens."""
 NESTED = {"weather": Weather, "faults": Faults}
 
 
@@ -83,6 +85,9 @@ def scene_columns(scenes: Scene) -> tuple[dict[str, pa.Array], dict[str, Any]]:
 
 def scenes_of(table: pa.Table, about: Mapping[str, Any]) -> Scene:
     """Read scenes back; the inverse of ``scene_columns``, bit for bit."""
+    absent = [name for name, shape in about["shapes"].items() if name not in table.column_names and 0 not in shape]
+    if absent and len(table):
+        raise ValueError(f"no column {absent[0]}")
     tensors = {
         name: tensor_of(table[name], shape)
         if name in table.column_names
@@ -180,15 +185,40 @@ def read_table(path: str | Path, expected_format: str, version: int) -> tuple[pa
     filesystem, place = fsspec.url_to_fs(str(path))
     try:
         with filesystem.open(place, "rb") as file:
-            table = pq.ParquetFile(file, page_checksum_verification=True).read()
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            _check_expansion(parquet, filesystem.size(place))
+            table = parquet.read()
         metadata = json.loads((table.schema.metadata or {})[METADATA_KEY])
-    except (pa.ArrowException, OSError, ValueError, KeyError, ConfigError) as error:
+        if not isinstance(metadata, dict):
+            raise ValueError(f"its metadata is {type(metadata).__name__}, expected an object")
+    except (pa.ArrowException, OSError, ValueError, KeyError, RecursionError, ConfigError) as error:
         if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
             raise
         reason = "it is a Parquet file of another program" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise RecordingError(f"{path}: not a whole {expected_format} file ({reason}); copy or record it again") from error
     if metadata.get("format") != expected_format:
         raise RecordingError(f"{path}: holds a {metadata.get('format')!r}, expected a {expected_format!r}")
+    if not isinstance(metadata.get("version", 0), int):
+        raise RecordingError(f"{path}: has format version {metadata['version']!r}, expected a whole number")
     if metadata.get("version", 0) > version:
         raise RecordingError(f"{path}: has format version {metadata['version']}, this program reads up to {version}; update drive-fusion")
     return table, metadata
+
+
+def _check_expansion(parquet: pq.ParquetFile, length: int | None) -> None:
+    """Refuse a file that would unfold to far more than it is, before any of it is unfolded."""
+    about = parquet.metadata
+    widths = [_row_bytes(field.type) for field in parquet.schema_arrow]
+    unfolded = max(about.num_rows * sum(widths), sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups)))
+    if length is not None and unfolded > max(SMALL_BYTES, MOST_EXPANSION * length):
+        raise ValueError(f"{length} bytes that unfold to {unfolded}")
+
+
+def _row_bytes(kind: pa.DataType) -> int:
+    """Bytes that a row of a column takes at least."""
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _row_bytes(kind.value_type)
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:  # of no fixed width
+        return 1

@@ -87,7 +87,7 @@ def load_model(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str
         body = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"][_HEADER])
         stored, digest = body.pop("sha256"), _content_hash(tensors, body)
         found, settings = str(body["kind"]), dict(body["settings"])
-    except (SafetensorError, ValueError, KeyError, TypeError, ConfigError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
         raise ModelFileError(f"{source} is truncated or no {kind}: {error!r}; use a file that this program saved") from error
     if stored != digest:
         raise ModelFileError(f"{source} is damaged: content hash {digest[:12]}, expected {stored[:12]}; restore it from a copy")

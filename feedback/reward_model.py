@@ -276,6 +276,7 @@ class RewardModel:
         tensors, settings = load_model(path, KIND)
         try:
             config = _config_from(settings["config"])
+            _check_asked(config, sum(tensor.numel() for tensor in tensors.values()))
             width = len(feature_names(config.windows))
             net = RewardNet(width, config.hidden, config.members, config=config.windows)
             net.load_state_dict(_under("net.", tensors))
@@ -289,9 +290,16 @@ class RewardModel:
                 hazard.requires_grad_(False)
             net.requires_grad_(False)
             model = cls(config, net, tensors["reference"], Answers(**settings["answers"]), hazard, settings["about"])
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
             raise ModelFileError(f"{path} does not fit this version's reward model: {error}; learn it again from the labels") from error
         return model.to(device)
+
+
+def _check_asked(config: RewardConfig, numbers: int) -> None:
+    """Refuse settings that ask for more than the file's own numbers could fill, before anything is made."""
+    asked = max(config.hidden * config.members, config.hazard.hidden * config.hazard.members, config.windows.num_neighbours)
+    if asked > numbers:
+        raise ValueError(f"its settings ask for {asked} units, and it has {numbers} numbers")
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +51,15 @@ class RewardVecEnv(VecEnvWrapper):
     passes_observations = True
     """It changes rewards alone."""
 
-    def __init__(self, venv: VecEnv, model: Reward, gamma: float = 0.99, horizon_steps: int | None = None, centred: bool = False) -> None:
+    def __init__(
+        self,
+        venv: VecEnv,
+        model: Reward,
+        gamma: float = 0.99,
+        horizon_steps: int | None = None,
+        centred: bool = False,
+        agreed: Callable[[float], float] | None = None,
+    ) -> None:
         """Wrap an environment.
 
         Args:
@@ -60,6 +68,7 @@ class RewardVecEnv(VecEnvWrapper):
             gamma: The learner's discount factor; another one breaks the promise above.
             horizon_steps: Decisions of an episode, for fixed horizons; None goes on for ever in thought.
             centred: Pay rewards less a constant that makes them small.
+            agreed: Makes of that constant what all take, where several processes learn together.
 
         Raises:
             ConfigError: ``gamma`` is not in [0, 1), ``venv`` tells no transitions, or its worlds have several agents.
@@ -78,7 +87,7 @@ class RewardVecEnv(VecEnvWrapper):
         self.model = model
         self.gamma = gamma
         self.horizon_steps = horizon_steps
-        self.centred = centred
+        self.centred, self.agreed = centred, agreed
         self._centre: tuple[Reward | None, float] = (None, 0.0)
         """Whose rewards, and what is taken off each."""
         self._gone = torch.zeros(venv.num_envs, dtype=torch.int64)
@@ -133,7 +142,8 @@ class RewardVecEnv(VecEnvWrapper):
         if not self.centred:
             return 0.0
         if self._centre[0] is not self.model:
-            self._centre = self.model, float(learned.double().nanmean())
+            mean = float(learned.double().nanmean())
+            self._centre = self.model, mean if self.agreed is None else self.agreed(mean)
         return self._centre[1]
 
     def _decisions_after(self) -> torch.Tensor:

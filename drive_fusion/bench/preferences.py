@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drive_fusion.study import write_json
+from drive_fusion.study import read_json, write_json
 from sensors.errors import ConfigError
 
 Floats = NDArray[np.float64]
@@ -151,11 +151,8 @@ def _is_done(config: PreferencesBench, trial: Trial) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = json.loads(path.read_text())
-        return data
-    except ValueError as error:
-        raise ConfigError(f"{path} is not readable as JSON ({error}); delete it, and the trial is run again") from None
+    data: dict[str, Any] = read_json(path, "a trial", "delete it, and the trial is run again")
+    return data
 
 
 def _load(config: PreferencesBench, trial: Trial) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import json
 import math
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from drive_fusion.study import read_json
 from sensors.errors import ConfigError
 
 SCHEMA = 1
@@ -81,14 +82,16 @@ class Result:
         Raises:
             ConfigError: The file is missing or is not a result of this schema.
         """
+        instead = f"make one with drive-fusion bench SUITE --json {path}"
+        data = read_json(path, "a benchmark result", instead)
         try:
-            data = json.loads(path.read_text())
             result = Result(**data)
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(f"{path} is not a benchmark result ({error}); make one with drive-fusion bench SUITE --json {path}") from None
+            figures = {str(name): float(value) for name, value in result.figures.items()}
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{path} is not a benchmark result ({error}); {instead}") from None
         if result.schema != SCHEMA:
             raise ConfigError(f"{path} has schema {result.schema}, expected {SCHEMA}; measure again with this version")
-        return result
+        return replace(result, figures=figures)
 
 
 def compare(first: Result, second: Result) -> list[str]:

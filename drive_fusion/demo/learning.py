@@ -126,7 +126,7 @@ def film_before_and_after(config: DemoConfig, study: Study) -> list[dict[str, st
     from sensors.views.video import write_clip_video
 
     scores = study.outcome("evaluation") or {}
-    rows = {row.driver: row for row in (Evaluation.load(study.folder / path) for path in scores["files"])}
+    rows = {row.driver: row for row in (Evaluation.load(study.inside(path)) for path in scores["files"])}
     gain = rows[LEARNED]["score"] - rows[WARM]["score"]
     seed = rows[WARM].seeds[int(gain.argsort()[len(gain) // 2])]  # the median change: neither the best case nor the worst
     videos = []

@@ -53,6 +53,9 @@ class DistillConfig:
     """Learning rate of Adam, falling to zero along a cosine."""
     value_weight: float = 0.1
     """Weight of the critic's lesson: the teacher's value, in units of its own spread."""
+    auxiliary: float = 0.0
+    """Weight, at the start, of lessons on what the simulator knows of each decision (occupancy, velocities, ground, faults); falls to 0.
+    Their labels take about 6 KB a remembered decision."""
     keep: str = "frames"
     """What is kept of observations: frames; scenes, which minibatches are rendered from again; auto is scenes where they do."""
     minutes: float | None = None
@@ -62,7 +65,11 @@ class DistillConfig:
     device: str = "auto"
     """Where the network runs: cpu, cuda or auto."""
     threads: int = 0
-    """Threads of torch; 0 is one a core."""
+    """Threads of torch; 0 is one a core. A resumed run is bit-equal only with as many."""
+    save_every: int = 10_000
+    """Steps between checkpoints; the remembered decisions lie beside them until the end."""
+    resume: bool = False
+    """Go on with the run where its last checkpoint stands."""
 
     def __post_init__(self) -> None:
         for name in ("teacher_share", "modality_dropout"):

@@ -11,7 +11,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +20,26 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
+from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.collecting import fresh_memory, tensors
 from drive_fusion.distilling.config import DistillConfig
+from drive_fusion.distilling.lesson import Lesson, Shelf
 from drive_fusion.distilling.teacher import Opinion, Teacher, divergence, drawn, teacher_of
 from drive_fusion.kept import keeper
 from drive_fusion.policy import Decision, Observation, State, check_finite, decide, remembers
-from drive_fusion.ppo import FusedPPO
+from drive_fusion.ppo import FusedPPO, fill_optimiser
 from drive_fusion.rollout import Minibatch, Rollout, chunk_length
-from drive_fusion.update import features
+from drive_fusion.update import features, with_map
+from drive_fusion.watch import PoliteStop
 from sensors.errors import ConfigError
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """T decisions of B worlds with the teacher's comments."""
-
-    rollout: Rollout
-    parameters: Tensor  # (T * B, P)
-    values: Tensor  # (T * B,)
-
-
 def distill(config: DistillConfig, watch: Callable[[FusedPPO], None] | None = None, points: int = 10) -> Path:
-    """Teach a pupil, and write its checkpoint.
+    """Teach a pupil, and write its checkpoints.
 
     Args:
-        config: How.
+        config: How. With ``resume``, the run goes on where its last checkpoint stands, bit-equal to one that was never stopped (CPU, same
+            machine, versions and threads, and not bounded by minutes).
         watch: Shown the pupil now and then.
         points: How often, the end included.
 
@@ -53,19 +47,23 @@ def distill(config: DistillConfig, watch: Callable[[FusedPPO], None] | None = No
         The run's folder: config.json, checkpoints/last and tensorboard/.
 
     Raises:
-        ConfigError: The run exists, some name is unknown, or teacher and world do not fit.
-        CheckpointError: The teacher's checkpoint is damaged.
+        ConfigError: The run exists and is not to be resumed, was begun with other settings, some name is unknown, or teacher and world do
+            not fit.
+        CheckpointError: The teacher's checkpoint or the run's is damaged.
+        KeyboardInterrupt: Ctrl-C; what was learned is in the last checkpoint.
     """
-    from drive_fusion.training import begin, learner, log_to, prepare_threads
+    from drive_fusion.training import FREE_TO_CHANGE, begin, learner, log_to, prepare_threads, resumed
 
     pupil = config.pupil
     prepare_threads(pupil)
-    begin(pupil, config)
-    model = learner(pupil)
+    begin(pupil, config, [name for name in FREE_TO_CHANGE if name != "steps"])  # on which the learning rate and the teacher's share hang
+    model = resumed(pupil) if config.resume else learner(pupil)
     log_to(model, pupil.folder / "tensorboard")
     school = School(model, teacher_of(config.teacher, model.action_space, model.device), config)
-    school.teach(watch, points)
-    model.save(pupil.last_checkpoint)
+    if not school.teach(watch, points):
+        where = f"{model.num_timesteps} of {config.steps} steps; the checkpoint is {pupil.last_checkpoint}"
+        print(f"stopped at {where}; go on with the same command and --resume", file=sys.stderr)
+        raise KeyboardInterrupt
     return pupil.folder
 
 
@@ -73,10 +71,11 @@ class School:
     """A pupil, its teacher, and what was driven."""
 
     def __init__(self, model: FusedPPO, teacher: Teacher, config: DistillConfig):
-        """Begin.
+        """Begin, or with ``config.resume`` go on where the model's checkpoint stood.
 
         Raises:
             ConfigError: The teacher's actions are not the pupil's, or the pupil's worlds have no scenes.
+            CheckpointError: The checkpoint is none of such a run, or its lessons are damaged.
         """
         if teacher.space != model.action_space:
             raise ConfigError(
@@ -85,35 +84,59 @@ class School:
         assert model.env is not None
         if not hasattr(model, "_logger"):
             model.set_logger(Logger(None, []))
-        take_spread(model.policy, teacher.log_std)
         self.model, self.teacher, self.config = model, teacher, config
         self.env: Any = model.env
         self.worlds: Any = model.env.unwrapped
         self.lessons: deque[Lesson] = deque(maxlen=max(1, config.remember // (config.num_envs * config.n_steps)))
+        self.shelf = Shelf(config.pupil.folder / "lessons")
         self.optimiser = torch.optim.Adam(model.policy.parameters(), lr=config.lr)
         self.generator = torch.Generator().manual_seed(config.seed)
         self.done = 0.0
         """Share of the teaching that is over."""
-        self._seen = tensors(self.env.reset(), model.device)
-        self._starts = torch.ones(config.num_envs, dtype=torch.bool, device=model.device)
-        self._memory: State = fresh_memory(model, config.num_envs)
         self._returns = np.zeros(config.num_envs)
         self._ended: deque[float] = deque(maxlen=200)
+        self._taught_s = 0.0
+        if config.resume:
+            self._go_on()
+            return
+        take_spread(model.policy, teacher.log_std)
+        self._observation: Any = self.env.reset()
+        self._starts = torch.ones(config.num_envs, dtype=torch.bool, device=model.device)
+        self._memory: State = fresh_memory(model, config.num_envs)
 
-    def teach(self, watch: Callable[[FusedPPO], None] | None = None, points: int = 10) -> None:
-        """Drive and learn in turn until the steps, or the minutes, are over; show the pupil ``points`` times, which takes none of them."""
-        config, began_s, told = self.config, time.monotonic(), 0
+    def teach(self, watch: Callable[[FusedPPO], None] | None = None, points: int = 10) -> bool:
+        """Drive and learn in turn until the steps, or the minutes, are over; show the pupil ``points`` times, which takes none of them.
+
+        Returns:
+            Whether they are; False after Ctrl-C. What was learned is in the run's last checkpoint either way.
+        """
+        with PoliteStop("lesson") as stop:
+            over = self._teach(watch, points, stop)
+        self.save()
+        return over
+
+    def _teach(self, watch: Callable[[FusedPPO], None] | None, points: int, stop: PoliteStop) -> bool:
+        config, began_s, told = self.config, time.monotonic() - self._taught_s, int(points * min(1.0, self.done))
+        saved_at = self.model.num_timesteps
         while self.done < 1.0:
+            if stop.asked:
+                return False
             beta = max(0.0, 1.0 - self.done / config.teacher_share) if config.teacher_share else 0.0
             first = not self.model.num_timesteps
-            self.lessons.append(self.drive(beta))
+            with self.model.room(f"a lesson of {config.num_envs} worlds", "fewer --num-envs, --n-steps or --remember"):
+                self.lessons.append(self.drive(beta))
             if first and self.teacher.expects:
                 centre_critic(self.model.policy, self.lessons[0].values)
-            figures = self.learn()
+            with self.model.room(f"gradient steps on batches of {config.batch}", f"--batch {max(1, config.batch // 2)}"):
+                figures = self.learn()
             self.done = self.model.num_timesteps / config.steps
             if config.minutes is not None:
                 self.done = max(self.done, (time.monotonic() - began_s) / (60.0 * config.minutes))
             self._log(figures, beta)
+            self._taught_s = time.monotonic() - began_s
+            if self.model.num_timesteps - saved_at >= config.save_every and self.done < 1.0:
+                saved_at = self.model.num_timesteps
+                self.save()
             if int(points * min(1.0, self.done)) > told:
                 told = int(points * min(1.0, self.done))
                 shown_s = time.monotonic()
@@ -122,21 +145,64 @@ class School:
                 began_s += time.monotonic() - shown_s
                 texts = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
                 print(f"{self.model.num_timesteps:>8} of {config.steps} steps: {texts}", file=sys.stderr, flush=True)
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint that the run can go on from, and the lessons that it still draws from; of a run that is over, none.
+
+        Raises:
+            CheckpointError: It cannot be written; the last one is whole.
+        """
+        model, listed = self.model, self.shelf.keep(self.lessons if self.done < 1.0 else ())
+        model.beside = {"done": self.done, "taught_s": self._taught_s, "returns": self._returns, "ended": self._ended}
+        if self.done < 1.0:
+            model.beside |= {"lessons": listed, "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}
+        model._last_obs, model._last_episode_starts = self._observation, self._starts.cpu().numpy()
+        model.memory, model._settled_timesteps = self._memory, model.num_timesteps
+        model.save(self.config.pupil.last_checkpoint)
+        model.beside = {}
+        self.shelf.clear(listed)
+
+    def _go_on(self) -> None:
+        """Take up what `save` left."""
+        model, kept = self.model, self.model.beside
+        if "taught_s" not in kept or model._last_obs is None:
+            raise CheckpointError(f"{self.config.pupil.last_checkpoint} is none that distill wrote in these worlds; choose another --run")
+        self.done, self._taught_s, self._ended = kept["done"], kept["taught_s"], kept["ended"]
+        self._returns = np.array(kept["returns"])
+        self._observation = model._last_obs
+        self._starts = torch.as_tensor(model._last_episode_starts, dtype=torch.bool, device=model.device)
+        self._memory = model.memory
+        if self.done < 1.0:
+            self.lessons = self.shelf.read(kept["lessons"], self._empty, self.lessons.maxlen or 1)
+            fill_optimiser(self.optimiser, kept["optimiser"])
+            self.generator.set_state(kept["generator"])
+        model.beside = {}
+
+    def _empty(self) -> Rollout:
+        """A rollout, begun."""
+        model, config = self.model, self.config
+        rollout = Rollout(config.n_steps, model.observation_space, model.action_space, model.device, n_envs=config.num_envs)
+        kept = keeper(config.keep, self.env, config.n_steps, model.device)  # type: ignore[arg-type]
+        rollout.begin(kept, chunk_length(config.n_steps, config.chunk) if remembers(model.policy) else 1, config.burn_in, model.group)
+        return rollout
 
     @torch.no_grad()
     def drive(self, beta: float) -> Lesson:
         """Drive ``n_steps`` decisions in every world, each the teacher's with chance ``beta``, else the pupil's."""
-        model, config, device = self.model, self.config, self.model.device
-        rollout = Rollout(config.n_steps, model.observation_space, model.action_space, device, n_envs=config.num_envs)
-        kept = keeper(config.keep, self.env, config.n_steps, device)  # type: ignore[arg-type]
-        chunk = chunk_length(config.n_steps, config.chunk) if remembers(model.policy) else 1
-        rollout.begin(kept, chunk, config.burn_in, model.group)
+        model, config, device, tutor = self.model, self.config, self.model.device, self.model.tutor
+        rollout, number = self._empty(), model.num_timesteps // (config.num_envs * config.n_steps)
+        kept = rollout.kept
         model.policy.set_training_mode(False)
+        if tutor is not None:
+            tutor.begin()
         opinions: list[Opinion] = []
         for step in range(config.n_steps):
-            shown: Observation = self._seen
+            shown: Observation = tensors(self._observation, device)
             seen = kept.seen(check_finite(shown, f" after {model.num_timesteps} steps") if isinstance(shown, dict) else shown)
             kept.add(step, seen)
+            if tutor is not None:
+                tutor.see(self.env, self._starts)
             opinion = self.teacher.comment(self.worlds.scene)
             decision = decide(model.policy, seen, self._memory, self._starts)
             led = torch.rand(config.num_envs, generator=self.generator) < beta
@@ -145,16 +211,15 @@ class School:
             opinions.append(opinion)
             self._memory = decision.state
         parameters, values = (torch.cat(parts) for parts in zip(*opinions, strict=True))
-        return Lesson(rollout, parameters, values)
+        return Lesson(rollout, parameters, values, None if tutor is None else tutor.labels().narrow(), number)
 
     def _step(self, actions: Tensor) -> Tensor:
         """Advance the worlds."""
         space: Any = self.model.action_space
         numbers = actions.cpu().numpy()
         bounded = np.clip(numbers, space.low, space.high) if hasattr(space, "low") else numbers
-        observation, rewards, dones, _ = self.env.step(bounded)
+        self._observation, rewards, dones, _ = self.env.step(bounded)
         self._starts_before = self._starts
-        self._seen = tensors(observation, self.model.device)
         self._starts = torch.as_tensor(dones, dtype=torch.bool, device=self.model.device)
         self.model.num_timesteps += len(rewards)
         self._returns += rewards
@@ -166,6 +231,7 @@ class School:
         """Take as many gradient steps as the newest lesson has earned, on minibatches of all that is remembered."""
         config, policy = self.config, self.model.policy
         policy.set_training_mode(True)
+        self.model._current_progress_remaining = max(0.0, 1.0 - self.done)  # which the auxiliary lessons' weight follows
         for group in self.optimiser.param_groups:
             group["lr"] = config.lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, self.done)))
         decisions = config.num_envs * config.n_steps
@@ -181,17 +247,22 @@ class School:
         return {"kl": kl, **valued, "return": float(np.mean(self._ended)) if self._ended else 0.0}
 
     def _gradient_step(self, lesson: Lesson, part: Minibatch) -> Tensor:
-        policy = self.model.policy
-        seen = features(self.model, part)
+        policy, tutor = self.model.policy, self.model.tutor
+        seen, fused = (features(self.model, part), None) if tutor is None else with_map(self.model, part)
         latent_actor, latent_critic = policy.mlp_extractor(seen)
         apart = divergence(policy._get_action_dist_from_latent(latent_actor), lesson.parameters[part.places]).mean()
         wanted = lesson.values[part.places]
         error = ((policy.value_net(latent_critic).flatten() - wanted) ** 2).mean() / wanted.var().clamp(min=1e-6)
         weight = self.config.value_weight if self.teacher.expects else 0.0
+        loss = apart + weight * error
+        if tutor is not None and fused is not None:
+            loss = loss + self.model.auxiliary_weight_now * tutor.loss(seen, fused, part, lesson.labels)
         self.optimiser.zero_grad()
-        (apart + weight * error).backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
         self.optimiser.step()
+        if tutor is not None:
+            tutor.step(1.0)
         return torch.stack((apart.detach(), error.detach()))
 
     def _log(self, figures: dict[str, float], beta: float) -> None:

@@ -18,6 +18,9 @@ from drive_fusion.layers import FeedForward
 from drive_fusion.sizes import ModelSize
 
 EDGE_FEATURES = 5
+STEPS = 1024.0
+"""Heat is compared in so many steps a unit: empty places look alike and are equally hot, and which of them counts must not hang on
+rounding, which differs from batch to batch."""
 FAR_M = 20.0
 FAST_MPS = 10.0
 
@@ -153,7 +156,7 @@ def edge_features(xy_m: Tensor, velocity_mps: Tensor, index: Tensor) -> Tensor:
 
 
 def peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The highest places of a map that no neighbouring cell overtops (Zhou et al. 2019, CenterNet).
+    """The highest places of a map that no neighbouring cell overtops (Zhou et al. 2019, CenterNet); of equal ones the first.
 
     Args:
         heat: (B, 1, X, Y).
@@ -162,9 +165,12 @@ def peaks(heat: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Returns:
         Their heights, -inf where the map has fewer, and their cells, each (B, K).
     """
-    found = nn.functional.pad(heat.detach()[:, 0], (1, 1, 1, 1), value=-math.inf)  # a third of max_pool2d's time
+    steps = (STEPS * heat.detach()[:, 0].float()).round()
+    found = nn.functional.pad(steps, (1, 1, 1, 1), value=-math.inf)  # a third of max_pool2d's time
     across = torch.maximum(torch.maximum(found[..., :-2], found[..., 2:]), found[..., 1:-1])
     highest = torch.maximum(torch.maximum(across[:, :-2], across[:, 2:]), across[:, 1:-1])
-    height = heat[:, 0].masked_fill(heat[:, 0] < highest, -math.inf).flatten(1)
-    values, cells = height.topk(count, dim=1)
-    return values, cells
+    height = heat[:, 0].masked_fill(steps < highest, -math.inf).flatten(1)
+    later = torch.linspace(0.0, 0.9, height.shape[1], dtype=torch.float64, device=heat.device)
+    order = steps.masked_fill(steps < highest, -math.inf).flatten(1).double() - later
+    cells = order.topk(count, dim=1).indices
+    return height.gather(1, cells), cells

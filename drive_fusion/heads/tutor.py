@@ -92,15 +92,16 @@ class Tutor:
         most = max(scene.num_actors, later.num_actors)
         return labels_of(with_room(scene, most), self.rig, self.size, later=with_room(later, most), later_known=known)
 
-    def loss(self, features: Tensor, fused: Tensor, part: Minibatch) -> Tensor:
+    def loss(self, features: Tensor, fused: Tensor, part: Minibatch, kept: Labels | None = None) -> Tensor:
         """This process's share of the lessons' loss in a minibatch, a scalar.
 
         Args:
             features: What the eyes make of it, (N, F).
             fused: Their map, (N, W, X, Y).
             part: The minibatch.
+            kept: The labels of its rollout, as `Labels.narrow` gives them, where that is not the last one.
         """
-        labels = self.labels().select(part.places.cpu()).to(features.device)
+        labels = (self.labels() if kept is None else kept).select(part.places.cpu()).wide().to(features.device)
         return self.heads.loss(features, Inside(fused=fused), labels) * (len(part.places) / part.count)
 
     def step(self, most_norm: float) -> None:

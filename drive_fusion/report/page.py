@@ -48,7 +48,7 @@ def write_report(study: Study) -> Path:
             f"study {study.folder} has no evaluation yet; finish it with drive-fusion demo --study {study.folder}, "
             f"or learn in turns with drive-fusion train --alternate --study {study.folder}"
         )
-    evaluations = [Evaluation.load(study.folder / path) for path in scored["files"]] if scored is not None else []
+    evaluations = [Evaluation.load(study.inside(path)) for path in scored["files"]] if scored is not None else []
     settings = study.settings() or runs[0].settings
 
     drivers = [{"name": row.driver, **{name: _triple(estimate(row, name)) for name in ("crash_rate", "progress_m")}} for row in evaluations]

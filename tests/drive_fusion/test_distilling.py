@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.distributions import make_proba_distribution
 
+from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.distilling import dagger
 from drive_fusion.distilling.config import DistillConfig
 from drive_fusion.distilling.dagger import School, distill
 from drive_fusion.distilling.teacher import RULE, SCRIPTED_SPREAD, PrivilegedTeacher, ScriptedTeacher, divergence, drawn, teacher_of
+from drive_fusion.heads import labels_of
 from drive_fusion.policy_driver import driver_of
 from drive_fusion.ppo import FusedPPO
 from drive_fusion.privileged import PrivilegedState
@@ -227,3 +230,134 @@ def test_what_cannot_teach_is_refused(config, teachers, tmp_path):
         replace(config, remember=10)
     with pytest.raises(ConfigError, match="multiple of batch"):
         replace(config, batch=50)
+
+
+def last_weights(folder: Path) -> dict[str, torch.Tensor]:
+    return FusedPPO.load(folder / "checkpoints" / "last", device="cpu").policy.state_dict()
+
+
+class Killed(Exception):
+    """Stands for a process that dies."""
+
+
+def killed_while(monkeypatch, owner, name: str, times: int) -> None:
+    """Let a process die when something is begun for the so-manieth time."""
+    whole, calls = getattr(owner, name), iter(range(times))
+
+    def dying(*arguments, **named):
+        if next(calls, None) is None:
+            raise Killed
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, dying)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"temporal": "gru", "chunk": 4, "burn_in": 2, "modality_dropout": 0.5, "auxiliary": 0.5},
+        {"keep": "scenes", "auxiliary": 0.5, "id": "intersection-v0"},
+    ],
+    ids=["plain", "remembers", "scenes"],
+)
+def test_a_run_that_died_and_was_resumed_equals_one_that_did_not(config, teachers, monkeypatch, changes):
+    config = replace(config, steps=320, save_every=64, remember=192, passes=2.0, **changes)
+    config = replace(config, teacher=teachers[config.id])
+    straight = distill(replace(config, run="straight"))
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        killed_while(patched, School, "drive", 3)
+        distill(replace(config, run="died"))
+    lessons = config.study / "runs" / "died" / "lessons"
+    assert sorted(path.name for path in lessons.iterdir()) == [f"lesson-{number:06d}.safetensors" for number in range(3)]
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        killed_while(patched, FusedPPO, "save", 1)  # a lesson more is written, and no checkpoint knows it
+        distill(replace(config, run="died", resume=True))
+    died = distill(replace(config, run="died", resume=True))
+    assert FusedPPO.load(died / "checkpoints" / "last", device="cpu").num_timesteps == 320
+    for (name, mine), theirs in zip(last_weights(straight).items(), last_weights(died).values(), strict=True):
+        assert torch.equal(mine, theirs), name
+    assert not lessons.exists()  # nothing is drawn from any more
+    assert distill(replace(config, run="died", resume=True)) == died
+
+
+def test_what_a_run_cannot_go_on_from_is_refused(config, monkeypatch):
+    config = replace(config, steps=320, save_every=64, passes=1.0)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        killed_while(patched, School, "drive", 2)
+        distill(config)
+    with pytest.raises(ConfigError, match=r"other settings \(steps 320 -> 640\)"):
+        distill(replace(config, steps=640, resume=True))
+    lesson = next((config.pupil.folder / "lessons").iterdir())
+    whole = lesson.read_bytes()
+    lesson.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="was changed: its SHA-256"):
+        distill(replace(config, resume=True))
+    lesson.unlink()
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        distill(replace(config, resume=True))
+    lesson.write_bytes(whole)
+    train(replace(config.pupil, run="other", steps=64))
+    (config.pupil.last_checkpoint).rename(config.study / "aside")
+    (config.study / "runs" / "other" / "checkpoints" / "last").rename(config.pupil.last_checkpoint)
+    with pytest.raises(CheckpointError, match="is none that distill wrote"):
+        distill(replace(config, resume=True))
+
+
+def test_ctrl_c_stops_after_the_lesson_and_loses_nothing(config, monkeypatch):
+    config = replace(config, steps=192, passes=1.0)
+    straight = distill(replace(config, run="straight"))
+    learn = School.learn
+
+    def interrupted(school):
+        if school.model.num_timesteps == 128:
+            signal.raise_signal(signal.SIGINT)
+        return learn(school)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(School, "learn", interrupted)
+        distill(config)
+    assert FusedPPO.load(config.pupil.last_checkpoint, device="cpu").num_timesteps == 128
+    for mine, theirs in zip(last_weights(straight).values(), last_weights(distill(replace(config, resume=True))).values(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("temporal", ["none", "gru"])
+def test_auxiliary_lessons_are_those_of_the_decisions_own_scenes_and_weigh_less_and_less(config, temporal):
+    config = replace(config, temporal=temporal, auxiliary=0.8, steps=256, remember=128, passes=1.0)
+    school = School(learner(config.pupil), teacher_of(config.teacher, learner(config.pupil).action_space), config)
+    scenes, weights = [], []
+    step, loss = school._step, school.model.tutor.loss
+
+    def stepped(actions):
+        scenes.append(school.worlds.scene.clone())
+        return step(actions)
+
+    def told(features, fused, part, kept):
+        weights.append(school.model.auxiliary_weight_now)
+        lesson = next(lesson for lesson in school.lessons if lesson.labels is kept)
+        for place in part.places[:3].tolist():
+            time, world = divmod(place, config.num_envs)
+            truth = labels_of(
+                scenes[lesson.number * config.n_steps + time].select([world]), school.model.tutor.rig, school.model.tutor.size
+            )
+            assert torch.equal(kept.wide().cell[place], truth.cell[0]) and torch.equal(kept.occupied[place], truth.occupied[0])
+        return loss(features, fused, part, kept)
+
+    school._step, school.model.tutor.loss = stepped, told
+    before = [weight.clone() for weight in school.model.tutor.heads.parameters()]
+    school.teach()
+    assert weights == sorted(weights, reverse=True) and weights[0] == 0.8 and weights[-1] == pytest.approx(0.2)
+    assert len({lesson.number for lesson in school.lessons}) == 2
+    assert all(not torch.equal(mine, theirs) for mine, theirs in zip(before, school.model.tutor.heads.parameters(), strict=True))
+
+
+def test_auxiliary_lessons_reach_the_eyes(config):
+    plain = last_weights(distill(replace(config, steps=64, passes=1.0)))
+    taught = last_weights(distill(replace(config, steps=64, passes=1.0, auxiliary=1.0, run="taught")))
+    assert plain.keys() == taught.keys()
+    assert not torch.equal(
+        plain["features_extractor.encoders.camera.trunk.0.weight"], taught["features_extractor.encoders.camera.trunk.0.weight"]
+    )
+    with pytest.raises(ConfigError, match="auxiliary is -1.0, expected 0 or more"):
+        replace(config, auxiliary=-1.0)

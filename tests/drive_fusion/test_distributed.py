@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from stable_baselines3.common.env_util import make_vec_env
 
 from drive_fusion.distributed import Group
 from drive_fusion.ppo import FusedPPO
@@ -151,3 +152,30 @@ def test_worlds_that_cannot_be_shared_evenly_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "join", lambda device: Group(0, 3))
     with pytest.raises(ConfigError, match="3 processes cannot share num_envs 4 evenly"):
         train(TrainConfig(study=tmp_path, rig="none", num_envs=4, n_steps=8, batch=16, device="cpu"))
+
+
+class Half(Group):
+    """The second of two processes whose first is only thought of."""
+
+    def of_first(self, numbers: torch.Tensor) -> torch.Tensor:
+        return numbers
+
+
+def test_exploration_by_state_is_drawn_for_the_worlds_of_all_processes(monkeypatch):
+    """Else each process would draw one direction for all its worlds, where a single one draws a direction for each."""
+    drawn = []
+    for group in (Group(), Half(1, 2)):
+        monkeypatch.setattr(FusedPPO, "group", group)
+        worlds = make_vec_env("Pendulum-v1", 4 // group.size)
+        model = FusedPPO("MlpPolicy", worlds, n_steps=4, batch_size=8, use_sde=True, seed=0, device="cpu", policy_kwargs={"net_arch": [8]})
+        model.train = lambda: None
+        torch.manual_seed(3)
+        model.collect_rollouts(*ready(model), 4)
+        drawn.append(model.policy.action_dist.exploration_matrices)
+    assert drawn[0].shape == drawn[1].shape == (4, 8, 1)
+
+
+def ready(model: FusedPPO) -> tuple:
+    """What ``collect_rollouts`` takes."""
+    _, callback = model._setup_learn(16, None)
+    return model.env, callback, model.rollout_buffer

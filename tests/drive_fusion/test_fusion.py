@@ -248,6 +248,20 @@ def test_peaks_are_places_that_no_neighbour_overtops():
     assert torch.isfinite(peaks(slope, 3)[0]).tolist() == [[True, False, False]]
 
 
+def test_equal_peaks_are_chosen_by_place_and_not_by_rounding():
+    """Empty places are equally hot; what a rollout chose among them an update must choose again, in other company."""
+    generator = torch.Generator().manual_seed(0)
+    heat = torch.zeros(1, 1, 16, 32)
+    heat[0, 0, 5, 7], heat[0, 0, 9, 20] = 0.5, 0.25
+    _, cells = peaks(heat, 16)
+    assert cells[0, :2].tolist() == [5 * 32 + 7, 9 * 32 + 20] and cells[0, 2:].tolist() == list(range(14))
+    for _ in range(20):
+        assert torch.equal(peaks(heat + 2e-6 * torch.rand(heat.shape, generator=generator), 16)[1], cells)
+    heat.requires_grad_()
+    peaks(heat, 2)[0].sum().backward()
+    assert heat.grad[0, 0, 5, 7] == heat.grad[0, 0, 9, 20] == 1.0 and heat.grad.sum() == 2.0
+
+
 def test_a_graph_changes_the_map_only_where_its_nodes_lie():
     fusion = spatial_fusion("graph", 3, SIZE)
     assert isinstance(fusion, GraphFusion)

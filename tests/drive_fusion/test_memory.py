@@ -189,7 +189,7 @@ def test_what_makes_no_sense_is_refused(micro_space):
         FusedExtractor(micro_space, "micro", decision_s=-1.0)
 
 
-@pytest.mark.parametrize("turn", [0.0, 0.5 * math.pi])
+@pytest.mark.parametrize("turn", [0.0, 0.3, -0.7, 0.5 * math.pi])
 def test_a_warped_map_is_an_analytic_function_shifted_and_turned(turn):
     """The car goes on, then turns; a smooth bump that stands still on the ground appears where it then lies."""
     grid = BevGrid(x_cells=64, y_cells=64)

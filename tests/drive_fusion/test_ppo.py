@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import DictRolloutBuffer
 from stable_baselines3.common.callbacks import CheckpointCallback
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -223,3 +224,43 @@ def test_without_a_rig_it_is_plain_ppo_with_our_checkpoints(tmp_path):
     assert_equal_weights(weights(model), weights(again))
     again.learn(16, reset_num_timesteps=False)
     assert again.num_timesteps == 48
+
+
+def test_a_checkpoint_in_one_file_is_loaded_by_its_name(tmp_path):
+    model = FusedPPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8, device="cpu", seed=1)
+    for name in ("model.zip", "model.bin"):
+        with (tmp_path / name).open("wb") as file:
+            model.save(file)
+        assert_equal_weights(weights(model), weights(FusedPPO.load(tmp_path / name, device="cpu")))
+    whole = (tmp_path / "model.zip").read_bytes()
+    (tmp_path / "model.zip").write_bytes(whole[:-40] + b"\xff" * 20 + whole[-20:])
+    with pytest.raises(CheckpointError):
+        FusedPPO.load(tmp_path / "model.zip", device="cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"temporal": "gru", "spatial": "graph"},
+        {"temporal": "stack", "modality_dropout": 0.5},
+        {"rollout_buffer_class": DictRolloutBuffer},  # SB3's own loop
+    ],
+    ids=str,
+)
+def test_what_dead_sensors_say_leaves_no_trace_in_what_is_learned(make_env, changes):
+    """Camera 1, the lidar and the radar are dead in half of the worlds; also in the last observations of episodes that time ended."""
+
+    def learned(garbage: float | None) -> dict[str, torch.Tensor]:
+        def poison(observation: dict[str, np.ndarray], rewards: np.ndarray) -> None:
+            observation["alive"][:2, [1, 3, 4]] = 0.0
+            if garbage is not None:
+                observation["lidar"][:2] = observation["radar"][:2] = observation["age"][:2, [1, 3, 4]] = garbage
+                observation["camera"][:2, 1] = 255 - observation["camera"][:2, 1]
+
+        env = make_env()
+        env.poison = poison
+        return weights(FusedPPO(env=env, **{**SETTINGS, **changes, "n_epochs": 1}).learn(2 * STEPS))
+
+    plain = learned(None)
+    for garbage in (float("nan"), float("-inf"), 3e38):
+        assert_equal_weights(plain, learned(garbage))

@@ -24,10 +24,14 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import LinearSchedule
-from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
+from drive_fusion.checkpoint import CheckpointError
 from drive_fusion.ppo import FusedPPO
+from envs.sb3 import make_sb3_vec
 from sensors.errors import ConfigError, SensorFault
+from sensors.presets import RIGS
+from tests.drive_fusion.conftest import ToyVecEnv
 
 PLAIN: dict[str, Any] = {"n_steps": 16, "batch_size": 16, "n_epochs": 2, "seed": 7, "device": "cpu"}
 FUSED: dict[str, Any] = {"rig": "micro", "n_steps": 8, "batch_size": 16, "n_epochs": 2, "seed": 3, "device": "cpu"}
@@ -263,6 +267,15 @@ def test_numbers_that_are_not_finite_are_refused_unless_the_sensor_is_dead(make_
     action = model.predict(observation, deterministic=True)[0]
     observation["radar"][2] = 0.25
     assert np.array_equal(action, model.predict(observation, deterministic=True)[0])
+    observation["age"][2, 4] = np.nan
+    assert np.array_equal(action, model.predict(observation, deterministic=True)[0])
+    pictures = {**observation, "camera": observation["camera"].astype(np.float32)}
+    pictures["camera"][1, 2] = np.inf
+    with pytest.raises(SensorFault, match=r"camera: 3456 of .* numbers are not finite, first at \(1, 2, 0, 0, 0\)"):
+        model.predict(pictures)
+    pictures["alive"][1, 2] = 0.0
+    dark = {**pictures, "camera": np.nan_to_num(pictures["camera"], posinf=7.0)}
+    assert np.array_equal(*(model.predict(each, deterministic=True)[0] for each in (pictures, dark)))
     with pytest.raises(ConfigError, match="expected .*it comes from another rig"):
         model.predict({name: part for name, part in observation.items() if name != "lidar"})
     with pytest.raises(ConfigError, match=r"'lidar' has shape \(4, 2, 3, 8, 64\), expected .*another rig"):
@@ -285,3 +298,76 @@ def test_gpu_options_do_nothing_on_a_cpu_and_say_so(make_env, capsys):
     fast = FusedPPO(env=make_env(), bf16=True, compiled=True, **FUSED).learn(32)
     assert torch.equal(vector(plain), vector(fast))
     assert "bf16 is for GPUs" in capsys.readouterr().err
+
+
+def test_custom_objects_stand_in_for_what_was_stored(tmp_path):
+    """As in SB3, also for what could not be read back: a function has no form in a file."""
+    model = FusedPPO("MlpPolicy", puzzles("discrete"), **PLAIN, learning_rate=lambda left: 1e-3 * left, clip_range=lambda left: 0.2 * left)
+    model.learn(32).save(tmp_path / "m")
+    with pytest.raises(CheckpointError, match="hand it in as custom_objects"):
+        FusedPPO.load(tmp_path / "m", device="cpu")
+    again = FusedPPO.load(tmp_path / "m", device="cpu", custom_objects={"learning_rate": 1e-5, "clip_range": 0.05, "gamma": 0.5})
+    assert (again.lr_schedule(1.0), again.clip_range(1.0), again.gamma) == (1e-5, 0.05, 0.5)
+    named = FusedPPO.load(tmp_path / "m", device="cpu", learning_rate=1e-5, clip_range=0.1)
+    assert (named.lr_schedule(1.0), named.clip_range(0.3)) == (1e-5, 0.1)
+    zoo = {"learning_rate": 0.0, "lr_schedule": lambda left: 7.0, "clip_range": lambda left: 0.3}  # what RL Zoo hands in
+    assert FusedPPO.load(tmp_path / "m", device="cpu", custom_objects=zoo).lr_schedule(1.0) == 7.0
+    wider = spaces.Box(-2.0, 2.0, (3,))
+    assert FusedPPO.load(tmp_path / "m", device="cpu", custom_objects=zoo | {"observation_space": wider}).observation_space == wider
+
+
+@pytest.mark.parametrize("wrap", [VecNormalize, lambda venv: VecFrameStack(venv, 3)], ids=["normalised", "stacked"])
+def test_a_wrapper_that_remembers_more_than_its_worlds_starts_episodes_anew(tmp_path, wrap):
+    """Its own memory is in no checkpoint: going on in mid-episode would not be what a run does that was never stopped."""
+    worlds = lambda: wrap(make_sb3_vec("highway-fast-v0", 2, seed=1, config={"vehicles_count": 5}))  # noqa: E731
+    FusedPPO("MlpPolicy", worlds(), **PLAIN).learn(32).save(tmp_path / "m")
+    again = FusedPPO.load(tmp_path / "m", env=worlds(), device="cpu")
+    assert again._last_obs is None
+    assert again.learn(32, reset_num_timesteps=False).num_timesteps == 64
+
+
+class Acting(ToyVecEnv):
+    """The small environment with actions of another kind: what is above the middle counts as action 1."""
+
+    def __init__(self, space: spaces.Space[Any], seed: int = 0):
+        super().__init__(RIGS["micro"], seed=seed)
+        self.action_space = space
+
+    def step_async(self, actions: np.ndarray) -> None:
+        assert all(self.action_space.contains(action) for action in actions)
+        super().step_async((np.asarray(actions).reshape(len(actions), -1)[:, 0] > 0).astype(np.int64))
+
+
+STEERING = spaces.Box(-2.0, 3.0, (2,))
+
+
+@pytest.mark.parametrize(
+    ("space", "sde"),
+    [
+        (STEERING, False),
+        (STEERING, True),
+        (spaces.Box(-1.0, 1.0, (2, 2)), False),
+        (spaces.MultiDiscrete([3, 2]), False),
+        (spaces.MultiBinary(3), False),
+    ],
+    ids=str,
+)
+def test_every_kind_of_action_learns_with_a_memory_and_resumes_to_the_bit(tmp_path, space, sde):
+    arguments = {
+        "rig": "micro",
+        "temporal": "gru",
+        "n_steps": 4,
+        "batch_size": 8,
+        "n_epochs": 1,
+        "seed": 3,
+        "device": "cpu",
+        "use_sde": sde,
+    }
+    straight = FusedPPO(env=Acting(space), **arguments).learn(32)
+    FusedPPO(env=Acting(space), **arguments).learn(16).save(tmp_path / "half")
+    torch.rand(3)
+    resumed = FusedPPO.load(tmp_path / "half", env=Acting(space, seed=5), device="cpu").learn(16, reset_num_timesteps=False)
+    assert torch.equal(vector(straight), vector(resumed))
+    observation = Acting(space).reset()
+    mine, theirs = (model.predict(observation, deterministic=True)[0] for model in (straight, resumed))
+    assert np.array_equal(mine, theirs) and mine.shape == (4, *space.shape)

@@ -16,6 +16,8 @@ from drive_fusion.ppo import FusedPPO
 from drive_fusion.training import TrainConfig
 from drive_fusion.update import with_map
 from envs.sb3 import make_sb3_vec
+from feedback.reward_model import RewardConfig, RewardModel, RewardNet
+from feedback.windows import WindowConfig, feature_names
 from sensors.errors import ConfigError
 
 ID = "highway-fast-v0"
@@ -217,6 +219,28 @@ def test_resume_with_terms_is_bit_equal(tmp_path, temporal):
     assert_equal(straight, resumed)
     for mine, theirs in zip(straight.tutor.heads.parameters(), resumed.tutor.heads.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_resume_with_everything_at_once_is_bit_equal(tmp_path):
+    """A learned reward, weather and faults, a falling rate, senses that fall silent, auxiliary lessons and a memory, in mid-episode."""
+    config, width = RewardConfig(hidden=4, members=3), len(feature_names(WindowConfig()))
+    generator = torch.Generator().manual_seed(0)
+    net = RewardNet(width, 4, 3, generator).requires_grad_(False)
+    RewardModel(config, net, torch.randn(8, width, generator=generator)).save(tmp_path / "reward")
+    config = TrainConfig(
+        study=tmp_path, num_envs=8, n_steps=8, batch=32, epochs=1, steps=3 * STEPS, device="cpu", threads=1, seed=5, temporal="conv_gru",
+        auxiliary=0.5, modality_dropout=0.5, conditions="mixed", lr_annealed=True, reward=tmp_path / "reward",
+    )  # fmt: skip
+    straight = training.learner(config)
+    straight.learn(config.steps)
+    half = training.learner(replace(config, run="half"))
+    half.learn(config.steps, callback=Half(replace(config, run="half").last_checkpoint))
+    torch.rand(3), np.random.rand(3)
+    resumed = training.resumed(replace(config, run="half"))
+    assert resumed.num_timesteps == 2 * STEPS and not resumed._last_episode_starts.all()
+    resumed.learn(config.steps - resumed.num_timesteps, reset_num_timesteps=False)
+    assert_equal(straight, resumed)
+    assert all(torch.equal(part, resumed.memory[name]) for name, part in straight.memory.items())
 
 
 def test_another_anchor_than_before_is_refused(tmp_path):

@@ -7,9 +7,12 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
 
 from drive_fusion import training
 from drive_fusion.checkpoint import CheckpointError
@@ -218,3 +221,21 @@ def test_the_scripted_reward_is_what_its_terms_say():
 def test_a_learned_reward_takes_no_other_beside_it(tmp_path):
     with pytest.raises(ConfigError, match="its own opinion of crashes"):
         TrainConfig(reward=tmp_path, scripted_reward=True)
+
+
+def test_a_world_whose_own_observation_has_parts_can_be_learned_from(config, monkeypatch):
+    """Parking's shows where the ego is and where it shall be."""
+
+    class Parts(gymnasium.Env):
+        observation_space = spaces.Dict({"observation": spaces.Box(-1.0, 1.0, (6,)), "desired_goal": spaces.Box(-1.0, 1.0, (6,))})
+        action_space = spaces.Box(-1.0, 1.0, (2,))
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return self.observation_space.sample(), {}
+
+        def step(self, action):
+            return self.observation_space.sample(), 0.0, False, False, {}
+
+    monkeypatch.setattr(training, "environment", lambda settings: make_vec_env(Parts, settings.num_envs))
+    assert training.learner(config).learn(32).num_timesteps == 32

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -219,3 +220,37 @@ def test_room_is_made_for_more_actors(recording):
     assert roomy.num_actors == scene.num_actors + 2 and not roomy.valid[:, -2:].any()
     assert torch.equal(roomy.position_m[:, :-2], scene.position_m) and torch.equal(roomy.action, scene.action)
     assert with_room(scene, scene.num_actors) is scene
+
+
+def rewritten(path, about):
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(about).encode()}), path)
+    return path
+
+
+def test_metadata_of_nonsense_is_refused(recording, tmp_path):
+    recording.save(tmp_path / "whole.parquet")
+    whole = json.loads(pq.read_table(tmp_path / "whole.parquet").schema.metadata[METADATA_KEY])
+    changed = [{**whole, "shapes": [1]}, {**whole, "version": "2"}, {**whole, "scene": {**whole["scene"], "shapes": {"crashed": 3}}}]
+    road = {**whole["scene"]["road"], "lane_road": [10**30]}
+    for about in (3, [], "x", None, *changed, {**whole, "scene": {**whole["scene"], "road": road}}):
+        recording.save(tmp_path / "whole.parquet")
+        with pytest.raises(RecordingError):
+            Recording.load(rewritten(tmp_path / "whole.parquet", about))
+
+
+def test_a_column_that_is_missing_is_not_made_up(recording, tmp_path):
+    recording.save(tmp_path / "whole.parquet")
+    table = pq.read_table(tmp_path / "whole.parquet")
+    pq.write_table(table.drop_columns(["scene.velocity_mps"]), tmp_path / "less.parquet")
+    with pytest.raises(RecordingError, match="no column velocity_mps"):
+        Recording.load(tmp_path / "less.parquet")
+
+
+def test_a_file_that_unfolds_to_hundreds_of_its_length_is_refused(tmp_path):
+    zeros = pa.table({"decision": pa.array(np.zeros(40_000_000, np.int64))})
+    for options in ({"compression": "zstd", "use_dictionary": False}, {}):  # pages that compress well, and a dictionary's runs
+        pq.write_table(zeros, tmp_path / "bomb.parquet", **options)
+        assert (tmp_path / "bomb.parquet").stat().st_size < 1_000_000
+        with pytest.raises(RecordingError, match="bytes that unfold to 320"):
+            Recording.load(tmp_path / "bomb.parquet")

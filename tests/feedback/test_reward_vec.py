@@ -242,3 +242,34 @@ def test_wrong_discount_and_foreign_environments_are_refused() -> None:
     del chain.transition
     with pytest.raises(ConfigError, match="without 'transition'"):
         RewardVecEnv(chain, untrained(), 0.9)
+
+
+class Given:
+    """Each world's own reward, ever the same."""
+
+    def __init__(self, *rewards: float) -> None:
+        self.rewards = torch.tensor(rewards)
+
+    def reward(self, *_: Any) -> torch.Tensor:
+        return self.rewards
+
+    def after_the_end(self, scene: Any) -> torch.Tensor:
+        return torch.zeros_like(self.rewards)
+
+
+def test_processes_that_share_worlds_take_off_what_they_agreed_on() -> None:
+    """Each alone would take off the mean of its own worlds, and two processes would not learn what one learns."""
+    plan, handed_in = [[(3, False)]], []
+
+    def agreed(mean: float) -> float:
+        handed_in.append(mean)
+        return 2.0
+
+    whole = RewardVecEnv(Chain(plan * 2), Given(1.0, 3.0), 0.9, centred=True)  # type: ignore[arg-type]
+    parts = [RewardVecEnv(Chain(plan), Given(reward), 0.9, centred=True, agreed=agreed) for reward in (1.0, 3.0)]  # type: ignore[arg-type]
+    for env in (whole, *parts):
+        env.reset()
+    for _ in range(4):
+        apart = np.concatenate([env.step(np.zeros(1))[1] for env in parts])
+        assert np.array_equal(whole.step(np.zeros(2))[1], apart)
+    assert handed_in == [1.0, 3.0]  # asked for once, not at every step
