@@ -15,6 +15,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     RowMapping,
     Select,
@@ -29,7 +30,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy import Integer as SmallInteger
 
 from feedback import audit
 from feedback.rows import Assignment, ClipRow, LabelRow, Reviewer, RideRow, Said, TakeoverRow
@@ -149,7 +149,7 @@ RIDDEN_CLIP = select(takeover.c.id).where(
     or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
 )
 
-_COUNT = bindparam("count", type_=SmallInteger, literal_execute=True)
+_COUNT = bindparam("count", type_=Integer, literal_execute=True)
 """Written into the statement: PostgreSQL plans one whose limit it does not know again each time, which takes longer than to answer it."""
 
 _given = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
