@@ -47,7 +47,9 @@ class AnswerStore:
         if len(found) == count and lasting:
             return found
         with writing(self.engine) as connection:
-            return queries.ahead(connection, reviewer_id, count, with_video)
+            given = queries.give(connection, reviewer_id, count, with_video)
+        with reading(self.engine) as connection:
+            return queries.with_clips(connection, *given)
 
     def ahead(self, reviewer_id: int, count: int, with_video: bool = False) -> Ahead:
         """Give what ``next_pairs``, ``progress`` and ``pace_s`` would."""
@@ -119,7 +121,7 @@ class AnswerStore:
         comment: str = "",
         count: int = 2,
     ) -> tuple[int, Ahead]:
-        """Store an answer in the words of who saw the pair, and give what comes next, in one transaction.
+        """Store an answer in the words of who saw the pair, and give what comes next, in one write.
 
         Args:
             reviewer_id: Who answers; the arguments are those of ``add_label`` but for what follows.
@@ -150,8 +152,9 @@ class AnswerStore:
                 raise checks.NotShown(f"pair {pair_id} was not shown to you; reload the page")
             values["choice"] = choice_of(said, bool(asked.mirrored))
             number = self._answer(connection, values, reasons, comment, asked)
-            pairs = queries.ahead(connection, reviewer_id, count, True)
-            return number, Ahead(pairs, *self._how_far(connection, reviewer_id, True))
+            given = queries.give(connection, reviewer_id, count, True)
+        with reading(self.engine) as connection:  # what needs no turn is asked when it is over
+            return number, Ahead(queries.with_clips(connection, *given), *self._how_far(connection, reviewer_id, True))
 
     def _answer(self, connection: Connection, values: dict[str, Any], reasons: Sequence[str], comment: str, asked: Any = None) -> int:
         reviewer_id, pair_id = values["reviewer_id"], values["pair_id"]
@@ -192,6 +195,8 @@ class AnswerStore:
             sent = queries.sent_before(connection, reviewer_id, key)
             if sent is not None:
                 return self._answer(connection, {**values, "pair_id": sent.pair_id}, (), "")
+            if queries.sent_before(connection, reviewer_id, undo_key) is not None:
+                raise LabelRejected(f"client key {key!r} makes an undo's key that names an answer already; make a new key")
             old = connection.execute(queries.SAID_LABEL, {"reviewer_id": reviewer_id, "label_id": label_id}).one_or_none()
             if old is None:
                 raise LabelRejected(f"answer {label_id} is not yours, or was changed already; reload the history")

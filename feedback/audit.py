@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, Select, bindparam, insert, literal_column, select
 
 from feedback.database import reading
 from feedback.tables import audit, label, pair, rating, remark, reviewer, ride, takeover
@@ -43,7 +43,7 @@ OPINIONS: dict[str, tuple[Select[Any], Any]] = {
 """The rows that are opinions, with what gives them their meaning (a label's clips and remark), and their numbers."""
 
 _ROW_OF = {table: query.where(number == bindparam("row_id")) for table, (query, number) in OPINIONS.items()}
-_last = select(audit.c.id, audit.c.sha256).order_by(audit.c.id.desc()).limit(1)
+_last = select(audit.c.id, audit.c.sha256).order_by(audit.c.id.desc()).limit(literal_column("1"))  # PostgreSQL plans it once only
 _new = insert(audit)
 _pseudonym = select(reviewer.c.pseudonym).where(reviewer.c.id == bindparam("reviewer_id"))
 

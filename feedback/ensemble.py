@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -22,6 +22,31 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+SMOOTHING = 4
+"""Exponentials in a bootstrap weight, whose variance is one in so many: members learn from what 4 of 5 of their rows are worth."""
+
+
+def bootstrap(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """How much each row counts for each member: smoothed Bayesian bootstrap (Rubin 1981), with a mean of 1.
+
+    Weights are means of exponentials: one alone would make members as unlike as half of the rows would leave them.
+    """
+    return torch.empty((SMOOTHING, *shape)).exponential_(generator=generator).mean(0)
+
+
+def descend(parameters: Sequence[Tensor], objective: Callable[[], Tensor], moves: int) -> None:
+    """A few moves of L-BFGS; gradients of other parameters are left alone."""
+    optimiser = torch.optim.LBFGS(list(parameters), max_iter=moves, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        loss = objective()
+        loss.backward(inputs=list(parameters))  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
 
 
 class Ensemble(nn.Module):
@@ -67,9 +92,17 @@ class Ensemble(nn.Module):
         self.mean.copy_(rows.mean(0))
         self.deviation.copy_(rows.std(0, correction=0).clamp(min=SMALLEST_DEVIATION))
 
+    def steepness(self, scale: Tensor | float) -> Tensor:
+        """How unlikely each network's line is under a Cauchy belief of this scale, or (F, 1) scales: -log p up to a constant, (E,).
+
+        Most features mean nothing and a few mean much (a crash): a belief with heavy tails leaves those alone and draws the others to 0
+        (Carvalho et al. 2010, "The horseshoe estimator"; Gelman et al. 2008 for a Cauchy belief in logistic regression).
+        """
+        return (self.line * self.sees / scale).square().log1p().sum((1, 2))
+
     def squared_weights(self) -> Tensor:
-        """Sum of squared weights (biases apart) of each network, (E,)."""
-        weights = (self.line * self.sees, self.first * self.sees, self.second, self.last)
+        """Sum of squared weights (line and biases apart) of each network, (E,)."""
+        weights = (self.first * self.sees, self.second, self.last)
         return torch.stack([weight.square().sum((1, 2)) for weight in weights]).sum(0)
 
     def forward(self, rows: Tensor) -> Tensor:

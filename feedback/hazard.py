@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from feedback.ensemble import Ensemble, one_thread
-from feedback.reaction import Onsets, ReactionFit, ReactionTime, fit_of, grid, log_belief
+from feedback.ensemble import Ensemble, bootstrap, descend, one_thread
+from feedback.reaction import Onsets, ReactionFit, ReactionTime, log_belief, survival_nll
+from feedback.reaction_fit import Watched, fit_reaction
 from sensors.errors import ConfigError
 
 LARGEST_LOGIT = 5.0
@@ -19,10 +20,12 @@ LARGEST_LOGIT = 5.0
 
 REACTION_RATE = 0.02
 """Step size for the reaction time while the hazard learns."""
-TEMPER = 0.25
-"""How much each takeover counts for the reaction time's intervals. Risky decisions come in a row, and which of them was the cause is told
-by the hazard that is learned beside: taken at its word, 95 % intervals of the median held the truth in 5 of 8 sets of rides. Chosen by
-coverage on highway-fast, not derived; the median is biased low and stays so, the interval grew."""
+LINE_SCALE, LINE_MOVES = 0.1, 60
+"""Scale of the Cauchy belief about the weights of each network's line, and the moves of L-BFGS that it is learned by before it bends."""
+STARTS = (0.4, 1.0, 2.2)
+"""Multiples of the reaction time that is believed before, from which it is learned."""
+PATIENCE = 30
+"""Updates without any network doing better on what it holds out, after which learning stops."""
 FEWEST_TAKEOVERS = 3
 """Reviewers with fewer takeovers get no reaction time of their own."""
 
@@ -39,10 +42,9 @@ class HazardConfig:
     """Step size of AdamW."""
     weight_decay: float = 0.1
     """Decoupled weight decay."""
-    validation_share: float = 0.25
-    """Share of the start states whose rides only say when to stop."""
     members: int = 5
-    """Networks, each of a Bayesian bootstrap of the rides and with a reaction time of its own; the hazard is their mean."""
+    """Networks, each of a Bayesian bootstrap of the rides and with a reaction time of its own; the hazard is their mean. Start states fall
+    into as many parts: each network stops by one of them, and the reaction time is learned from what it says of that one."""
     reaction: ReactionTime = ReactionTime()
     """How late people are thought to be before any takeover was seen."""
     fit_reaction: bool = True
@@ -66,31 +68,6 @@ class Ride:
     """Rides of one group share a start state and are never split between learning and validation."""
     reviewer: str = ""
     """Pseudonym of who watched."""
-
-
-def survival_nll(logits: Tensor, onset: Tensor, exposure: Tensor) -> Tensor:
-    """Negative log-likelihood of rides under a discrete hazard.
-
-    With h = sigmoid(logit) and H = -log(1 - h), a decision is the cause with probability c_d = h_d exp(-sum_{s<d} H_s). Causes are not
-    seen, only onsets one reaction time later, so they are summed over: a takeover has -log sum_d p(d) c_d. In a censored ride there was
-    no cause, or the hand was not there before the end: -log(exp(-sum H) + sum_d c_d (1 - exposure_d)).
-
-    Args:
-        logits: (..., N, D).
-        onset: p(d) for rides with a takeover, zeros for censored ones, (..., N, D).
-        exposure: Probability that a cause in each decision shows before the watching ends, (..., N, D).
-
-    Returns:
-        (..., N).
-    """
-    cumulative = nn.functional.softplus(logits)
-    before = cumulative.cumsum(-1) - cumulative
-    cause = nn.functional.logsigmoid(logits) - before
-    never = torch.full_like(cause, -1e9)
-    taken = -torch.logsumexp(torch.where(onset > 0, onset.clamp(min=1e-30).log() + cause, never), -1)
-    late = torch.where(exposure < 1, (1.0 - exposure).clamp(min=1e-30).log() + cause, never)
-    survived = -torch.logaddexp(-cumulative.sum(-1), torch.logsumexp(late, -1))
-    return torch.where(onset.sum(-1) > 0, taken, survived)
 
 
 class Hazard(nn.Module):
@@ -146,7 +123,7 @@ def fit_hazard(rides: Sequence[Ride], config: HazardConfig = HazardConfig()) -> 
         raise ConfigError(f"the takeover hazard got {len(rides)} rides with {takeovers} takeovers, expected at least one takeover")
     features, onsets = tables(rides)
     generator = torch.Generator().manual_seed(config.seed)
-    held_out = _held_out(rides, config, generator)
+    group, held_out = _held_out(rides, config, generator)
     hazard = Hazard(features.shape[-1], config.hidden, generator, config.members)
     hazard.net.standardise_by(torch.cat([ride.features[ride.live] for ride in rides]))
     fit = _Fit(hazard, features, onsets, held_out, config)
@@ -154,11 +131,12 @@ def fit_hazard(rides: Sequence[Ride], config: HazardConfig = HazardConfig()) -> 
     rate = torch.tensor(takeovers / max(float(exposure.sum()), 1.0)).clamp(1e-4, 0.5)
     nn.init.constant_(hazard.net.last_bias, float(torch.logit(rate)))
     constant = survival_nll(torch.logit(rate).expand_as(exposure), onsets.density(*fit.start), exposure)
+    share = held_out / held_out.sum(1, keepdim=True)
     with one_thread():
-        weights = torch.empty(config.members, len(rides)).exponential_(generator=generator)
+        weights = bootstrap((config.members, len(rides)), generator)
         best = fit.descend(weights)
-        reaction, reactions = fit.reactions(weights, [ride.reviewer for ride in rides]) if config.fit_reaction else (None, {})
-    return hazard, HazardReport(len(rides), takeovers, best, float(constant[held_out].mean()), reaction, reactions)
+        reaction, reactions = fit.reactions(group, [ride.reviewer for ride in rides]) if config.fit_reaction else (None, {})
+    return hazard, HazardReport(len(rides), takeovers, best, float((constant * share).sum(1).mean()), reaction, reactions)
 
 
 def tables(rides: Sequence[Ride]) -> tuple[Tensor, Onsets]:
@@ -186,13 +164,18 @@ def tables(rides: Sequence[Ride]) -> tuple[Tensor, Onsets]:
     )
 
 
-def _held_out(rides: Sequence[Ride], config: HazardConfig, generator: torch.Generator) -> Tensor:
-    """Choose start states for validation, (N,) bool; all rides serve both ways where there is only one start state."""
-    groups = sorted({ride.group for ride in rides})
-    order = torch.randperm(len(groups), generator=generator).tolist()
-    count = max(1, round(config.validation_share * len(groups)))
-    chosen = {groups[number] for number in order[:count]}
-    return torch.tensor([len(groups) == 1 or ride.group in chosen for ride in rides])
+def _held_out(rides: Sequence[Ride], config: HazardConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Number start states, (N,), and choose whose rides each member holds out, (E, N) bool.
+
+    All rides serve both ways where there is only one start state; members share what they hold out where there are too few.
+    """
+    names = sorted({ride.group for ride in rides})
+    place = {name: number for number, name in enumerate(names)}
+    group = torch.tensor([place[ride.group] for ride in rides])
+    parts = min(config.members, len(names)) if config.members > 1 else min(4, len(names))
+    part = torch.empty(len(names), dtype=torch.long)
+    part[torch.randperm(len(names), generator=generator)] = torch.arange(len(names)) % parts
+    return group, part[group] == torch.arange(config.members)[:, None] % parts
 
 
 class _Fit:
@@ -212,57 +195,87 @@ class _Fit:
     def descend(self, weights: Tensor) -> float:
         """Train on what is not held out; each member keeps what did best on the held-out rides. Gives their mean NLL there."""
         config, held_out = self.config, self.held_out
-        learning = ~held_out if bool((~held_out).any()) else held_out
-        optimiser = torch.optim.AdamW(self.hazard.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-        clock = torch.optim.Adam([self.reaction], REACTION_RATE) if config.fit_reaction else None
+        learning = (~held_out if bool((~held_out).any()) else held_out) * weights  # (E, N)
+
+        def loss() -> tuple[Tensor, Tensor]:
+            nll = self.nll()
+            believed = log_belief(config.reaction, *self.reaction).sum() / learning.sum(1).mean()
+            return nll.detach(), ((nll * learning).sum(1) / learning.sum(1)).sum() - believed
+
+        def of_lines() -> Tensor:
+            return loss()[1] + (self.hazard.net.steepness(LINE_SCALE) / learning.sum(1)).sum()
+
+        def unseen() -> Tensor:
+            return (self.nll().detach() * held_out).sum(1) / held_out.sum(1)
+
+        clock = [self.reaction] if config.fit_reaction else []
+        self._learn_lines([self.hazard.net.line, self.hazard.net.last_bias, *clock], of_lines, unseen)
+        self.hazard.net.line.requires_grad_(False)
+        bends = [each for each in self.hazard.parameters() if each.requires_grad]
+        optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(bends, config.learning_rate, weight_decay=config.weight_decay)]
+        optimisers += [torch.optim.Adam(clock, REACTION_RATE)] if clock else []
         everything = {**dict(self.hazard.named_parameters()), "reaction": self.reaction}
         best = torch.full((config.members,), torch.inf)
         kept = {name: value.detach().clone() for name, value in everything.items()}
-        for _ in range(config.steps):
-            nll = self.nll()
-            validation = nll.detach()[:, held_out].mean(1)
+        last_better = 0
+        for step in range(config.steps + 1):
+            nll, total = loss()
+            validation = (nll * held_out).sum(1) / held_out.sum(1)
             better = validation < best
             best = torch.where(better, validation, best)
+            last_better = step if bool(better.any()) else last_better
             for name, value in everything.items():
                 new = better if name != "reaction" else better[None]
                 kept[name] = torch.where(new.reshape(*new.shape, *[1] * (value.ndim - new.ndim)), value.detach(), kept[name])
-            optimiser.zero_grad()
-            if clock is not None:
-                clock.zero_grad()
-            believed = log_belief(config.reaction, *self.reaction).sum() / max(int(learning.sum()), 1)
-            loss = (nll * weights)[:, learning].sum(1) / weights[:, learning].sum(1)
-            (loss.sum() - believed).backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            if clock is not None:
-                clock.step()
+            if step == config.steps or step - last_better > PATIENCE:
+                break
+            for optimiser in optimisers:
+                optimiser.zero_grad()
+            total.backward()  # type: ignore[no-untyped-call]
+            for optimiser in optimisers:
+                optimiser.step()
         with torch.no_grad():
             for name, value in everything.items():
                 value.copy_(kept[name])
         self.hazard.requires_grad_(False)
         return float(best.mean())
 
-    def reactions(self, weights: Tensor, reviewers: Sequence[str]) -> tuple[ReactionFit, dict[str, ReactionFit]]:
-        """How late people are, all together and one by one, given what each member has learned, each of its own bootstrap."""
+    def _learn_lines(self, lines: list[Tensor], objective: Callable[[], Tensor], unseen: Callable[[], Tensor]) -> None:
+        """Learn what is linear, from several reaction times on; each member keeps what did best on what it holds out.
+
+        A hazard that was learned with a reaction time one decision off explains that one best: from a single start it would stay there.
+        """
+        first = [each.detach().clone() for each in lines]
+        starts = STARTS if self.config.fit_reaction else (1.0,)
+        best, kept = torch.full((self.config.members,), torch.inf), [each.clone() for each in first]
+        for factor in starts:
+            with torch.no_grad():
+                for each, value in zip(lines, first, strict=True):
+                    each.copy_(value)
+                self.reaction[0] += math.log(factor)
+            descend(lines, objective, min(self.config.steps, LINE_MOVES))
+            found = unseen()
+            better = found < best
+            best = torch.where(better, found, best)
+            for place, each in enumerate(lines):
+                new = better[None] if each is self.reaction else better
+                kept[place] = torch.where(new.reshape(*new.shape, *[1] * (each.ndim - new.ndim)), each.detach(), kept[place])
         with torch.no_grad():
-            likelihood = TEMPER * self._over_grid() * weights[..., None, None]  # (E, N, G, G)
-        medians, spreads = grid()
-        belief = log_belief(self.config.reaction, medians[:, None], spreads)
-        taken = self.onsets.under_way.sum(1) > 0
+            for each, value in zip(lines, kept, strict=True):
+                each.copy_(value)
+
+    def reactions(self, group: Tensor, reviewers: Sequence[str]) -> tuple[ReactionFit, dict[str, ReactionFit]]:
+        """How late people are, all together and one by one, given what members say of rides that they have not seen."""
+        with torch.no_grad():
+            logits = self.hazard.member_logits(self.features.flatten(0, 1)).reshape(-1, *self.features.shape[:2])
+            unseen = (logits * self.held_out[..., None]).sum(0) / self.held_out.sum(0).clamp(min=1)[:, None]
+        everybody = Watched(unseen, self.onsets, group)
+        known = self.held_out.any(0)
+        taken = (self.onsets.under_way.sum(1) > 0) & known
+        each = {name: torch.tensor([reviewer == name for reviewer in reviewers]) & known for name in sorted(set(reviewers) - {""})}
+        enough = {name: chosen for name, chosen in each.items() if int((chosen & taken).sum()) >= FEWEST_TAKEOVERS}
 
         def of(chosen: Tensor) -> ReactionFit:
-            return fit_of((likelihood[:, chosen].sum(1) + belief).double().numpy(), int((chosen & taken).sum()))
+            return fit_reaction(everybody.of(chosen), self.config.reaction, self.config.seed)
 
-        each = {name: torch.tensor([reviewer == name for reviewer in reviewers]) for name in sorted(set(reviewers) - {""})}
-        enough = {name: chosen for name, chosen in each.items() if int((chosen & taken).sum()) >= FEWEST_TAKEOVERS}
-        return of(torch.ones_like(taken)), {name: of(chosen) for name, chosen in enough.items()}
-
-    def _over_grid(self) -> Tensor:
-        """Log-likelihood of every ride by every member at each point of the grid, (E, N, G, G)."""
-        logits = self.hazard.member_logits(self.features.flatten(0, 1)).reshape(-1, *self.features.shape[:2])
-        medians, spreads = grid()
-        rows = []
-        for median in medians:  # (G, 1, 1, 1) spreads against (E, N, D)
-            point = (median, spreads[:, None, None, None])
-            nll = survival_nll(logits, self.onsets.density(*point), self.onsets.exposure(*point))
-            rows.append(-nll)  # (G, E, N)
-        return torch.stack(rows).permute(2, 3, 0, 1)
+        return of(known), {name: of(chosen) for name, chosen in enough.items()}

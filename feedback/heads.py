@@ -25,8 +25,15 @@ SEES: dict[str, tuple[str, ...]] = {
     "courtesy": (*(f"before_{name}" for name in _BEHIND), *_BEHIND, "rear_braking", "lane_changed"),
 }
 """The features of each part; an action, where one is told, is felt: comfort."""
+GIVEN_HEADS = ("given",)
+"""The one part of a reward that is told numbers by somebody else: nobody knows what they mean, so it has no better name."""
 ACTOR_HEADS = ("gap", "courtesy")
 """Parts that also see the other actors one by one."""
+
+
+def heads_of(config: WindowConfig) -> tuple[str, ...]:
+    """Names of the parts of a reward over such windows, H."""
+    return GIVEN_HEADS if config.given else HEADS
 
 
 def sees(config: WindowConfig) -> Tensor:
@@ -36,6 +43,8 @@ def sees(config: WindowConfig) -> Tensor:
         ConfigError: A feature belongs to no part.
     """
     names = feature_names(config)
+    if config.given:
+        return torch.ones(len(GIVEN_HEADS), len(names), dtype=torch.bool)
     table = torch.zeros(len(HEADS), len(names), dtype=torch.bool)
     for row, head in enumerate(HEADS):
         for column, name in enumerate(names):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
+from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 
 from feedback.database import KEPT, StoreError
+from feedback.turns import Turns
 
 TURN = 0x64726976
 """Number of the advisory lock that a writer holds: the audit log is one chain, so that there is one writer at a time."""
@@ -38,22 +39,24 @@ class Postgres:
             pool_size=24,
             max_overflow=8,
             pool_pre_ping=True,
+            pool_use_lifo=True,  # each connection plans its statements anew, ten times over: few are kept warm, the others for a crowd
         )
         # With the lock, every statement sees what is committed by then; a state as of before the lock would be an old one.
         self._writers = self.engine.execution_options(isolation_level="READ COMMITTED", writes=True)
         event.listen(self._writers, "begin", _take_turn)
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+        where = url.render_as_string(hide_password=True)
+        self._turns = Turns(self._writers.connect, _is_open, busy_timeout_s, lambda: StoreError(self._locked(where)))
+
+    def writing(self) -> AbstractContextManager[Connection]:
         """Give a connection whose turn it is; what was written is on disk when the context ends."""
-        with self._writers.connect() as connection, connection.begin():
-            yield connection
+        return self._turns.writing()
 
     def plain_words(self, where: str, cause: str) -> str | None:
         """Say in one line what an error of PostgreSQL means, if it is known."""
         said = cause.lower()
         if "lock timeout" in said or "deadlock" in said:
-            return f"{where}: locked by another program; {KEPT}; close that program or try again"
+            return self._locked(where)
         if "read-only" in said or "permission denied" in said:
             return f"{where}: read-only; {KEPT}; allow this user to write"
         if "no space left" in said or "disk full" in said:
@@ -62,10 +65,20 @@ class Postgres:
             return f"{where}: cannot be reached ({cause}); {KEPT}; see that PostgreSQL runs there, and try again"
         return None
 
+    def _locked(self, where: str) -> str:
+        return f"{where}: locked by another program; {KEPT}; close that program or try again"
+
     def forget(self) -> None:
         """Write the table of names anew: a deleted row would otherwise stay in its file for a while."""
         with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.exec_driver_sql("VACUUM FULL identity")
+
+
+def _is_open(connection: Connection) -> bool:
+    if connection.invalidated:  # cut: the server has rolled back
+        return False
+    driver: Any = connection.connection.driver_connection
+    return driver.info.transaction_status.name in ("INTRANS", "INERROR")
 
 
 def _take_turn(connection: Connection) -> None:

@@ -15,9 +15,11 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     RowMapping,
     Select,
+    Table,
     and_,
     bindparam,
     exists,
@@ -147,17 +149,19 @@ RIDDEN_CLIP = select(takeover.c.id).where(
     or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
 )
 
+_COUNT = bindparam("count", type_=Integer, literal_execute=True)
+"""Written into the statement: PostgreSQL plans one whose limit it does not know again each time, which takes longer than to answer it."""
+
 _given = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
 _WAITING = {
-    with_video: ASSIGNED.where(assignment.c.label_id.is_(None), _open_pair(with_video)).limit(bindparam("count"))
-    for with_video in (False, True)
+    with_video: ASSIGNED.where(assignment.c.label_id.is_(None), _open_pair(with_video)).limit(_COUNT) for with_video in (False, True)
 }
 _FRESH = {
     with_video: select(reviewer.c.pseudonym, pair.c.id.label("pair_id"), *_QUESTION, null().label("mirrored"))
     .select_from(pair.join(reviewer, reviewer.c.id == _reviewer_id))
     .where(~_given, _open_pair(with_video))
     .order_by(pair.c.id)
-    .limit(bindparam("count"))
+    .limit(_COUNT)
     for with_video in (False, True)
 }
 _RENEW = update(assignment).where(assignment.c.id == bindparam("number")).values(lease_until_unix_s=bindparam("until"))
@@ -171,6 +175,14 @@ _SETTLE = (
 def _askable(with_video: bool) -> ColumnElement[bool]:
     """Of pairs: those that every reviewer is asked about, however many have answered."""
     return and_(pair.c.reason != PRACTICE, pair.c.labels_wanted.is_(None), *_videos(with_video))
+
+
+def _is_askable(of: Table, with_video: bool) -> ColumnElement[bool]:
+    """The same of the pair that a row is about, looked up row by row.
+
+    A join would leave it to the database where to begin, and one that has not counted a study's rows yet begins with all pairs.
+    """
+    return select(pair.c.id).where(pair.c.id == of.c.pair_id, _askable(with_video)).correlate(of).scalar_subquery().is_not(None)
 
 
 _SIDES = (False, True)
@@ -188,13 +200,10 @@ DONE_AND_SETTLED = {
     with_video: select(
         select(func.count()).select_from(assignment).where(_answered).scalar_subquery().label("done"),
         (
-            select(func.count())
-            .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
-            .where(_answered, _askable(with_video))
-            .scalar_subquery()
+            select(func.count()).select_from(assignment).where(_answered, _is_askable(assignment, with_video)).scalar_subquery()
             + select(func.count())
-            .select_from(practice.join(pair, pair.c.id == practice.c.pair_id))
-            .where(practice.c.reviewer_id == _reviewer_id, _askable(with_video))
+            .select_from(practice)
+            .where(practice.c.reviewer_id == _reviewer_id, _is_askable(practice, with_video))
             .scalar_subquery()
         ).label("settled"),
         select(func.max(pair.c.id)).scalar_subquery().label("newest_pair"),
@@ -324,8 +333,11 @@ def open_assignments(connection: Connection, reviewer_id: int, count: int, with_
     return with_clips(connection, rows), not any(_ends_soon(row, now) for row in rows)
 
 
-def ahead(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> list[Assignment]:
-    """The same, after renewing their leases, and after giving as many others as are missing."""
+def give(connection: Connection, reviewer_id: int, count: int, with_video: bool) -> tuple[list[Any], list[bool]]:
+    """The same rows, after renewing their leases, and after giving as many others as are missing; and which are mirrored.
+
+    The clips can be looked up (``with_clips``) when the write lock is no longer held.
+    """
     now = time.time()
     who = {"reviewer_id": reviewer_id, "count": count, "now": now}
     rows = connection.execute(_WAITING[with_video], who).all()
@@ -336,7 +348,7 @@ def ahead(connection: Connection, reviewer_id: int, count: int, with_video: bool
     if len(rows) < count:
         fresh = connection.execute(_FRESH[with_video], {**who, "count": count - len(rows)}).all()
     sides = [assign(connection, row, reviewer_id) for row in fresh]
-    return with_clips(connection, [*rows, *fresh], [*(bool(row.mirrored) for row in rows), *sides])
+    return [*rows, *fresh], [*(bool(row.mirrored) for row in rows), *sides]
 
 
 def _ends_soon(row: Any, now: float) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,12 +13,10 @@ from sensors.errors import ConfigError
 
 STRAY = 0.01
 """Share of takeovers whose cause is the decision under way, however soon the hand was there."""
-LOG_MEDIAN_DEVIATION, LOG_SPREAD_DEVIATION = 0.7, 0.7
+LOG_MEDIAN_DEVIATION, LOG_SPREAD_DEVIATION = 1.0, 0.7
 """How unlike the given reaction time people's may be, as logarithms."""
 WITHIN = (1 / 6, 1 / 2, 5 / 6)
 """Where in a decision its cause may lie: thirds of it."""
-GRID = 61
-GRID_MEDIAN_S, GRID_SPREAD = (0.05, 6.0), (0.05, 1.5)
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,8 @@ class ReactionFit:
     """Time within which half of the takeovers come [s]."""
     spread: Interval
     """Standard deviation of its logarithm."""
+    worth: float = 1.0
+    """How much each takeover counted, of 1: less where the hazard fits rides of different start states unlike."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +86,26 @@ def log_belief(reaction: ReactionTime, log_median: Tensor, log_spread: Tensor) -
     return -0.5 * (median**2 + spread**2)
 
 
-def grid() -> tuple[Tensor, Tensor]:
-    """Logarithms of all medians and spreads that are considered, each (G,) and in the order of a G x G table."""
-    median, spread = (torch.linspace(math.log(low), math.log(high), GRID) for low, high in (GRID_MEDIAN_S, GRID_SPREAD))
-    return median, spread
+def survival_nll(logits: Tensor, onset: Tensor, exposure: Tensor) -> Tensor:
+    """Negative log-likelihood of rides under a discrete hazard.
 
+    With h = sigmoid(logit) and H = -log(1 - h), a decision is the cause with probability c_d = h_d exp(-sum_{s<d} H_s). Causes are not
+    seen, only onsets one reaction time later, so they are summed over: a takeover has -log sum_d p(d) c_d. In a censored ride there was
+    no cause, or the hand was not there before the end: -log(exp(-sum H) + sum_d c_d (1 - exposure_d)).
 
-def fit_of(log_posterior: np.ndarray, takeovers: int) -> ReactionFit:
-    """Sum up posteriors over the grid, (M, G, G), one for each member: the mixture of all (bagged posteriors, Buehlmann 2014)."""
-    flat = log_posterior.reshape(len(log_posterior), -1)
-    weights = np.exp(flat - flat.max(1, keepdims=True))
-    table = (weights / weights.sum(1, keepdims=True)).mean(0).reshape(GRID, GRID)
-    median, spread = (each.exp().numpy().astype(float) for each in grid())
-    return ReactionFit(takeovers, _interval(median, table.sum(1)), _interval(spread, table.sum(0)))
+    Args:
+        logits: (..., N, D).
+        onset: p(d) for rides with a takeover, zeros for censored ones, (..., N, D).
+        exposure: Probability that a cause in each decision shows before the watching ends, (..., N, D).
 
-
-def _interval(values: np.ndarray, mass: np.ndarray) -> Interval:
-    """Mean, and the central 95 %, with straight lines between grid points on a logarithmic scale."""
-    edges = np.concatenate(([0.0], np.cumsum(mass)))
-    log = np.log(values)
-    half = 0.5 * (log[1] - log[0])
-    borders = np.concatenate((log - half, [log[-1] + half]))
-    low, high = np.exp(np.interp([0.025, 0.975], edges, borders))
-    return Interval(float((values * mass).sum()), float(low), float(high))
+    Returns:
+        (..., N).
+    """
+    cumulative = torch.nn.functional.softplus(logits)
+    before = cumulative.cumsum(-1) - cumulative
+    cause = torch.nn.functional.logsigmoid(logits) - before
+    never = torch.full_like(cause, -1e9)
+    taken = -torch.logsumexp(torch.where(onset > 0, onset.clamp(min=1e-30).log() + cause, never), -1)
+    late = torch.where(exposure < 1, (1.0 - exposure).clamp(min=1e-30).log() + cause, never)
+    survived = -torch.logaddexp(-cumulative.sum(-1), torch.logsumexp(late, -1))
+    return torch.where(onset.sum(-1) > 0, taken, survived)

@@ -23,10 +23,13 @@ from feedback.hmc import Draws, Floats, draw
 from feedback.likelihood import ANSWERS, CARELESS_TIES_PRIOR, LAPSE_PRIOR_B, LOG_TIE_PRIOR
 from sensors.errors import ConfigError
 
-LOG_RATIONALITY_DEVIATION = 1.0
-"""Reviewers' log beta, before they answered."""
+LOG_RATIONALITY_DEVIATION = 1.5
+"""Reviewers' log beta, before they answered: some are ten times as sure as others."""
 SIDE_BIAS_DEVIATION = 1.0
 """b, before they answered."""
+ODD_SHARE = 0.3
+"""Share of reviewers whose carelessness may be anything: epsilon ~ Beta(1, 9) for the others, uniform for these. With Beta(1, 9) alone,
+a reviewer who guesses half of the time was not believed before some 500 answers."""
 LINE_DEVIATION = 0.3
 """How far off the learned reward is thought to be, per standard deviation of a feature."""
 SURE = 0.95
@@ -245,8 +248,8 @@ class PanelDensity:
     def _prior(self, point: Floats, gradient: Floats, lapse: Floats) -> Floats:
         """Log-prior (C,), whose gradient is added.
 
-        log beta ~ N(0, 1) around the panel's mean, which is N(0, 3) in units of the pairs' scale; b ~ N(0, 1); epsilon ~ Beta(1, 9);
-        log nu ~ N(-1.6, 1); careless ties ~ Beta(2, 4); kappa half-Cauchy, the misfit's and the line's sizes half-normal.
+        log beta ~ N(0, 1.5) around the panel's mean, which is N(0, 3) in units of the pairs' scale; b ~ N(0, 1); epsilon ~ Beta(1, 9), or
+        uniform for some; log nu ~ N(-1.6, 1); careless ties ~ Beta(2, 4); kappa half-Cauchy, the misfit's and the line's sizes half-normal.
         """
         count = self.reviewers
         slope = point[:, :count]
@@ -257,10 +260,11 @@ class PanelDensity:
         tie = (point[:, self.tie] - mean) / deviation
         value = -0.5 * (apart**2).sum(1) / LOG_RATIONALITY_DEVIATION**2 - 0.5 * (middle[:, 0] / 3.0) ** 2
         value = value - 0.5 * (bias**2).sum(1) / SIDE_BIAS_DEVIATION**2 - 0.5 * tie**2
-        value = value + (np.log(lapse) + LAPSE_PRIOR_B * np.log1p(-lapse)).sum(1)
+        careless, by_careless = _log_lapse_prior(lapse)
+        value = value + careless.sum(1)
         gradient[:, :count] -= apart / LOG_RATIONALITY_DEVIATION**2 + middle / 9.0 / count
         gradient[:, count : 2 * count] -= bias / SIDE_BIAS_DEVIATION**2
-        gradient[:, 2 * count : 3 * count] += 1.0 - (1.0 + LAPSE_PRIOR_B) * lapse
+        gradient[:, 2 * count : 3 * count] += by_careless
         gradient[:, self.tie] -= tie / deviation
         ties, (a, b) = 1.0 / (1.0 + np.exp(-np.clip(point[:, self.careless], -30, 30))), CARELESS_TIES_PRIOR
         value = value + a * np.log(ties) + b * np.log1p(-ties)
@@ -280,6 +284,14 @@ class PanelDensity:
         return total
 
 
+def _log_lapse_prior(lapse: Floats) -> tuple[Floats, Floats]:
+    """Log-density of a lapse's log-odds, and its slope by them, in the lapse's shape."""
+    usual = (1.0 - ODD_SHARE) * LAPSE_PRIOR_B * (1.0 - lapse) ** (LAPSE_PRIOR_B - 1.0)
+    by_lapse = -(LAPSE_PRIOR_B - 1.0) * usual * lapse / (usual + ODD_SHARE)  # times (1 - lapse), the slope of lapse by its log-odds
+    value = np.log(usual + ODD_SHARE) + np.log(np.maximum(lapse, 1e-300)) + np.log1p(-np.minimum(lapse, 1.0 - 1e-16))
+    return value, 1.0 - 2.0 * lapse + by_lapse
+
+
 def _told(judgements: Judgements, density: PanelDensity, drawn: Draws, scale: float) -> PanelFit:
     """Turn draws into what people can read."""
     count, table = density.reviewers, drawn.values
@@ -290,7 +302,7 @@ def _told(judgements: Judgements, density: PanelDensity, drawn: Draws, scale: fl
         ReviewerFit(
             reviewer=name,
             answers=int((judgements.reviewer == number).sum()),
-            rationality=interval(beta[:, number]),
+            rationality=_ratio(beta[:, number]),
             lapse=interval(lapse[:, number], least=0.0),
             side_bias=interval(table[:, count + number]),
             consensus=_consensus(judgements, number),
@@ -301,7 +313,7 @@ def _told(judgements: Judgements, density: PanelDensity, drawn: Draws, scale: fl
     misfit = None if density.misfit is None else interval(np.exp(table[:, density.misfit]) * scale, least=0.0)
     shared = [place for place in range(density.size) if not _latent(density, place)]
     settled = bool((drawn.rhat[shared] < 1.1).all())
-    return PanelFit(reviewers, interval(np.exp(middle) / scale), interval(np.exp(table[:, density.tie])), kappa, misfit, settled)
+    return PanelFit(reviewers, _ratio(np.exp(middle) / scale), _ratio(np.exp(table[:, density.tie])), kappa, misfit, settled)
 
 
 def _latent(density: PanelDensity, place: int) -> bool:
@@ -325,6 +337,12 @@ def interval(draws: Floats, least: float | None = None) -> Interval:
     if least is not None and low - least < 0.05 * (high - low):
         low = least
     return Interval(float(ordered.mean()), low, high)
+
+
+def _ratio(draws: Floats) -> Interval:
+    """The same for what is above 0 and of no certain size, (N,): shortest among logarithms, or a long upper tail would be left out."""
+    logs = interval(np.log(np.maximum(draws, 1e-300)))
+    return Interval(float(draws.mean()), math.exp(logs.low), math.exp(logs.high))
 
 
 def _consensus(judgements: Judgements, number: int) -> Interval | None:

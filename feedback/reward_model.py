@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from feedback.ensemble import Ensemble, SetEnsemble
 from feedback.hazard import Hazard, HazardConfig, Ride
-from feedback.heads import ACTOR_HEADS, HEADS, sees
+from feedback.heads import ACTOR_HEADS, HEADS, heads_of, sees
 from feedback.model_file import ModelFileError, load_model, save_model
 from feedback.panel import Answers
 from feedback.reaction import ReactionTime
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 KIND = "reward model 2"
 SMALLEST_SCALE = 1e-6
+ENDED_DEVIATION = 5.0
+"""Raw reward of a decision after the end, before any answer was seen: so that answers without a mistake do not drive it on for ever."""
+CRASH_SCALE = 10.0
+"""How much wider the belief about a crash's own weight is than about other features': a crash comes with decisions spent dead, and the
+cost would else be put on those."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class RewardConfig:
     learning_rate: float = 5e-3
     """Step size of Adam."""
     weight_deviation: float = 0.3
-    """Standard deviation that weights are believed to have: smaller for fewer labels."""
+    """Standard deviation that the networks' weights are believed to have: smaller for fewer labels."""
+    line_scale: float = 0.1
+    """Scale of the Cauchy belief about the weights of each part's line: most features mean nothing, a few mean much."""
     folds: int = 6
     """Start states fall into this many parts: one for the report, one for each member to stop by, the rest to learn from. With one more
     than members, every answer is unseen by somebody, and serves to know its reviewer."""
@@ -69,8 +76,10 @@ class RewardConfig:
             )
         if self.reviewer_draws < 0:
             raise ConfigError(f"RewardConfig.reviewer_draws is {self.reviewer_draws}, expected 0 or more")
-        if not self.weight_deviation > 0:
-            raise ConfigError(f"RewardConfig.weight_deviation is {self.weight_deviation}, expected a number above 0")
+        if not (self.weight_deviation > 0 and self.line_scale > 0):
+            raise ConfigError(
+                f"RewardConfig got weight_deviation={self.weight_deviation} and line_scale={self.line_scale}, expected numbers above 0"
+            )
         if self.spread_penalty < 0:
             raise ConfigError(f"RewardConfig.spread_penalty is {self.spread_penalty}, expected 0 or more")
 
@@ -91,20 +100,25 @@ class RewardNet(nn.Module):
         seen, names = sees(config), feature_names(config)
         if len(names) != width:
             raise ConfigError(f"RewardNet got rows of {width} numbers, expected {len(names)} for {config}")
-        self.members, self.neighbours = members, config.num_neighbours
-        self.ensemble = Ensemble(width, hidden, members * len(HEADS), generator, seen.repeat(members, 1))
+        self.members, self.neighbours, self.heads = members, config.num_neighbours, heads_of(config)
+        self.ensemble = Ensemble(width, hidden, members * len(self.heads), generator, seen.repeat(members, 1))
         self.first_token = names.index("neighbour0_there") if self.neighbours else 0
         self.actors = SetEnsemble(TOKEN, hidden, members * len(ACTOR_HEADS), generator) if self.neighbours else None
         self.ended = nn.Parameter(torch.zeros(members, 2))  # dead, arrived
+        self.matters = torch.tensor([[CRASH_SCALE if name == "crash" else 1.0] for name in names])  # (F, 1)
 
-    def squared_weights(self) -> Tensor:
-        """Sum of squared weights (biases apart) of each member, (E,)."""
-        total = self.ensemble.squared_weights().reshape(self.members, -1).sum(1)
-        return total if self.actors is None else total + self.actors.squared_weights().reshape(self.members, -1).sum(1)
+    def unlikely(self, weight_deviation: float, line_scale: float) -> Tensor:
+        """How unlikely each member's weights are before any answer was seen, -log p up to a constant, (E,)."""
+        squares = self.ensemble.squared_weights().reshape(self.members, -1).sum(1)
+        if self.actors is not None:
+            squares = squares + self.actors.squared_weights().reshape(self.members, -1).sum(1)
+        ended = (self.ended / ENDED_DEVIATION).square().sum(1)
+        steepness = self.ensemble.steepness(line_scale * self.matters).reshape(self.members, -1).sum(1)
+        return 0.5 * (squares / weight_deviation**2 + ended) + steepness
 
     def live_parts(self, features: Tensor) -> Tensor:
         """Raw parts of N live windows, (N, F) to (E, H, N)."""
-        parts: Tensor = self.ensemble(features).reshape(self.members, len(HEADS), -1)
+        parts: Tensor = self.ensemble(features).reshape(self.members, len(self.heads), -1)
         if self.actors is None:
             return parts
         tokens = features[:, self.first_token : self.first_token + self.neighbours * TOKEN].reshape(len(features), self.neighbours, TOKEN)
@@ -183,7 +197,7 @@ class RewardModel:
             usual = self.net.live_parts(self.reference).mean(2, keepdim=True)
             scaled = (self.net.live_parts(seen.features) - usual) / self.anchor[1][:, None]  # (E, H, N)
             live = seen.live
-            told = {name: scaled[:, place].mean(0) * live for place, name in enumerate(HEADS)}
+            told = {name: scaled[:, place].mean(0) * live for place, name in enumerate(self.net.heads)}
             return told | {"ended": self.member_rewards(seen).mean(0) * ~live}
 
     def parts(self, seen: Windows) -> RewardParts:

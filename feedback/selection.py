@@ -6,7 +6,6 @@ model has not seen; gold ones have a known answer; repeats, and the same with si
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from envs.seeds import uniform
 from feedback.clips import Clip
-from feedback.likelihood import answer_log_probs
+from feedback.foretelling import told_answers
 from feedback.pairs import Pair, pair_name, pairs_within_blocks, shuffled
 from feedback.reward_model import RewardModel
 from feedback.windows import WindowConfig, Windows
@@ -199,24 +198,8 @@ def information_gain(model: RewardModel, pairs: Sequence[tuple[Windows, Windows]
     Returns:
         (P,).
     """
-    if not pairs:
-        return torch.zeros(0)
-    rides = {id(each): each for each in itertools.chain.from_iterable(pairs)}
-    place = {name: number for number, name in enumerate(rides)}
-    with torch.no_grad():
-        returns = torch.stack([model.member_rewards(each).sum(1) - _cost(model, each) for each in rides.values()], 1)  # (E, R)
-        first, second = (torch.tensor([place[id(pair[side])] for pair in pairs]) for side in (0, 1))
-        answers = model.answers
-        logit = (returns[:, first] - returns[:, second]) / answers.temperature
-        usual = (torch.tensor(value) for value in (answers.tie_weight, answers.lapse, answers.careless_ties))
-        told = answer_log_probs(logit, *usual).exp()  # (E, P, 3)
-        return _entropy(told.mean(0)) - _entropy(told).mean(0)
-
-
-def _cost(model: RewardModel, seen: Windows) -> Tensor:
-    if model.hazard is None:
-        return torch.zeros(())
-    return model.answers.takeover_weight * model.hazard.cumulative(seen.features, seen.live).sum()
+    told = told_answers(model, pairs)
+    return _entropy(told.mean(0)) - _entropy(told).mean(0)
 
 
 def _entropy(probabilities: Tensor) -> Tensor:

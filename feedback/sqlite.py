@@ -1,26 +1,16 @@
-"""Studies in SQLite files: a write-ahead log that is on disk before a write returns, and threads that share one commit.
-
-Waiting for the disk is most of what a small write takes. Threads of one program stand in line to write; those who stand in line together
-write one after the other into one transaction, which the last of them commits, and none of them goes on before it is on disk.
-"""
+"""Studies in SQLite files: a write-ahead log that is on disk before a write returns."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Event, Lock
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sqlalchemy import URL, Connection, create_engine, event
 
 from feedback.database import KEPT, StoreError
-
-MOST_IN_ONE_COMMIT = 16
-"""Those who wait for the commit wait for all of them."""
-LOOK_AGAIN_S = 0.1
-"""Whoever waits for another's commit looks after it so often, in case that other came to harm [s]."""
+from feedback.turns import Turns
 
 
 class Sqlite:
@@ -37,46 +27,15 @@ class Sqlite:
         self.engine = create_engine(url, connect_args=options, pool_size=48, max_overflow=16)
         event.listen(self.engine, "connect", _prepare)
         event.listen(self.engine, "begin", _begin)
-        self._patience_s = busy_timeout_s
-        self._turn, self._counting = Lock(), Lock()
-        self._waiting = 0
-        self._group: _Group | None = None
+        where = str(url.database)
+        self._turns = Turns(self._connect_to_write, _is_open, busy_timeout_s, lambda: StoreError(self._locked(where)))
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def _connect_to_write(self) -> Connection:
+        return self.engine.connect().execution_options(writes=True)
+
+    def writing(self) -> AbstractContextManager[Connection]:
         """Give a connection that holds the write lock; what was written is on disk when the context ends."""
-        with self._in_turn():
-            group = self._group or _Group(self.engine.connect().execution_options(writes=True))
-            self._group = group
-            try:
-                with group.member() as connection:
-                    yield connection
-            finally:
-                if self._waiting == 0 or group.members >= MOST_IN_ONE_COMMIT or group.broken:
-                    self._group = None
-                    group.end()
-        while not group.ended.wait(LOOK_AGAIN_S):
-            with self._turn:
-                if self._group is group:
-                    self._group = None
-                    group.end()
-        group.check()
-
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        with self._counting:
-            self._waiting += 1
-        try:
-            got_it = self._turn.acquire(timeout=self._patience_s)
-        finally:
-            with self._counting:
-                self._waiting -= 1
-        if not got_it:  # who is at it waits for another program, and so would all who stand in line, one after the other
-            raise StoreError(self._locked(str(self.engine.url.database)))
-        try:
-            yield
-        finally:
-            self._turn.release()
+        return self._turns.writing()
 
     def plain_words(self, where: str, cause: str) -> str | None:
         """Say in one line what an error of SQLite means, if it is known."""
@@ -105,59 +64,9 @@ class Sqlite:
             connection.close()
 
 
-class _Group:
-    """One transaction, and those who write into it, one at a time."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.members = 0
-        self.ended = Event()
-        self.broken = False
-        self._connection = connection
-        self._error: BaseException | None = None
-        try:
-            self._transaction = connection.begin()
-        except BaseException:
-            connection.close()
-            raise
-
-    @contextmanager
-    def member(self) -> Iterator[Connection]:
-        """Write into the transaction; whoever fails leaves no trace in it."""
-        savepoint = self._connection.begin_nested() if self.members else None
-        try:
-            yield self._connection
-            if savepoint is not None:
-                savepoint.commit()
-        except BaseException as error:
-            if savepoint is None or not self._driver().in_transaction:  # SQLite itself ends a transaction when its disk fails
-                self.broken, self._error = True, error
-            else:
-                savepoint.rollback()
-            raise
-        self.members += 1
-
-    def end(self) -> None:
-        """Commit, or roll back if it is broken; tells those who wait. Errors are for ``check``."""
-        try:
-            if self.broken:
-                self._transaction.rollback()
-            else:
-                self._transaction.commit()
-        except BaseException as error:
-            self.broken, self._error = True, self._error or error
-            if self._driver().in_transaction:
-                self._driver().rollback()
-        finally:
-            self.ended.set()
-            self._connection.close()
-
-    def check(self) -> None:
-        """Raise what kept the transaction from being committed."""
-        if self._error is not None:
-            raise self._error
-
-    def _driver(self) -> Any:
-        return self._connection.connection.driver_connection
+def _is_open(connection: Connection) -> bool:
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.in_transaction)  # SQLite itself ends a transaction when its disk fails
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

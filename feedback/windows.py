@@ -37,8 +37,12 @@ class WindowConfig:
     action_width: int = 0
     """Numbers of the action that are told: 5 for highway-env's lane and speed actions, 2 for acceleration and steering. By default
     none: reviewers see rides, and what a driver meant to do tells who drove rather than how."""
+    given: int = 0
+    """Numbers that somebody else gives for a decision, instead of all that scenes tell: a twin's. 0: scenes tell."""
 
     def __post_init__(self) -> None:
+        if self.given < 0 or (self.given and (self.num_neighbours or self.action_width)):
+            raise ConfigError(f"WindowConfig got {asdict(self)}, expected given >= 0, and nothing else beside what is given")
         if self.num_neighbours < 0 or self.action_width < 0 or not self.reach_m > 0:
             raise ConfigError(f"WindowConfig got {asdict(self)}, expected counts >= 0 and a reach_m above 0")
 
@@ -91,6 +95,8 @@ TOKEN = len(_NEIGHBOUR)
 
 def feature_names(config: WindowConfig) -> tuple[str, ...]:
     """The name of each of the F features, in order."""
+    if config.given:
+        return tuple(f"given{number}" for number in range(config.given))
     before = tuple(f"before_{name}" for name in ("speed", *_CLOSE))
     neighbours = tuple(f"neighbour{number}_{name}" for number in range(config.num_neighbours) for name in _NEIGHBOUR)
     actions = tuple(f"action{number}" for number in range(config.action_width))
@@ -120,7 +126,12 @@ def windows(
 
     Returns:
         Feature windows, N = B.
+
+    Raises:
+        ConfigError: The windows are given by somebody else, or the actions do not fit.
     """
+    if config.given:
+        raise ConfigError(f"this reward needs {config.given} numbers of a fused driver; ask drive_fusion.twin.Twin for it")
     poses, next_poses = lane_poses(scene), lane_poses(next_scene)
     before, after = gaps(scene, poses), gaps(next_scene, next_poses)
     parts = [

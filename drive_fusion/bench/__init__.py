@@ -42,4 +42,9 @@ SUITES: dict[str, Suite] = {
         "drive_fusion.bench.preferences:bench_preferences",
         "how far PPO gets on a reward learned from answers alone",
     ),
+    "judging": Suite(
+        "drive_fusion.bench.judging:JudgingBench",
+        "drive_fusion.bench.judging:bench_judging",
+        "how well a learned reward foretells answers, beside what nobody can beat, and its twin over sensors",
+    ),
 }

@@ -164,13 +164,16 @@ def _side(clip: ClipRow) -> dict[str, Any]:
 
 def _video_file(store: Store, clip: ClipRow) -> Path:
     """The file that is what was stored: inside the study, and with the same content."""
-    folder = store.folder.resolve()
-    path = (folder / str(clip.video_path)).resolve()
-    if not path.is_relative_to(folder) or not path.is_file():
-        raise HTTPException(404, "the video of this clip is missing; press X, and tell who runs the study")
-    status = path.stat()
-    if _sha256(path, status.st_mtime_ns, status.st_size) != clip.video_sha256:
-        raise HTTPException(409, "the video of this clip is not the one that was stored; press X, and tell who runs the study")
+    try:
+        folder = store.folder.resolve()
+        path = (folder / str(clip.video_path)).resolve()
+        if not path.is_relative_to(folder) or not path.is_file():
+            raise HTTPException(404, "the video of this clip is missing; press X, and tell who runs the study")
+        status = path.stat()
+        if _sha256(path, status.st_mtime_ns, status.st_size) != clip.video_sha256:
+            raise HTTPException(409, "the video of this clip is not the one that was stored; press X, and tell who runs the study")
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        raise HTTPException(404, "the video of this clip cannot be read; press X, and tell who runs the study") from error
     return path
 
 

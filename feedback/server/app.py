@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from feedback.accounts import Accounts
-from feedback.checks import NotShown
+from feedback.checks import MAX_NAME_LENGTH, NotShown
 from feedback.server import api, lead_pages, pages, rides
 from feedback.server.doors import Doors, LoggedOut
 from feedback.server.guard import Guard
@@ -86,7 +86,13 @@ async def _to_log_in(request: Request, error: LoggedOut) -> Response:
 async def _impossible(request: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or "request"
-    return _answer(request, 422, f"{where}: {first['msg']}")
+    return _answer(request, 422, f"{_in_short(where)}: {first['msg']}")
+
+
+def _in_short(name: str) -> str:
+    """The name of a field, which may be the sender's own invention, as a part of one line."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name[:MAX_NAME_LENGTH])
+    return shown if len(name) <= MAX_NAME_LENGTH else shown + "…"
 
 
 async def _rejected(request: Request, error: LabelRejected) -> Response:

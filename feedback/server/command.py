@@ -15,6 +15,9 @@ from feedback.store import Store
 from sensors.errors import ConfigError
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from feedback.server.ride_desk import RideOffer
 
 MAX_CONNECTIONS = 256
@@ -88,8 +91,19 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts, offer: R
     app = create_app(store, accounts, url, offer, config.max_rides)
     if app.state.rides is not None:
         app.state.rides.warm()
-    options = uvicorn.Config(
+    with listener:
+        uvicorn.Server(options_of(app, config)).run(sockets=[listener])
+
+
+def options_of(app: FastAPI, config: ReviewConfig) -> uvicorn.Config:
+    """How the room is served."""
+    import uvicorn
+
+    from feedback.server.patience import PatientProtocol
+
+    return uvicorn.Config(
         app,
+        http=PatientProtocol,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -99,8 +113,6 @@ def _serve_room(config: ReviewConfig, store: Store, accounts: Accounts, offer: R
         ssl_certfile=config.tls_certificate,
         ssl_keyfile=config.tls_key,
     )
-    with listener:
-        uvicorn.Server(options).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from threading import Lock
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -149,21 +150,24 @@ class RateLimit:
         self.failures = failures
         self.window_s = window_s
         self._of: dict[str, deque[float]] = {}
+        self._one_at_a_time = Lock()  # requests run in threads
 
     def wait_s(self, address: str) -> float:
         """How long an address must wait before it may try again [s]; 0 if not at all."""
-        times = self._of.get(address)
-        if times is None:
-            return 0.0
-        now = time.monotonic()
-        while times and now - times[0] > self.window_s:
-            times.popleft()
-        if not times:
-            self._of.pop(address, None)
-        return times[0] + self.window_s - now if len(times) >= self.failures else 0.0
+        with self._one_at_a_time:
+            times = self._of.get(address)
+            if times is None:
+                return 0.0
+            now = time.monotonic()
+            while times and now - times[0] > self.window_s:
+                times.popleft()
+            if not times:
+                self._of.pop(address, None)
+            return times[0] + self.window_s - now if len(times) >= self.failures else 0.0
 
     def failed(self, address: str) -> None:
         """Note a failure."""
-        if len(self._of) >= self.MAX_ADDRESSES:
-            self._of.pop(next(iter(self._of)), None)
-        self._of.setdefault(address, deque(maxlen=self.failures)).append(time.monotonic())
+        with self._one_at_a_time:
+            if len(self._of) >= self.MAX_ADDRESSES:
+                self._of.pop(next(iter(self._of)), None)
+            self._of.setdefault(address, deque(maxlen=self.failures)).append(time.monotonic())

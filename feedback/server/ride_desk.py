@@ -258,8 +258,12 @@ class RideDesk:
         shelf = ClipShelf(self.store)
         for clip_id in clips:
             with self._filming:
-                if not self._closed:
+                if self._closed:
+                    return
+                try:
                     shelf.add_video(clip_id, VIDEO_WIDTH_PX)
+                except Exception:  # the ride is stored all the same; the next start tries again
+                    logging.getLogger("uvicorn.error").exception("no video of clip %s", clip_id[:12])
 
 
 def _picture(live: LiveRide, scene: Any) -> bytes:

@@ -278,3 +278,53 @@ def test_an_admin_invites_in_the_browser_and_the_link_works_once(open_page: Call
     newcomer.tap("text=Go on")
     newcomer.wait_for_url("**/progress")  # auditors label nothing
     assert json.loads(newcomer.evaluate("() => fetch('/api/state').then((reply) => reply.text())"))["error"].startswith("your role")
+
+
+@pytest.mark.parametrize("height", [600, 720, 1000])
+def test_the_guidelines_are_read_from_their_top(open_page: Callable[..., Any], near_room: Any, height: int) -> None:
+    page = open_page()
+    page.set_viewport_size({"width": 1280, "height": height})
+    page.goto(invite(near_room, "Grace"))
+    page.click("text=Come in")
+    page.click("text=Go on")
+    page.wait_for_url("**/guidelines")
+    page.wait_for_function("() => document.activeElement.textContent.startsWith('Practise')")
+    assert page.evaluate("() => scrollY") == 0  # the button's focus does not scroll the question away
+    box = page.locator("text=Practise on 2 pairs").bounding_box()
+    assert box["y"] + box["height"] <= height
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/practice")
+
+
+def test_a_phone_held_sideways_shows_all_of_a_pair_without_scrolling(open_page: Callable[..., Any], near_room: Any) -> None:
+    page, size = open_page(phone=True), {"width": 740, "height": 360}
+    page.set_viewport_size(size)
+    page.goto(invite(near_room, "Grace"))
+    page.tap("text=Come in")
+    page.wait_for_selector("#token")
+    page.goto(f"{near_room.url}/compare")
+    page.wait_for_selector(READY)
+    page.tap('[data-choice="tie"]')
+    page.wait_for_selector(f'{READY} #progress-text:text-is("1 done, 2 to go")')
+    assert "Saved" in page.inner_text("#status")
+    assert page.evaluate("() => document.documentElement.scrollHeight") == size["height"]
+    for button in page.locator("main button:visible, #status").all():
+        box = button.bounding_box()
+        assert box["y"] + box["height"] <= size["height"] and box["x"] + box["width"] <= size["width"]
+    for button in page.locator("main button:visible").all():
+        assert button.bounding_box()["height"] >= 40
+    assert all(video.bounding_box()["height"] > 200 for video in page.locator("video").all())
+
+
+def test_on_a_phone_the_history_has_room_for_its_words(open_page: Callable[..., Any], near_room: Any) -> None:
+    page = open_page(phone=True)
+    page.goto(invite(near_room, "Grace"))
+    page.tap("text=Come in")
+    page.wait_for_selector("#token")
+    page.goto(f"{near_room.url}/compare")
+    page.wait_for_selector(READY)
+    page.tap('[data-choice="left"]')
+    page.wait_for_selector(f'{READY} #progress-text:text-is("1 done, 2 to go")')
+    page.goto(f"{near_room.url}/history")
+    words, row = page.locator(".said li > div").bounding_box(), page.locator(".said li").bounding_box()
+    assert words["width"] >= 0.95 * row["width"]

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feedback.hazard import HazardConfig, Ride, fit_hazard, survival_nll, tables
-from feedback.reaction import Onsets, ReactionTime
+from feedback.hazard import HazardConfig, Ride, fit_hazard, tables
+from feedback.reaction import Onsets, ReactionTime, survival_nll
 from sensors.errors import ConfigError
 
 FEATURES = 4

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import event
 
 from drive_fusion.cli import main
+from feedback import queries
 from feedback.accounts import Accounts
 from feedback.audit import verify
+from feedback.database import reading, writing
 from feedback.exchange import export_labels, import_labels
 from feedback.postgres import TURN
 from feedback.store import ClipRow, Store, StoreError
@@ -136,3 +143,94 @@ def test_without_psycopg_it_says_what_to_install(database: str, monkeypatch: pyt
     monkeypatch.setattr(postgres, "find_spec", lambda name: None)
     with pytest.raises(StoreError, match=r"install drive-fusion\[postgres\]"):
         Store(database)
+
+
+def test_writers_who_stand_in_line_share_a_commit_and_a_failing_one_harms_no_other(store: Store) -> None:
+    commits: list[None] = []
+    event.listen(store.engine, "commit", lambda connection: commits.append(None))
+
+    def add(number: int) -> int:
+        return store.add_reviewer("taken" if number == 3 else f"r{number}")[0]
+
+    with ThreadPoolExecutor(6) as pool:
+        with writing(store.engine) as connection:
+            connection.exec_driver_sql("INSERT INTO reviewer (pseudonym, role, scripted, created_unix_s) VALUES ('taken', 'lead', 0, 0)")
+            waiting = [pool.submit(add, number) for number in range(6)]
+            time.sleep(0.5)
+        failed = [future.exception() is not None for future in waiting]
+    assert failed == [False, False, False, True, False, False]
+    assert len(commits) <= 2  # one, unless a thread was late
+    assert sorted(each.pseudonym for each in store.reviewers()) == ["r0", "r1", "r2", "r4", "r5", "taken"]
+
+
+@pytest.mark.parametrize("in_the_middle", [True, False])
+def test_a_connection_cut_while_writers_share_it_stores_nothing_that_was_not_acknowledged(store: Store, in_the_middle: bool) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        with pytest.raises(StoreError, match="cannot be reached"), writing(store.engine) as connection:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            waiting = [pool.submit(store.add_reviewer, f"r{number}") for number in range(3)]
+            time.sleep(0.3)
+            with driver(store) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [pid])
+            if in_the_middle:
+                connection.exec_driver_sql("SELECT 1")
+        errors = [future.exception() for future in waiting]
+    assert all(error is None or isinstance(error, StoreError) for error in errors)
+    assert {each.pseudonym for each in store.reviewers()} == {f"r{number}" for number, error in enumerate(errors) if error is None}
+    assert sum(error is None for error in errors) >= 2  # whoever came after the cut
+
+
+def test_progress_is_looked_up_pair_by_pair_even_where_nobody_has_counted_rows_yet(store: Store, reviewer_id: int) -> None:
+    """A new study's tables have no statistics; a plan that goes through all pairs for every answer takes longer than the answer."""
+    with driver(store) as owner:
+        clips = [clip.id for clip in store.clips()]
+        owner.execute(
+            "INSERT INTO pair (clip_a, clip_b, reason, created_unix_s) SELECT %s, %s, 'r' || n, 0 FROM generate_series(1, 2400) n",
+            clips[:2],
+        )
+        others = [store.add_reviewer(f"r{number}")[0] for number in range(8)]
+        for number in (reviewer_id, *others):
+            owner.execute("INSERT INTO assignment (reviewer_id, pair_id, mirrored, created_unix_s) SELECT %s, id, 0, 0 FROM pair", [number])
+    for with_video in (False, True):
+        plan = explained(store, queries.DONE_AND_SETTLED[with_video], reviewer_id)
+        assert "Seq Scan on pair" not in plan and "pair_pkey" in plan, plan
+
+
+def explained(store: Store, query: Any, reviewer_id: int) -> str:
+    with reading(store.engine) as connection:
+
+        def explain(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> tuple[str, Any]:
+            return f"EXPLAIN {statement}", parameters
+
+        event.listen(connection, "before_cursor_execute", explain, retval=True)
+        plans = [line[0] for line in connection.execute(query, {"reviewer_id": reviewer_id}).cursor.fetchall()]
+    return "\n".join(plans)
+
+
+def test_what_an_answer_asks_is_planned_once(store: Store, reviewer_id: int) -> None:
+    """Planning takes longer than answering; PostgreSQL gives it up for a statement that it has planned five times without gain."""
+    with driver(store) as owner:
+        owner.execute(
+            "INSERT INTO pair (clip_a, clip_b, reason, created_unix_s) SELECT %s, %s, 'r' || n, 0 FROM generate_series(1, 60) n",
+            [clip.id for clip in store.clips()[:2]],
+        )
+        owner.execute("INSERT INTO video (clip_id, path, sha256, frames_per_s, created_unix_s) SELECT id, 'x', 'x', 15, 0 FROM clip")
+    ahead = store.ahead(reviewer_id, 2, with_video=True)
+    for _ in range(40):
+        _, ahead = store.answer_shown(reviewer_id, ahead.pairs[0].pair_id, "left", 1.0, 0, uuid.uuid4().hex)
+    with store.engine.connect() as connection:  # the one that all this went through
+        planned = connection.exec_driver_sql("SELECT statement, custom_plans, generic_plans FROM pg_prepared_statements").all()
+    often = [(row.statement, row.custom_plans) for row in planned if row.custom_plans + row.generic_plans > 25]
+    assert len(often) >= 10
+    assert [statement for statement, times in often if times > 5] == []
+
+
+def test_a_connection_that_has_its_plans_is_taken_before_others(store: Store, reviewer_id: int) -> None:
+    with ExitStack() as crowd:
+        for _ in range(5):
+            crowd.enter_context(reading(store.engine))
+    served = set()
+    for _ in range(6):
+        with reading(store.engine) as connection:
+            served.add(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+    assert len(served) == 1

@@ -8,8 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from feedback import planted as reviewer
 from feedback.hmc import draw, split_rhat
-from feedback.reviewers import Interval, Judgements, PanelDensity, PanelFit, fit_reviewers, interval, numbered, wilson
+from feedback.reviewers import (
+    Interval,
+    Judgements,
+    PanelDensity,
+    PanelFit,
+    _log_lapse_prior,
+    fit_reviewers,
+    interval,
+    numbered,
+    wilson,
+)
 from sensors.errors import ConfigError
 
 
@@ -186,3 +197,32 @@ def test_same_seed_same_report_and_unequal_columns_are_refused() -> None:
         replace(judged, left=judged.left[:-1])
     with pytest.raises(ConfigError, match="expected a name for each"):
         replace(judged, names=("only",))
+
+
+@pytest.mark.slow
+def test_intervals_cover_unlikely_reviewers_as_well() -> None:
+    """Beta from 0.3 to 10, epsilon up to 0.6, a liking for one side of up to 1.5, 150 to 300 answers each, advantages of many sizes."""
+    inside: list[bool] = []
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        reviewers, each = int(random.integers(2, 6)), int(random.integers(150, 300))
+        count = reviewers * each
+        beta, lapse = np.exp(random.uniform(math.log(0.3), math.log(10), reviewers)), random.uniform(0, 0.6, reviewers)
+        side, tie_weight = random.uniform(-1.5, 1.5, reviewers), math.exp(random.uniform(-3, 0))
+        advantage = random.normal(0, 1, count) * np.exp(random.normal(0.5, 1.5, count))
+        who, left = random.integers(0, reviewers, count), random.choice([-1.0, 1.0], count)
+        panel = [reviewer.Planted(*each, tie_weight) for each in zip(beta, lapse, side, strict=True)]
+        told = np.stack([each.chances(advantage, left) for each in panel])[who, np.arange(count)]
+        answer = (random.random((count, 1)) > told.cumsum(1)[:, :2]).sum(1)
+        fit = fit_reviewers(Judgements(advantage, answer, who, left, tuple("abcde"[:reviewers])), seed, 250, 250)
+        middle = np.exp(np.log(beta).mean())
+        inside += [fit.slope.covers(middle), fit.tie_weight.covers(tie_weight)]
+        for number, found in enumerate(fit.reviewers):
+            inside += [found.rationality.covers(beta[number] / middle), found.lapse.covers(lapse[number])]
+            inside.append(found.side_bias.covers(side[number]))
+    assert sum(inside) / len(inside) >= 0.9
+
+
+def test_a_lapse_may_be_anything_for_some() -> None:
+    usual, odd = _log_lapse_prior(np.asarray([0.1, 0.6]))[0]
+    assert usual - odd < math.log(20.0)  # under Beta(1, 9) alone 0.6 is 250 times less likely than 0.1 for log-odds

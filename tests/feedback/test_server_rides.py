@@ -295,3 +295,25 @@ def test_the_command_refuses_a_driver_that_there_is_not() -> None:
         ride_offer("slowest", ID)
     with pytest.raises(ConfigError):
         ride_offer("idle", "motorway-v0")
+
+
+def test_a_ride_whose_video_cannot_be_made_is_stored_all_the_same(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    from feedback.clips import ClipShelf
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no encoder at /secret/path")
+
+    monkeypatch.setattr(ClipShelf, "add_video", broken)
+    ada = served.rider("Ada")
+    ada.start()
+    ride = served.desk.find(ada.id, ada.ride)
+    assert ride is not None
+    until(lambda: ride.live is not None and ride.state == "riding" and ride.live.time_s > 0.0, 120.0)
+    until(lambda: ada.wheel(held=True).status_code == 200 and ride.live is not None and ride.live.held, 120.0)
+    until(lambda: ride.live is not None and ride.live.time_s > 2.0 and ada.wheel(held=True).status_code == 200, 120.0)
+    assert ada.end().status_code == 200
+    assert ride.thread is not None
+    ride.thread.join(120)
+    assert (ride.state, ride.line) == ("over", "") and ride.ride_id is not None
+    assert [row.id for row in served.store.rides()] == [ride.ride_id]
+    assert list((served.store.folder / "rides").glob("*.journal")) == []

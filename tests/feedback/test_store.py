@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 
 import feedback
@@ -375,3 +375,21 @@ def test_a_transaction_that_fails_half_way_leaves_nothing(store: Store) -> None:
         connection.exec_driver_sql("INSERT INTO reviewer (pseudonym, role, scripted, created_unix_s) VALUES ('x', 'reviewer', 0, 0)")
         raise RuntimeError
     assert store.reviewers() == []
+
+
+def test_an_answer_holds_the_turn_for_few_questions_only(store: Store, reviewer_id: int) -> None:
+    """Everybody waits for whoever writes: what can be asked without the write lock is asked after it."""
+    for row in store.clips():
+        store.add_clip(ClipRow(**{**vars(row), "video_path": "clips/x.mp4", "video_sha256": row.id}))
+    shown = store.ahead(reviewer_id, 2, with_video=True).pairs[0]
+    asked: list[str] = []
+    event.listen(store.engine, "begin", lambda connection: asked.append("BEGIN"))
+    event.listen(store.engine, "commit", lambda connection: asked.append("COMMIT"))
+    event.listen(store.engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
+    _, ahead = store.answer_shown(reviewer_id, shown.pair_id, "left", 1.0, 0, "one")
+    written, read = asked[: asked.index("COMMIT")], asked[asked.index("COMMIT") :]
+    assert sum("INSERT INTO label" in line for line in written) == 1
+    assert len([line for line in written if line != "BEGIN" and "advisory" not in line]) <= 11
+    for later in ("FROM clip", "AS settled", "SELECT label.latency_s"):
+        assert not any(later in line for line in written) and any(later in line for line in read), later
+    assert len(ahead.pairs) == 2
