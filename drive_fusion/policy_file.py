@@ -96,13 +96,27 @@ def stored_weights(policy: torch.nn.Module) -> dict[str, Tensor]:
 
 def fill_weights(policy: torch.nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put `stored_weights` back, under every name that shares a tensor."""
-    first = first_names(policy.state_dict())
-    unknown = sorted(weights.keys() - first.keys())
+    own = policy.state_dict()
+    first = first_names(own)
+    unlike = misfit({name: own[name] for name in set(first.values())}, weights)
+    if unlike is not None:
+        raise PlainDataError(unlike)
+    policy.load_state_dict({name: weights[first[name]] for name in first})
+
+
+def misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
+    """Why some weights are another network's, in one line; None where they fit."""
+    unknown, missing = sorted(given.keys() - own.keys()), sorted(own.keys() - given.keys())
+    unlike = sorted(name for name in own.keys() & given.keys() if own[name].shape != given[name].shape)
+    if unlike:
+        name = unlike[0]
+        shapes = f"{tuple(given[name].shape)}, expected {tuple(own[name].shape)}"
+        return f"size mismatch: {len(unlike)} of its weights have other shapes, first {name!r} with {shapes}; it is another network's"
     if unknown:
-        raise PlainDataError(
-            f"{len(unknown)} of its {len(weights)} weights have no place in the network that it describes, first {unknown[0]!r}"
-        )
-    policy.load_state_dict({name: weights[first[name]] for name in first if first[name] in weights})
+        return f"{len(unknown)} of its {len(given)} weights have no place in this network, first {unknown[0]!r}; it is another network's"
+    if missing:
+        return f"{len(missing)} of this network's {len(own)} weights are missing in it, first {missing[0]!r}; it is another network's"
+    return None
 
 
 def check_names(eyes: Mapping[str, Any] | None) -> None:

@@ -39,7 +39,7 @@ from drive_fusion.memory import Temporal
 from drive_fusion.model_card import write_card
 from drive_fusion.plain import PlainDataError, decode, encode
 from drive_fusion.policy import FusedPolicy, State, judged, remembers
-from drive_fusion.policy_file import NoLargerThan, check_names, fill_weights, stored_weights
+from drive_fusion.policy_file import NoLargerThan, check_names, fill_weights, misfit, stored_weights
 from drive_fusion.rollout import Rollout, chunk_length
 from drive_fusion.update import fit_critic, update
 from sensors.device import device_named
@@ -279,11 +279,11 @@ class FusedPPO(PPO):
         Raises:
             CheckpointError: The checkpoint is damaged, or of another size.
         """
-        other = type(self).load(path, device=self.device)
-        try:
-            self.policy.load_state_dict(other.policy.state_dict())
-        except RuntimeError as error:
-            raise CheckpointError(f"{path} does not fit as a warm start: {' '.join(str(error).split())}") from error
+        other = type(self).load(path, device=self.device).policy.state_dict()
+        unlike = misfit(self.policy.state_dict(), other)
+        if unlike is not None:
+            raise CheckpointError(f"{path} does not fit as a warm start: {unlike}")
+        self.policy.load_state_dict(other)
 
     def save(self, path: Any, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
         """Save everything that resuming needs into a checkpoint folder, replacing one that is there in one step, with a model card.

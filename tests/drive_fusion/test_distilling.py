@@ -21,7 +21,7 @@ from drive_fusion.distilling.dagger import School, distill
 from drive_fusion.distilling.teacher import RULE, SCRIPTED_SPREAD, PrivilegedTeacher, ScriptedTeacher, divergence, drawn, teacher_of
 from drive_fusion.heads import labels_of
 from drive_fusion.policy_driver import driver_of
-from drive_fusion.ppo import FusedPPO
+from drive_fusion.ppo import FusedPPO, OutOfMemory
 from drive_fusion.privileged import PrivilegedState
 from drive_fusion.training import TrainConfig, learner, train
 from envs.sb3 import make_sb3_vec
@@ -361,3 +361,12 @@ def test_auxiliary_lessons_reach_the_eyes(config):
     )
     with pytest.raises(ConfigError, match="auxiliary is -1.0, expected 0 or more"):
         replace(config, auxiliary=-1.0)
+
+
+def test_no_memory_left_proposes_a_smaller_batch(config, monkeypatch):
+    def greedy(school):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(School, "learn", greedy)
+    with pytest.raises(OutOfMemory, match="cpu has too little memory for gradient steps on batches of 32; take --batch 16"):
+        distill(config)

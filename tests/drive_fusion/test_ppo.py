@@ -168,8 +168,13 @@ def test_another_environment_is_a_value_error_as_in_sb3(tmp_path):
 
 def test_another_size_is_refused(make_env, tmp_path):
     FusedPPO(env=make_env(), **SETTINGS).save(tmp_path / "model")
-    with pytest.raises(CheckpointError, match="does not fit.*size mismatch"):
+    with pytest.raises(CheckpointError, match="does not fit.*size mismatch") as refused:
         FusedPPO.load(tmp_path / "model", policy_kwargs={"net_arch": [32]} | _extractor("micro"), device="cpu")
+    assert len(str(refused.value)) < 500 and "expected (" in str(refused.value)
+    other = FusedPPO(env=make_env(), **{**SETTINGS, "temporal": "gru"})
+    with pytest.raises(CheckpointError, match="does not fit as a warm start: .* another network's") as refused:
+        other.copy_policy(tmp_path / "model")
+    assert len(str(refused.value)) < 500
 
 
 def _extractor(rig: str) -> dict[str, Any]:
