@@ -261,8 +261,8 @@ def trained(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str
 
         shutil.rmtree(ruled.pupil.folder, ignore_errors=True)
         distill(ruled)
-        warm = {"lr": WARM_RATE * run.lr, "critic_warmup": run.steps // 8}  # what is there is not to be lost
-        run = replace(run, warm_start=ruled.pupil.last_checkpoint, **warm)
+        begun = ruled.pupil.last_checkpoint  # and what is there is not to be lost
+        run = replace(run, warm_start=begun, lr=WARM_RATE * run.lr, critic_warmup=run.steps // 8)
 
     def judge(model: Any) -> bool:
         with clock.stopped():
