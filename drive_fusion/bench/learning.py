@@ -407,6 +407,7 @@ def share_of_gap(ours: Any, privileged: Any, constant: Any) -> Estimate | None:
 def draw_curves(config: LearningBench, study: Any, fixed: Sequence[Evaluation], path: Path) -> None:
     """Validation returns while learning, a line a run; dashed, what the baselines return in the test's episodes where those are as long."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     figure = Figure(figsize=(8.0, 4.5))
     axes = figure.subplots()
@@ -426,6 +427,9 @@ def draw_curves(config: LearningBench, study: Any, fixed: Sequence[Evaluation], 
     axes.set_ylabel(f"return, {config.judged_on} validation episodes" + (f" ({watched})" if watched else ""))
     axes.set_title(config.id)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25)
     axes.legend()
     figure.savefig(path, dpi=120, bbox_inches="tight")
