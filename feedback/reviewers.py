@@ -27,7 +27,7 @@ LOG_RATIONALITY_DEVIATION = 1.5
 """Reviewers' log beta, before they answered: some are ten times as sure as others."""
 SIDE_BIAS_DEVIATION = 1.0
 """b, before they answered."""
-ODD_SHARE = 0.6
+ODD_SHARE = 0.3
 """Share of reviewers whose carelessness may be anything: epsilon ~ Beta(1, 9) for the others, uniform for these. With Beta(1, 9) alone,
 a reviewer who guesses half of the time was not believed before some 500 answers."""
 LINE_DEVIATION = 0.3
