@@ -23,12 +23,12 @@ from feedback.hmc import Draws, Floats, draw
 from feedback.likelihood import ANSWERS, CARELESS_TIES_PRIOR, LAPSE_PRIOR_B, LOG_TIE_PRIOR
 from sensors.errors import ConfigError
 
-LOG_RATIONALITY_DEVIATION = 1.5
-"""Reviewers' log beta, before they answered: some are ten times as sure as others."""
+LOG_RATIONALITY_DEVIATION = 1.0
+"""Reviewers' log beta, before they answered."""
 SIDE_BIAS_DEVIATION = 1.0
 """b, before they answered."""
 ODD_SHARE = 0.3
-"""Share of reviewers whose carelessness may be anything: epsilon ~ Beta(1, 9) for the others, uniform for these. With Beta(1, 9) alone,
+"""Share of reviewers whose carelessness may be anything: epsilon ~ Beta(1, 9) for the others, Beta(2, 3) for these. With Beta(1, 9) alone,
 a reviewer who guesses half of the time was not believed before some 500 answers."""
 LINE_DEVIATION = 0.3
 """How far off the learned reward is thought to be, per standard deviation of a feature."""
@@ -248,8 +248,8 @@ class PanelDensity:
     def _prior(self, point: Floats, gradient: Floats, lapse: Floats) -> Floats:
         """Log-prior (C,), whose gradient is added.
 
-        log beta ~ N(0, 1.5) around the panel's mean, which is N(0, 3) in units of the pairs' scale; b ~ N(0, 1); epsilon ~ Beta(1, 9), or
-        uniform for some; log nu ~ N(-1.6, 1); careless ties ~ Beta(2, 4); kappa half-Cauchy, the misfit's and the line's sizes half-normal.
+        log beta ~ N(0, 1) around the panel's mean, which is N(0, 3) in units of the pairs' scale; b ~ N(0, 1); epsilon ~ Beta(1, 9), or
+        Beta(2, 3) for some; log nu ~ N(-1.6, 1); careless ties ~ Beta(2, 4); kappa half-Cauchy, the misfit's and the line's sizes half-normal.
         """
         count = self.reviewers
         slope = point[:, :count]
@@ -287,8 +287,10 @@ class PanelDensity:
 def _log_lapse_prior(lapse: Floats) -> tuple[Floats, Floats]:
     """Log-density of a lapse's log-odds, and its slope by them, in the lapse's shape."""
     usual = (1.0 - ODD_SHARE) * LAPSE_PRIOR_B * (1.0 - lapse) ** (LAPSE_PRIOR_B - 1.0)
-    by_lapse = -(LAPSE_PRIOR_B - 1.0) * usual * lapse / (usual + ODD_SHARE)  # times (1 - lapse), the slope of lapse by its log-odds
-    value = np.log(usual + ODD_SHARE) + np.log(np.maximum(lapse, 1e-300)) + np.log1p(-np.minimum(lapse, 1.0 - 1e-16))
+    odd = ODD_SHARE * 12.0 * lapse * (1.0 - lapse) ** 2
+    either = np.maximum(usual + odd, 1e-300)
+    by_lapse = (odd * (1.0 - 3.0 * lapse) - usual * (LAPSE_PRIOR_B - 1.0) * lapse) / either  # slope of the density by the log-odds
+    value = np.log(either) + np.log(np.maximum(lapse, 1e-300)) + np.log1p(-np.minimum(lapse, 1.0 - 1e-16))
     return value, 1.0 - 2.0 * lapse + by_lapse
 
 
