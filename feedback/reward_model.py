@@ -32,7 +32,7 @@ KIND = "reward model 2"
 SMALLEST_SCALE = 1e-6
 ENDED_DEVIATION = 5.0
 """Raw reward of a decision after the end, before any answer was seen: so that answers without a mistake do not drive it on for ever."""
-CRASH_SCALE = 10.0
+CRASH_SCALE = 100.0
 """How much wider the belief about a crash's own weight is than about other features': a crash comes with decisions spent dead, and the
 cost would else be put on those."""
 
