@@ -1,7 +1,7 @@
 """A scripted driver who sees the whole scene and steers: keeps to its lane's middle by pure pursuit (Coulter 1992), and overtakes.
 
-It is the first teacher where the ego only steers, as on racetrack-v0: PPO on privileged state did not find out by itself how to overtake. It
-changes to a lane beside its own where somebody is in its way and nobody there.
+It is the first teacher where the ego only steers, as on racetrack-v0: PPO on privileged state did not find out by itself how to overtake.
+It changes to a lane beside its own where somebody is in its way and nobody there.
 """
 
 from __future__ import annotations

@@ -249,7 +249,8 @@ class PanelDensity:
         """Log-prior (C,), whose gradient is added.
 
         log beta ~ N(0, 1) around the panel's mean, which is N(0, 3) in units of the pairs' scale; b ~ N(0, 1); epsilon ~ Beta(1, 9), or
-        Beta(2, 3) for some; log nu ~ N(-1.6, 1); careless ties ~ Beta(2, 4); kappa half-Cauchy, the misfit's and the line's sizes half-normal.
+        Beta(2, 3) for some; log nu ~ N(-1.6, 1); careless ties ~ Beta(2, 4); kappa half-Cauchy, the misfit's and the line's sizes
+        half-normal.
         """
         count = self.reviewers
         slope = point[:, :count]
