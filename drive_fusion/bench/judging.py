@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drive_fusion.intervals import Estimate
+from drive_fusion.intervals import over_runs
 from sensors.errors import ConfigError
 
 Floats = NDArray[np.float64]
 DRIVERS = ("random", "idle", "slower", "faster", "idm")
 CLIPS_OF_RIDE = 2
-RESAMPLES = 2000
 TEST_FROM = 5000
 """Test rides start from this seed on."""
 PANEL = "panel"
@@ -116,19 +115,10 @@ def _told(name: str, rows: list[Row]) -> dict[str, float]:
         figures |= {f"{name}.twin_{figure}": float(np.mean([getattr(row.twin, figure) for row in rows])) for figure in kept}
         gaps["twin_gap_points"] = [row.right - row.twin_right for row in rows]
     for figure, differences in gaps.items():
-        gap = over_fits(100 * np.stack(differences))
+        gap = over_runs(100 * np.stack(differences))
         figures |= {f"{name}.{figure}": gap.value, f"{name}.{figure}_low": gap.low, f"{name}.{figure}_high": gap.high}
         print(f"{name}: {gap.text()} points {'under the ceiling' if figure == 'gap_points' else 'of the twin under the model of scenes'}")
     return figures
-
-
-def over_fits(values: Floats) -> Estimate:
-    """A mean over fits and questions (R, P) with a bootstrap interval over both: other answers to learn from, other questions."""
-    random = np.random.default_rng(0)
-    fits, questions = values.shape
-    means = [values[np.ix_(random.integers(0, fits, fits), random.integers(0, questions, questions))].mean() for _ in range(RESAMPLES)]
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def asked_about(id: str, seeds: Sequence[int], pairs: int, eyes: Any = None) -> Asked:

@@ -76,7 +76,7 @@ SHORT = {
     "target_kl": None,
 }
 WARM_RATE = 0.3
-"""Factor on PPO's learning rate where it goes on from a first lesson."""
+"""Factor on PPO's learning rate where it goes on from a first lesson, which is not to be lost."""
 RULES = {"num_envs": 128, "steps": 250_000, "passes": 8.0, "remember": 100_000, "lr": 3e-3}
 RECIPES = {
     "racetrack": Recipe(LONG | {"steps": 300_000}, {"steps": 50_000, "passes": 8.0}, {"duration": 120}, 40, RULES),
@@ -261,7 +261,7 @@ def trained(config: LearningBench, kind: str, seed: int, study: Any) -> dict[str
 
         shutil.rmtree(ruled.pupil.folder, ignore_errors=True)
         distill(ruled)
-        begun = ruled.pupil.last_checkpoint  # and what is there is not to be lost
+        begun = ruled.pupil.last_checkpoint
         run = replace(run, warm_start=begun, lr=WARM_RATE * run.lr, critic_warmup=run.steps // 8)
 
     def judge(model: Any) -> bool:

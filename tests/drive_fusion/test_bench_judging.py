@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from drive_fusion.bench.judging import JudgingBench, answered, asked_about, bench_judging, over_fits, truth
+from drive_fusion.bench.judging import JudgingBench, answered, asked_about, bench_judging, truth
 from drive_fusion.extractor import FusedExtractor
+from drive_fusion.intervals import over_runs
 from drive_fusion.twin import FusedEyes
 from envs.observation import observation_space
 from sensors.errors import ConfigError
@@ -45,8 +46,8 @@ def test_intervals_are_over_fits_as_well_as_questions() -> None:
     random = np.random.default_rng(0)
     alike = random.normal(0, 1, (4, 500)) + 2.0
     unlike = alike + np.asarray([-1.0, -0.5, 0.5, 1.0])[:, None]
-    assert over_fits(alike).low < 2.0 < over_fits(alike).high
-    assert over_fits(unlike).high - over_fits(unlike).low > 3 * (over_fits(alike).high - over_fits(alike).low)
+    assert over_runs(alike).low < 2.0 < over_runs(alike).high
+    assert over_runs(unlike).high - over_runs(unlike).low > 3 * (over_runs(alike).high - over_runs(alike).low)
     with pytest.raises(ConfigError, match="1 or more"):
         JudgingBench(seeds=0)
 

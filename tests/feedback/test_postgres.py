@@ -22,6 +22,7 @@ from feedback.exchange import export_labels, import_labels
 from feedback.postgres import TURN
 from feedback.store import ClipRow, Store, StoreError
 from tests.feedback.postgres_cluster import Cluster
+from tests.feedback.shared_commits import check_shared_commits
 
 
 @pytest.fixture
@@ -146,21 +147,7 @@ def test_without_psycopg_it_says_what_to_install(database: str, monkeypatch: pyt
 
 
 def test_writers_who_stand_in_line_share_a_commit_and_a_failing_one_harms_no_other(store: Store) -> None:
-    commits: list[None] = []
-    event.listen(store.engine, "commit", lambda connection: commits.append(None))
-
-    def add(number: int) -> int:
-        return store.add_reviewer("taken" if number == 3 else f"r{number}")[0]
-
-    with ThreadPoolExecutor(6) as pool:
-        with writing(store.engine) as connection:
-            connection.exec_driver_sql("INSERT INTO reviewer (pseudonym, role, scripted, created_unix_s) VALUES ('taken', 'lead', 0, 0)")
-            waiting = [pool.submit(add, number) for number in range(6)]
-            time.sleep(0.5)
-        failed = [future.exception() is not None for future in waiting]
-    assert failed == [False, False, False, True, False, False]
-    assert len(commits) <= 2  # one, unless a thread was late
-    assert sorted(each.pseudonym for each in store.reviewers()) == ["r0", "r1", "r2", "r4", "r5", "taken"]
+    check_shared_commits(store)
 
 
 @pytest.mark.parametrize("in_the_middle", [True, False])

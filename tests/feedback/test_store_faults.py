@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from feedback.database import MIGRATIONS, reading, writing
+from feedback.database import MIGRATIONS, reading
 from feedback.store import LabelRejected, Store, StoreError
+from tests.feedback.shared_commits import check_shared_commits
 
 ROOT = Path(__file__).parents[2]
 
@@ -286,23 +286,7 @@ def test_the_store_does_not_wait_for_torch() -> None:
 
 
 def test_writers_who_stand_in_line_share_a_commit_and_a_failing_one_harms_no_other(store: Store) -> None:
-    commits: list[None] = []
-    event.listen(store.engine, "commit", lambda connection: commits.append(None))
-
-    def add(number: int) -> int:
-        return store.add_reviewer("taken" if number == 3 else f"r{number}")[0]
-
-    with ThreadPoolExecutor(6) as pool:
-        with writing(store.engine) as connection:
-            connection.exec_driver_sql(
-                "INSERT INTO reviewer (pseudonym, role, scripted, created_unix_s) VALUES ('taken', 'reviewer', 0, 0)"
-            )
-            waiting = [pool.submit(add, number) for number in range(6)]
-            time.sleep(0.5)
-        failed = [future.exception() is not None for future in waiting]
-    assert failed == [False, False, False, True, False, False]
-    assert len(commits) <= 2  # one, unless a thread was late
-    assert sorted(each.pseudonym for each in store.reviewers()) == ["r0", "r1", "r2", "r4", "r5", "taken"]
+    check_shared_commits(store)
 
 
 def test_the_listening_socket_says_that_it_is_tcp_so_that_no_answer_waits_for_an_acknowledgement() -> None:
