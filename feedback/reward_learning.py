@@ -16,6 +16,8 @@ ANSWER_RATE = 0.02
 """Step size for the reviewers' parameters while the networks learn."""
 ROUNDS, LINE_MOVES, ANSWER_MOVES = 4, 30, 15
 """The lines and the reviewers' parameters are learned in turns, so many times, each by so many moves of L-BFGS."""
+FACTORS = 241
+"""Costs of a crash that are tried, from a tenth of the likeliest to a hundred times it."""
 
 
 def learn(net: RewardNet, table: Table, weights: Tensor, validate: Tensor, config: RewardConfig, with_hazard: bool) -> Answers:
@@ -69,6 +71,42 @@ def _learn_lines(net: RewardNet, answers: PanelAnswers, table: Table, weights: T
     for _ in range(ROUNDS):
         descend(linear, learned, LINE_MOVES)
         descend([each for each in answers.parameters() if each.requires_grad], unseen, ANSWER_MOVES)
+    if net.crash is not None:
+        with torch.no_grad(), answers.held():
+            _weigh_crashes(net, answers, advantage(), told, hazard, weights, config)
+
+
+def _weigh_crashes(
+    net: RewardNet, answers: PanelAnswers, advantage: Tensor, told: Tensor, hazard: Tensor, weights: Tensor, config: RewardConfig
+) -> None:
+    """Put what a crash costs in the middle of what the answers leave open, given the rest of the lines.
+
+    Where a crash lost whatever it was held against, answers say no more than that it costs more than a clip is worth, and the likeliest
+    weight is the least that does: whoever is paid so takes risks that nobody approved. The belief is the one about every line, so that the
+    median is about twice the least where nothing else is known, and the likeliest weight where the answers tell it.
+
+    Args:
+        net: The members, their lines learned.
+        answers: The reviewers' parameters.
+        advantage: What members say of each answer's rides, (E, P).
+        told: The rides' features and decisions, first less second, (P, F + 1).
+        hazard: The same of H, (P,).
+        weights: How much each member learns from each answer, (E, P).
+        config: How to learn.
+    """
+    assert net.crash is not None
+    (head, place), line = net.crash, net.ensemble.line
+    own = line.view(net.members, -1, line.shape[1])[:, head, place]  # (E,)
+    usual = net.ensemble.mean[place] / net.ensemble.deviation[place]
+    crashes = told[:, place] + usual * told[:, -1]  # a crash alone: other decisions stay as good as they were
+    weight = torch.logspace(-1.0, 2.0, FACTORS, 10.0)[:, None] * own  # (G, E)
+    nll = torch.stack([(answers.nll(advantage + more[:, None] * crashes, hazard) * weights).sum(1) for more in weight - own])
+    belief = weight.abs().log() - (weight / config.line_scale).square().log1p()  # over the weight's logarithm
+    below = torch.softmax(belief - nll, 0).cumsum(0) < 0.5
+    middle = weight.gather(0, below.sum(0, keepdim=True).clamp(max=FACTORS - 1))[0]
+    more = torch.where(own < 0.0, middle - own, torch.zeros_like(own))
+    line.view(net.members, -1, line.shape[1])[:, head, place] += more
+    net.ensemble.last_bias.view(net.members, -1)[:, head] += more * usual
 
 
 def _learn_bends(net: RewardNet, answers: PanelAnswers, table: Table, weights: Tensor, validate: Tensor, config: RewardConfig) -> None:

@@ -102,6 +102,8 @@ class RewardNet(nn.Module):
             raise ConfigError(f"RewardNet got rows of {width} numbers, expected {len(names)} for {config}")
         self.members, self.neighbours, self.heads = members, config.num_neighbours, heads_of(config)
         self.ensemble = Ensemble(width, hidden, members * len(self.heads), generator, seen.repeat(members, 1))
+        self.crash = None if config.given else (self.heads.index("gap"), names.index("crash"))
+        """The part that sees whether a decision ended in a crash, and the place of that among its features; None where nothing tells."""
         self.first_token = names.index("neighbour0_there") if self.neighbours else 0
         self.actors = SetEnsemble(TOKEN, hidden, members * len(ACTOR_HEADS), generator) if self.neighbours else None
         self.ended = nn.Parameter(torch.zeros(members, 2))  # dead, arrived
