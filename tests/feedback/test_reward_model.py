@@ -110,6 +110,49 @@ def test_mistakes_are_taken_for_lapses_and_do_little_harm(fitted: tuple[RewardMo
     assert agreement(model) > 0.8
 
 
+def cost_of_a_crash(model: RewardModel) -> float:
+    """What a crash takes off the reward, in units of what one unit of progress adds."""
+    features = torch.zeros(3, len(NAMES))
+    features[1, CRASH], features[2, LIKED] = 1.0, 1.0
+    live = torch.zeros(3, dtype=torch.bool)
+    plain, crashed, ahead = model.member_rewards(Windows(features, live, live)).mean(0).tolist()
+    return (plain - crashed) / (ahead - plain)
+
+
+def crashing_rides(count: int, seed: int = 0) -> Rides:
+    """Rides of six windows of which nothing but progress differs; every other one ends in a crash."""
+    generator = torch.Generator().manual_seed(seed)
+    rides = {}
+    for number in range(count):
+        features, none = torch.zeros(6, len(NAMES)), torch.zeros(6, dtype=torch.bool)
+        features[:, LIKED] = torch.rand(6, generator=generator)
+        features[5, CRASH] = float(number % 2)
+        rides[f"ride {number}"] = RideWindows(Windows(features, none, none), f"start {number // 2}")
+    return rides
+
+
+def test_a_crash_that_always_lost_costs_more_than_the_least_that_answers_allow() -> None:
+    rides = crashing_rides(144)
+    progress = {name: float(ride.seen.features[:, LIKED].sum()) for name, ride in rides.items()}
+    crashed = {name: bool(ride.seen.features[:, CRASH].any()) for name, ride in rides.items()}
+    comparisons = compared({name: progress[name] - 1000.0 * crashed[name] for name in rides}, 300)
+    least = max(
+        abs(progress[each.first] - progress[each.second])
+        for each in comparisons
+        if crashed[each.first] != crashed[each.second] and (progress[each.first] > progress[each.second]) == crashed[each.first]
+    )
+    model, _ = fit_reward(rides, comparisons, config=CONFIG)
+    assert 1.5 * least < cost_of_a_crash(model) < 4.0 * least
+
+
+@pytest.mark.parametrize("cost", [0.5, 1.5])
+def test_the_cost_of_a_crash_that_answers_tell_is_told(cost: float) -> None:
+    rides = crashing_rides(288)
+    returns = {name: float((ride.seen.features[:, LIKED] - cost * ride.seen.features[:, CRASH]).sum()) for name, ride in rides.items()}
+    model, _ = fit_reward(rides, compared(returns, 900), config=CONFIG)
+    assert cost_of_a_crash(model) == pytest.approx(cost, rel=0.2)
+
+
 def test_a_crash_and_being_dead_are_disliked(fitted: tuple[RewardModel, FitReport]) -> None:
     model, _ = fitted
     usual = torch.zeros(1, len(NAMES))
