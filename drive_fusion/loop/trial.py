@@ -95,13 +95,15 @@ def true_outcome(config: TrialConfig, seed: int, track: Track) -> Outcome:
     answers = _Answers(config, seed, "oracle")
     answers.record(None)
     taste = taste_of(config.id)
-    learner = Learner(config, seed, track, Changed(taste, config.deviation / answers.deviation))
-    learner.practise(config.steps)
+    learner = Learner(config, seed, track, Changed(taste, config.deviation / answers.deviation), config.steps)
+    learner.practise()
     return _scored(config, learner.choose, seconds=time.monotonic() - began_s)
 
 
 def learned_outcome(config: TrialConfig, seed: int, track: Track, teacher: str, labels: int, offset: float = 0.0) -> Outcome:
     """Train on a reward learned from a teacher's answers alone and score.
+
+    Each round's driver begins anew on that round's reward: habits that an earlier reward paid for are not unlearned in time.
 
     Args:
         config: How.
@@ -118,12 +120,11 @@ def learned_outcome(config: TrialConfig, seed: int, track: Track, teacher: str, 
         answers.record(None if learner is None else learner.explore)
         answers.ask(labels * (number + 1) // config.rounds)
         model = answers.fit()
-        reward = Changed(model, config.deviation, offset)
-        if learner is None:
-            learner = Learner(config, seed, track, reward)
-        learner.pay(reward)
-        last = number == config.rounds - 1
-        learner.practise(config.steps if last else round((number + 1) * min(FIRST_ROUNDS, 1.0 / config.rounds) * config.steps))
+        share = min(FIRST_ROUNDS, 1.0 / config.rounds)
+        if number == config.rounds - 1:
+            share = 1.0 - number * share
+        learner = Learner(config, seed, track, Changed(model, config.deviation, offset), round(share * config.steps))
+        learner.practise()
     assert learner is not None  # there is at least one round
     fits = tuple(report.as_dict() for report in answers.reports)
     return _scored(config, learner.choose, len(answers.questions), fits, time.monotonic() - began_s)
@@ -155,20 +156,17 @@ class Changed:
 class Learner:
     """PPO on some reward, over fixed horizons, seeing the look-ahead."""
 
-    def __init__(self, config: TrialConfig, seed: int, track: Track, reward: Reward) -> None:
-        """Begin with fresh weights."""
+    def __init__(self, config: TrialConfig, seed: int, track: Track, reward: Reward, steps: int) -> None:
+        """Begin with fresh weights, for so many environment steps."""
         worlds = make_sb3_vec(config.id, config.num_envs, rig=BLIND, seed=seed)
         self.horizon_steps = int(worlds.world.horizon_steps)  # type: ignore[union-attr]
-        self.track = track
-        self._paying = RewardVecEnv(worlds, reward, 1.0, self.horizon_steps, centred=True)
-        gone = [0]
-        self._gone = gone
+        self.track, self.steps = track, steps
         self.ppo = FusedPPO(
             "MlpPolicy",
-            AheadVecEnv(self._paying, track),
+            AheadVecEnv(RewardVecEnv(worlds, reward, 1.0, self.horizon_steps, centred=True), track),
             device="cpu",
             seed=seed,
-            learning_rate=lambda _: config.lr * max(1.0 - gone[0] / config.steps, 0.0),
+            learning_rate=lambda left: config.lr * max(left, 0.0),
             n_steps=config.n_steps,
             batch_size=config.batch,
             n_epochs=config.epochs,
@@ -179,16 +177,9 @@ class Learner:
             policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}},
         )
 
-    def pay(self, reward: Reward) -> None:
-        """Be paid another reward from now on."""
-        self._paying.model = reward
-
-    def practise(self, until: int) -> None:
-        """Go on until so many environment steps in all."""
-        rollout = self.ppo.n_steps * self.ppo.n_envs
-        while self.ppo.num_timesteps < until:
-            self._gone[0] = self.ppo.num_timesteps
-            self.ppo.learn(rollout, reset_num_timesteps=False)
+    def practise(self) -> None:
+        """Drive and learn."""
+        self.ppo.learn(self.steps)
 
     def _look(self, scene: Scene, decision: int) -> Any:
         return self.track.look(scene, torch.full((scene.num_worlds,), decision / self.horizon_steps)).numpy()
