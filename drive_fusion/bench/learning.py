@@ -78,9 +78,10 @@ SHORT = {
 WARM_RATE = 0.3
 """Factor on PPO's learning rate where it goes on from a first lesson, which is not to be lost."""
 RULES = {"num_envs": 128, "steps": 250_000, "passes": 8.0, "remember": 100_000, "lr": 3e-3}
+CROSSING = {"steps": 420_000, "passes": 6.0, "remember": 100_000, "temporal": "gru", "practice": 0.57}
 RECIPES = {
     "racetrack": Recipe(LONG | {"steps": 300_000}, {"steps": 50_000, "passes": 8.0}, {"duration": 120}, 40, RULES),
-    "intersection": Recipe(SHORT | {"steps": 800_000}, {"steps": 200_000, "passes": 6.0, "remember": 100_000, "temporal": "gru"}, {}, 500),
+    "intersection": Recipe(SHORT | {"steps": 800_000}, CROSSING, {}, 500),
     "": Recipe(SHORT | {"steps": 600_000}, {"steps": 100_000}, {}, 200),
 }
 """By what an id begins with; the last is for every other."""

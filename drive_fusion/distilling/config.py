@@ -43,6 +43,8 @@ class DistillConfig:
     """Decisions that the teacher comments on in all."""
     teacher_share: float = 0.3
     """The teacher drives at first; over this share of the steps the pupil takes over, decision by decision."""
+    practice: float = 0.0
+    """Share of the steps, at the end, in which the pupil learns from what its own choices earn, by the values of a teacher who has some."""
     passes: float = 6.0
     """How often a decision is learned from, on average."""
     remember: int = 50_000
@@ -72,9 +74,11 @@ class DistillConfig:
     """Go on with the run where its last checkpoint stands."""
 
     def __post_init__(self) -> None:
-        for name in ("teacher_share", "modality_dropout"):
+        for name in ("teacher_share", "modality_dropout", "practice"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"distill: {name} is {getattr(self, name)}, expected 0 to 1")
+        if self.teacher_share + self.practice > 1.0:
+            raise ConfigError(f"distill: teacher_share {self.teacher_share} and practice {self.practice} come to more than 1")
         for name in ("passes", "lr"):
             if not getattr(self, name) > 0.0:
                 raise ConfigError(f"distill: {name} is {getattr(self, name)}, expected above 0")

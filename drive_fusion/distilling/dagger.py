@@ -2,6 +2,11 @@
 
 Lessons are drawn from the newest decisions, so that they are about where the pupil gets to now. Each counts how far the pupil is from the
 teacher's distribution of actions, and its critic from the teacher's value. At first the teacher takes the wheel now and then.
+
+A pupil who sees less than its teacher can not do as it does, and what is nearest to the teacher's choices need not be what earns most. So
+at the end it may practise: its own choices are judged by what they earned, PPO's surrogate with the teacher's values as the critic, who
+is told more than the pupil (Pinto et al. 2018, "Asymmetric actor critic"); comments count a little still (Schmitt et al. 2018,
+"Kickstarting deep reinforcement learning").
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
@@ -32,6 +38,13 @@ from drive_fusion.rollout import Minibatch, Rollout, chunk_length
 from drive_fusion.update import features, with_map
 from drive_fusion.watch import PoliteStop
 from sensors.errors import ConfigError
+
+PRACTICE_LESSONS = 4
+"""Newest lessons that are practised on: what older ones earned was another pupil's."""
+PRACTICE_COMMENTS = 0.03
+"""Weight of the teacher's comments in practice, beside advantages with a deviation of 1."""
+PRACTICE_LAMBDA = 0.9
+PRACTICE_CLIP = 0.2
 
 
 def distill(config: DistillConfig, watch: Callable[[FusedPPO], None] | None = None, points: int = 10) -> Path:
@@ -77,6 +90,8 @@ class School:
             ConfigError: The teacher's actions are not the pupil's, or the pupil's worlds have no scenes.
             CheckpointError: The checkpoint is none of such a run, or its lessons are damaged.
         """
+        if config.practice and not teacher.expects:
+            raise ConfigError("distill: practice needs a teacher who values scenes, a checkpoint of privileged state; rule does not")
         if teacher.space != model.action_space:
             raise ConfigError(
                 f"distill: the teacher's actions are {teacher.space}, {config.id}'s are {model.action_space}; take one trained on it"
@@ -125,6 +140,8 @@ class School:
             first = not self.model.num_timesteps
             with self.model.room(f"a lesson of {config.num_envs} worlds", "fewer --num-envs, --n-steps or --remember"):
                 self.lessons.append(self.drive(beta))
+            while self.practising and len(self.lessons) > PRACTICE_LESSONS:
+                self.lessons.popleft()
             if first and self.teacher.expects:
                 centre_critic(self.model.policy, self.lessons[0].values)
             with self.model.room(f"gradient steps on batches of {config.batch}", f"--batch {max(1, config.batch // 2)}"):
@@ -211,7 +228,20 @@ class School:
             opinions.append(opinion)
             self._memory = decision.state
         parameters, values = (torch.cat(parts) for parts in zip(*opinions, strict=True))
-        return Lesson(rollout, parameters, values, None if tutor is None else tutor.labels().narrow(), number)
+        if self.practising:
+            self._reckon(rollout, values)
+        return Lesson(rollout, parameters, values, None if tutor is None else tutor.labels().narrow(), number, self.practising)
+
+    @property
+    def practising(self) -> bool:
+        """Whether the pupil also learns from what its choices earn."""
+        return self.done >= 1.0 - self.config.practice
+
+    def _reckon(self, rollout: Rollout, values: Tensor) -> None:
+        """Tell how much better each choice turned out than the teacher expected of its scene; a time limit is an end like any other."""
+        rollout.gamma, rollout.gae_lambda = self.teacher.gamma, PRACTICE_LAMBDA
+        rollout.values = values.view_as(rollout.values)
+        rollout.compute_returns_and_advantage(self.teacher.comment(self.worlds.scene).values, self._starts.cpu().numpy())
 
     def _step(self, actions: Tensor) -> Tensor:
         """Advance the worlds."""
@@ -250,11 +280,14 @@ class School:
         policy, tutor = self.model.policy, self.model.tutor
         seen, fused = (features(self.model, part), None) if tutor is None else with_map(self.model, part)
         latent_actor, latent_critic = policy.mlp_extractor(seen)
-        apart = divergence(policy._get_action_dist_from_latent(latent_actor), lesson.parameters[part.places]).mean()
+        distribution = policy._get_action_dist_from_latent(latent_actor)
+        apart = divergence(distribution, lesson.parameters[part.places]).mean()
         wanted = lesson.values[part.places]
         error = ((policy.value_net(latent_critic).flatten() - wanted) ** 2).mean() / wanted.var().clamp(min=1e-6)
         weight = self.config.value_weight if self.teacher.expects else 0.0
         loss = apart + weight * error
+        if lesson.practised:
+            loss = PRACTICE_COMMENTS * apart + weight * error - _earned(distribution, part)
         if tutor is not None and fused is not None:
             loss = loss + self.model.auxiliary_weight_now * tutor.loss(seen, fused, part, lesson.labels)
         self.optimiser.zero_grad()
@@ -288,6 +321,13 @@ def centre_critic(pupil: ActorCriticPolicy, values: Tensor) -> None:
 def _mixed(decision: Decision, taught: Tensor, led: Tensor) -> Tensor:
     """The teacher's actions where it leads, the pupil's elsewhere."""
     return torch.where(led.view(-1, *[1] * (taught.ndim - 1)), taught.to(decision.actions), decision.actions)
+
+
+def _earned(pupil: Distribution, part: Minibatch) -> Tensor:
+    """PPO's clipped surrogate (Schulman et al. 2017, equation 7) of advantages that are standardised in the minibatch."""
+    ratio = (pupil.log_prob(part.actions) - part.old_log_prob).exp()
+    better = (part.advantages - part.advantages.mean()) / part.advantages.std().clamp(min=1e-6)
+    return torch.min(better * ratio, better * ratio.clamp(1.0 - PRACTICE_CLIP, 1.0 + PRACTICE_CLIP)).mean()
 
 
 def _some(rollout: Rollout, batch: int, most: int, lessons: int) -> list[Minibatch]:

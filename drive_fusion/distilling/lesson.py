@@ -34,11 +34,15 @@ class Lesson:
     """What was true in them, narrow, where auxiliary lessons are learned too."""
     number: int = 0
     """How many came before it in the run."""
+    practised: bool = False
+    """Whether the rollout tells how each of the pupil's choices turned out."""
 
     def stored(self) -> dict[str, Tensor]:
         """What learning from it takes, as named tensors on the CPU."""
         rollout = self.rollout
         found = {"parameters": self.parameters, "values": self.values, "starts": rollout.episode_starts, "actions": rollout.actions}
+        if self.practised:
+            found |= {"log_probs": rollout.log_probs, "advantages": rollout.advantages}
         found |= {f"state.{number}.{name}": part for number, state in enumerate(rollout.states) for name, part in state.items()}
         if self.labels is not None:
             found |= {f"labels.{field.name}": getattr(self.labels, field.name) for field in fields(self.labels)}
@@ -57,12 +61,17 @@ class Lesson:
         rollout.kept.restore(stored)
         rollout.episode_starts.copy_(stored["starts"])
         rollout.actions.copy_(stored["actions"])
+        practised = "advantages" in stored
+        if practised:
+            rollout.log_probs.copy_(stored["log_probs"])
+            rollout.advantages.copy_(stored["advantages"])
         rollout.pos, rollout.full = rollout.buffer_size, True
         numbers = {int(name.split(".")[1]) for name in stored if name.startswith("state.")}
         names = {name.split(".", 2)[2] for name in stored if name.startswith("state.")}
         rollout.states = [{name: stored[f"state.{number}.{name}"].to(device) for name in names} for number in sorted(numbers)]
         labels = {name.removeprefix("labels."): part for name, part in stored.items() if name.startswith("labels.")}
-        return cls(rollout, stored["parameters"].to(device), stored["values"].to(device), Labels(**labels) if labels else None, number)
+        told = Labels(**labels) if labels else None
+        return cls(rollout, stored["parameters"].to(device), stored["values"].to(device), told, number, practised)
 
 
 class Shelf:

@@ -40,6 +40,8 @@ class Teacher(Protocol):
     """Its actions."""
     expects: bool
     """Whether it has values of scenes, for a critic to learn from."""
+    gamma: float
+    """Discount factor of those."""
 
     @property
     def log_std(self) -> Tensor | None:
@@ -65,6 +67,7 @@ class ScriptedTeacher:
     """The rule driver, where actions are the five meta-actions, or the pursuit driver, where they steer."""
 
     expects = False
+    gamma = 1.0
 
     def __init__(self, space: spaces.Space[Any]):
         """Choose a driver.
@@ -111,7 +114,7 @@ class PrivilegedTeacher:
             raise ConfigError(
                 f"{path} is no teacher: it was not trained on privileged state; make one with drive-fusion train --rig privileged"
             )
-        self.space = self.model.action_space
+        self.space, self.gamma = self.model.action_space, self.model.gamma
         if not isinstance(self.space, (spaces.Discrete, spaces.Box)):
             raise ConfigError(f"{path} has actions of {self.space}, expected discrete or continuous ones")
         self.model.policy.set_training_mode(False)

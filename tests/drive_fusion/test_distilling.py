@@ -212,6 +212,71 @@ def test_a_distilled_driver_is_a_checkpoint_like_any_other_and_the_same_each_tim
         distill(config)
 
 
+@pytest.mark.parametrize("id", ["racetrack-v0", "intersection-v0"])
+def test_in_practice_choices_are_judged_by_what_they_earned_beside_what_the_teacher_expected(config, teachers, id):
+    config = replace(config, id=id, teacher=teachers[id], practice=1.0, teacher_share=0.0, num_envs=4, n_steps=16, batch=64)
+    school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), config)
+    expected, paid, ends = [], [], []
+    comment, step = school.teacher.comment, school.env.step
+
+    def noted_comment(scene):
+        opinion = comment(scene)
+        expected.append(opinion.values.tolist())
+        return opinion
+
+    def noted_step(actions):
+        found = step(actions)
+        paid.append(found[1].tolist())
+        ends.append(found[2].tolist())
+        return found
+
+    school.teacher.comment, school.env.step = noted_comment, noted_step
+    lesson = school.drive(0.0)
+    assert len(expected) == 17 and lesson.practised and (id == "racetrack-v0" or any(map(any, ends)))
+    gamma = school.teacher.model.gamma
+    for world in range(4):
+        ahead = 0.0
+        for decision in reversed(range(16)):
+            later = 0.0 if ends[decision][world] else 1.0
+            surprise = paid[decision][world] + gamma * later * expected[decision + 1][world] - expected[decision][world]
+            ahead = surprise + gamma * dagger.PRACTICE_LAMBDA * later * ahead
+            assert float(lesson.rollout.advantages[decision, world]) == pytest.approx(ahead, abs=1e-4)
+
+
+def test_practice_makes_likelier_what_earned_more(config, teachers):
+    config = replace(config, id="intersection-v0", teacher=teachers["intersection-v0"], practice=1.0, teacher_share=0.0, batch=64)
+    school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), config)
+    lesson = school.drive(0.0)
+    lesson.rollout.advantages = (lesson.rollout.actions == 2).float()
+    lesson.rollout.values = lesson.values.view_as(lesson.rollout.values)
+
+    @torch.no_grad()
+    def chance() -> float:
+        part = next(iter(lesson.rollout.get(64)))
+        latent, _ = school.model.policy.mlp_extractor(dagger.features(school.model, part))
+        return float(school.model.policy._get_action_dist_from_latent(latent).distribution.probs[:, 2].mean())
+
+    school.lessons.append(lesson)
+    before = chance()
+    school.learn()
+    assert chance() > before + 0.1
+
+
+def test_school_comes_before_practice_and_practice_forgets_what_another_pupil_earned(config):
+    config = replace(config, steps=64 * 12, practice=0.5, passes=1.0)
+    school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), config)
+    noted, learn = [], school.learn
+
+    def noted_learn():
+        noted.append([lesson.practised for lesson in school.lessons])
+        return learn()
+
+    school.learn = noted_learn
+    school.teach()
+    assert noted[5] == [False] * 6 and noted[6] == [False] * 3 + [True]
+    assert noted[9:] == [[True] * 4] * 3
+
+
 def test_minutes_bound_the_time(config):
     school = School(learner(config.pupil), PrivilegedTeacher(config.teacher), replace(config, steps=10**9, minutes=0.02))
     school.teach()
@@ -226,6 +291,10 @@ def test_what_cannot_teach_is_refused(config, teachers, tmp_path):
         School(learner(config.pupil), PrivilegedTeacher(teachers["intersection-v0"]), config)
     with pytest.raises(ConfigError, match="expected one with sensors, or privileged"):
         replace(config, rig="none")
+    with pytest.raises(ConfigError, match="practice needs a teacher who values scenes"):
+        School(learner(config.pupil), teacher_of(Path(RULE), learner(config.pupil).action_space), replace(config, practice=0.2))
+    with pytest.raises(ConfigError, match=r"teacher_share 0.3 and practice 0.8 come to more than 1"):
+        replace(config, practice=0.8)
     with pytest.raises(ConfigError, match="remember is 10"):
         replace(config, remember=10)
     with pytest.raises(ConfigError, match="multiple of batch"):
@@ -258,8 +327,9 @@ def killed_while(monkeypatch, owner, name: str, times: int) -> None:
         {},
         {"temporal": "gru", "chunk": 4, "burn_in": 2, "modality_dropout": 0.5, "auxiliary": 0.5},
         {"keep": "scenes", "auxiliary": 0.5, "id": "intersection-v0"},
+        {"practice": 0.7, "id": "intersection-v0"},
     ],
-    ids=["plain", "remembers", "scenes"],
+    ids=["plain", "remembers", "scenes", "practises"],
 )
 def test_a_run_that_died_and_was_resumed_equals_one_that_did_not(config, teachers, monkeypatch, changes):
     config = replace(config, steps=320, save_every=64, remember=192, passes=2.0, **changes)
