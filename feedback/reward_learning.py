@@ -16,6 +16,9 @@ ANSWER_RATE = 0.02
 """Step size for the reviewers' parameters while the networks learn."""
 ROUNDS, LINE_MOVES, ANSWER_MOVES = 4, 30, 15
 """The lines and the reviewers' parameters are learned in turns, so many times, each by so many moves of L-BFGS."""
+CRASH_FREEDOM = 1.5
+"""Degrees of freedom of the belief about what a crash costs, Student's t: with 1, as for other features, learners grew too timid, and with
+2 some too bold."""
 FACTORS = 241
 """Costs of a crash that are tried, from a tenth of the likeliest to a hundred times it."""
 
@@ -82,8 +85,8 @@ def _weigh_crashes(
     """Put what a crash costs in the middle of what the answers leave open, given the rest of the lines.
 
     Where a crash lost whatever it was held against, answers say no more than that it costs more than a clip is worth, and the likeliest
-    weight is the least that does: whoever is paid so takes risks that nobody approved. The belief is the one about every line, so that the
-    median is about twice the least where nothing else is known, and the likeliest weight where the answers tell it.
+    weight is the least that does: whoever is paid so takes risks that nobody approved. The belief has a tail (CRASH_FREEDOM) by which the
+    median is 1.6 times the least where nothing else is known; where the answers tell the cost, it is the likeliest weight.
 
     Args:
         net: The members, their lines learned.
@@ -101,7 +104,8 @@ def _weigh_crashes(
     crashes = told[:, place] + usual * told[:, -1]  # a crash alone: other decisions stay as good as they were
     weight = torch.logspace(-1.0, 2.0, FACTORS, 10.0)[:, None] * own  # (G, E)
     nll = torch.stack([(answers.nll(advantage + more[:, None] * crashes, hazard) * weights).sum(1) for more in weight - own])
-    belief = weight.abs().log() - (weight / config.line_scale).square().log1p()  # over the weight's logarithm
+    spread = (weight / config.line_scale).square() / CRASH_FREEDOM
+    belief = weight.abs().log() - 0.5 * (CRASH_FREEDOM + 1.0) * spread.log1p()  # over the weight's logarithm
     below = torch.softmax(belief - nll, 0).cumsum(0) < 0.5
     middle = weight.gather(0, below.sum(0, keepdim=True).clamp(max=FACTORS - 1))[0]
     more = torch.where(own < 0.0, middle - own, torch.zeros_like(own))

@@ -142,7 +142,7 @@ def test_a_crash_that_always_lost_costs_more_than_the_least_that_answers_allow()
         if crashed[each.first] != crashed[each.second] and (progress[each.first] > progress[each.second]) == crashed[each.first]
     )
     model, _ = fit_reward(rides, comparisons, config=CONFIG)
-    assert 1.5 * least < cost_of_a_crash(model) < 4.0 * least
+    assert 1.3 * least < cost_of_a_crash(model) < 3.0 * least
 
 
 @pytest.mark.parametrize("cost", [0.5, 1.5])
