@@ -6,8 +6,9 @@ all who judged it, normal, of a size that is learned too. Ties follow Davidson, 
 tie with a share that is learned (before: 1/3), else one side or the other. Everything is estimated together and told with intervals: few
 answers make them wide.
 
-The reward model can say a part of the hazard's cost itself. So D is allowed to be off by a straight line in what the model sees, as well:
-where answers cannot tell the two apart, kappa's interval shows it.
+The reward model can say a part of the hazard's cost itself, and was learned together with a kappa of its own. So D is allowed to be off by
+a straight line in what the model sees, and by any multiple of what such a line can say of H: where answers cannot tell the two apart,
+kappa's interval shows it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from feedback.hmc import Draws, Floats, draw
+from feedback.hmc import Draws, Floats, draw, split_rhat
 from feedback.likelihood import ANSWERS, CARELESS_TIES_PRIOR, LAPSE_PRIOR_B, LOG_TIE_PRIOR
 from sensors.errors import ConfigError
 
@@ -32,6 +33,9 @@ ODD_SHARE = 0.3
 a reviewer who guesses half of the time was not believed before some 500 answers."""
 LINE_DEVIATION = 0.3
 """How far off the learned reward is thought to be, per standard deviation of a feature."""
+SHARED_DEVIATION = 3.0
+"""How many units of reward for a unit of H the reward model may have taken on itself, or left to kappa, as far as it could."""
+RIDGE = 1e-3
 SURE = 0.95
 CHAINS, WARM_UP, DRAWS = 4, 400, 400
 
@@ -100,6 +104,8 @@ class PanelFit:
     """Davidson's nu."""
     takeover_weight: Interval | None
     """kappa, in units of reward for one unit of H; None without a hazard."""
+    takeover_slope: Interval | None
+    """Logit that one unit of H costs at beta = 1, kappa times the slope: it does not depend on the reward's units."""
     misfit: Interval | None
     """Standard deviation of the reward model's error about one pair, in units of reward; None where the advantage was exact."""
     settled: bool
@@ -137,7 +143,7 @@ class PanelDensity:
     """Log-posterior of a panel's parameters, with its gradient.
 
     Coordinates: log slope, b and logit epsilon of every reviewer; log nu; log-odds of a tie among careless answers; then, where they
-    apply, log kappa, log of the misfit's deviation and the misfit of every pair, log of the line's deviation and the line. Rewards are in
+    apply, kappa or its negative (so that 0 is no wall), log of the misfit's deviation and the misfit of every pair, log of the line's deviation and the line. Rewards are in
     units of ``scale``.
     """
 
@@ -152,6 +158,9 @@ class PanelDensity:
         self.said = 0.5 * ((self.answer == ANSWERS.index("A")).astype(float) - (self.answer == ANSWERS.index("B")))
         self.hazard = None if judgements.hazard is None else judgements.hazard[order]
         self.features = None if judgements.features is None else judgements.features[order]
+        if self.features is not None and self.hazard is not None:
+            shared = SHARED_DEVIATION / LINE_DEVIATION * _as_line(self.hazard, self.features)
+            self.features = np.column_stack((self.features, shared))
         self.line_deviation = LINE_DEVIATION / scale
         place = 3 * self.reviewers
         self.tie, self.careless = place, place + 1
@@ -175,7 +184,7 @@ class PanelDensity:
         point = np.zeros(self.size)
         point[2 * self.reviewers : 3 * self.reviewers] = math.log(0.1 / 0.9)
         point[self.tie], point[self.careless] = LOG_TIE_PRIOR[0], math.log(0.5)
-        for place, value in ((self.kappa, math.log(0.5 * self.kappa_unit)), (self.misfit, -1.5), (self.line, math.log(0.3))):
+        for place, value in ((self.kappa, 0.5 * self.kappa_unit), (self.misfit, -1.5), (self.line, math.log(0.3))):
             if place is not None:
                 point[place] = value
         return point
@@ -204,7 +213,7 @@ class PanelDensity:
         worth = np.broadcast_to(self.advantage, (len(point), len(self.advantage)))
         parts: dict[str, Floats] = {}
         if self.kappa is not None and self.hazard is not None:
-            parts["hazard"] = -np.exp(np.clip(point[:, self.kappa, None], -30, 15)) * self.hazard
+            parts["hazard"] = -np.abs(point[:, self.kappa, None]) * self.hazard
             worth = worth + parts["hazard"]
         if self.misfit is not None:
             size = np.exp(np.clip(point[:, self.misfit, None], -30, 5))
@@ -233,8 +242,8 @@ class PanelDensity:
 
     def _spread(self, gradient: Floats, by_worth: Floats, point: Floats, parts: dict[str, Floats]) -> None:
         """Write the gradient by what makes up the worth."""
-        if self.kappa is not None:
-            gradient[:, self.kappa] = (by_worth * parts["hazard"]).sum(1)
+        if self.kappa is not None and self.hazard is not None:
+            gradient[:, self.kappa] = -np.sign(point[:, self.kappa]) * (by_worth @ self.hazard)
         if self.misfit is not None:
             by_pair = np.add.reduceat(by_worth, self.first, axis=1)
             gradient[:, self.misfit] = (by_pair * parts["misfit"]).sum(1)
@@ -271,10 +280,9 @@ class PanelDensity:
         value = value + a * np.log(ties) + b * np.log1p(-ties)
         gradient[:, self.careless] += a - (a + b) * ties
         if self.kappa is not None:
-            log_kappa = np.clip(point[:, self.kappa], -30, 15)
-            square = (np.exp(log_kappa) / self.kappa_unit) ** 2
-            value = value + log_kappa - np.log1p(square)
-            gradient[:, self.kappa] += 1.0 - 2.0 * square / (1.0 + square)
+            kappa = point[:, self.kappa] / self.kappa_unit
+            value = value - np.log1p(kappa**2)
+            gradient[:, self.kappa] -= 2.0 * kappa / (1.0 + kappa**2) / self.kappa_unit
         for place, width, unit in ((self.misfit, self.pairs, 0.5), (self.line, self.width, 1.0)):
             if place is not None:
                 size, latent = np.exp(np.clip(point[:, place], -30, 5)) / unit, point[:, place + 1 : place + 1 + width]
@@ -283,6 +291,15 @@ class PanelDensity:
                 gradient[:, place + 1 : place + 1 + width] -= latent
         total: Floats = value
         return total
+
+
+def _as_line(hazard: Floats, features: Floats) -> Floats:
+    """What a straight line in features (P, F) says of the hazard (P,), by ridge regression."""
+    width = features.shape[1]
+    rows = np.vstack((features, math.sqrt(RIDGE * len(features)) * np.eye(width)))
+    weights = np.linalg.lstsq(rows, np.concatenate((hazard, np.zeros(width))), rcond=None)[0]
+    said: Floats = features @ weights
+    return said
 
 
 def _log_lapse_prior(lapse: Floats) -> tuple[Floats, Floats]:
@@ -297,7 +314,10 @@ def _log_lapse_prior(lapse: Floats) -> tuple[Floats, Floats]:
 
 def _told(judgements: Judgements, density: PanelDensity, drawn: Draws, scale: float) -> PanelFit:
     """Turn draws into what people can read."""
-    count, table = density.reviewers, drawn.values
+    count, table, rhat = density.reviewers, drawn.values, drawn.rhat.copy()
+    if density.kappa is not None:
+        table[:, density.kappa] = np.abs(table[:, density.kappa])
+        rhat[density.kappa] = split_rhat(table[:, [density.kappa]].reshape(CHAINS, -1, 1))[0]
     middle = table[:, :count].mean(1)
     beta = np.exp(table[:, :count] - middle[:, None])
     lapse = 1.0 / (1.0 + np.exp(-table[:, 2 * count : 3 * count]))
@@ -312,11 +332,12 @@ def _told(judgements: Judgements, density: PanelDensity, drawn: Draws, scale: fl
         )
         for number, name in enumerate(judgements.names)
     )
-    kappa = None if density.kappa is None else interval(np.exp(table[:, density.kappa]) * scale, least=0.0)
+    kappa = None if density.kappa is None else interval(table[:, density.kappa] * scale, least=0.0)
+    cost = None if density.kappa is None else interval(table[:, density.kappa] * np.exp(middle), least=0.0)
     misfit = None if density.misfit is None else interval(np.exp(table[:, density.misfit]) * scale, least=0.0)
     shared = [place for place in range(density.size) if not _latent(density, place)]
-    settled = bool((drawn.rhat[shared] < 1.1).all())
-    return PanelFit(reviewers, _ratio(np.exp(middle) / scale), _ratio(np.exp(table[:, density.tie])), kappa, misfit, settled)
+    settled = bool((rhat[shared] < 1.1).all())
+    return PanelFit(reviewers, _ratio(np.exp(middle) / scale), _ratio(np.exp(table[:, density.tie])), kappa, cost, misfit, settled)
 
 
 def _latent(density: PanelDensity, place: int) -> bool:

@@ -87,6 +87,24 @@ def test_gradient_of_the_density_is_right() -> None:
         assert gradient[:, place] == pytest.approx((density(ahead)[0] - density(behind)[0]) / 2e-5, abs=1e-4)
 
 
+@pytest.mark.parametrize("kappa", [0.0, 1.0])
+def test_kappa_is_not_what_the_reward_happened_to_leave_to_it(kappa: float) -> None:
+    """Of two models of one panel, the first left to kappa what a line can say of the hazard and the second took it all on itself."""
+    random = np.random.default_rng(4)
+    features, bent = random.normal(size=(500, 6)), 0.7 * random.normal(size=500)
+    line = features @ np.asarray([0.8, 0.5, 0.0, 0.0, -0.4, 0.2])
+    advantage = 2.0 * random.normal(size=500)
+    logit = 1.5 * (advantage - kappa * (line + bent))
+    answer = np.where(random.random(500) < 1.0 / (1.0 + np.exp(-logit)), 0, 2)
+    shared = {"answer": answer, "reviewer": np.zeros(500, np.int64), "left": np.ones(500), "names": ("",)}
+    shared |= {"hazard": line + bent, "features": features, "pair": np.arange(500)}
+    for taken in (0.6, -kappa):
+        fit = fit_reviewers(Judgements(advantage=advantage + taken * line, **shared), seed=2, warm_up=200, draws=200)
+        assert fit.takeover_weight is not None and fit.takeover_slope is not None
+        assert fit.takeover_weight.covers(kappa) and fit.takeover_slope.covers(1.5 * kappa)
+        assert fit.takeover_weight.high < 2.0
+
+
 def _likelihood(judged: Judgements, point: np.ndarray) -> float:
     """Sum of log-probabilities of exact judgements of three reviewers, one answer at a time."""
     total = 0.0
