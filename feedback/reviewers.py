@@ -143,8 +143,8 @@ class PanelDensity:
     """Log-posterior of a panel's parameters, with its gradient.
 
     Coordinates: log slope, b and logit epsilon of every reviewer; log nu; log-odds of a tie among careless answers; then, where they
-    apply, kappa or its negative (so that 0 is no wall), log of the misfit's deviation and the misfit of every pair, log of the line's deviation and the line. Rewards are in
-    units of ``scale``.
+    apply, kappa or its negative (so that 0 is no wall), log of the misfit's deviation and the misfit of every pair, log of the line's
+    deviation and the line. Rewards are in units of ``scale``.
     """
 
     def __init__(self, judgements: Judgements, scale: float) -> None:

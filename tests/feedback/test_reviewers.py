@@ -97,10 +97,10 @@ def test_kappa_is_not_what_the_reward_happened_to_leave_to_it(kappa: float) -> N
     logit = 1.5 * (advantage - kappa * (line + bent))
     answer = np.where(random.random(500) < 1.0 / (1.0 + np.exp(-logit)), 0, 2)
     shared = {"answer": answer, "reviewer": np.zeros(500, np.int64), "left": np.ones(500), "names": ("",)}
-    shared |= {"hazard": line + bent, "features": features, "pair": np.arange(500)}
+    shared |= {"hazard": line + bent, "features": features}
     for taken in (0.6, -kappa):
-        fit = fit_reviewers(Judgements(advantage=advantage + taken * line, **shared), seed=2, warm_up=200, draws=200)
-        assert fit.takeover_weight is not None and fit.takeover_slope is not None
+        fit = fit_reviewers(Judgements(advantage=advantage + taken * line, **shared), seed=2, warm_up=300, draws=300)
+        assert fit.takeover_weight is not None and fit.takeover_slope is not None and fit.settled
         assert fit.takeover_weight.covers(kappa) and fit.takeover_slope.covers(1.5 * kappa)
         assert fit.takeover_weight.high < 2.0
 
