@@ -25,6 +25,7 @@ FREE_TO_CHANGE = ("resume", "steps", "device", "threads", "save_every", "study",
 """Settings that a resumed run may have otherwise than it began with."""
 LATER = {"temporal": "none", "size": "micro", "modality_dropout": 0.0, "keep": "auto", "chunk": None, "burn_in": 4} | {
     "auxiliary": 0.0,
+    "practice": 0.0,
     "anchor": None,
     "anchor_weight": 0.0,
     "anchor_annealed": True,

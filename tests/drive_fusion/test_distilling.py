@@ -351,6 +351,18 @@ def test_a_run_that_died_and_was_resumed_equals_one_that_did_not(config, teacher
     assert distill(replace(config, run="died", resume=True)) == died
 
 
+def test_a_run_from_before_there_was_practice_goes_on(config, monkeypatch):
+    config = replace(config, steps=192, save_every=64, passes=1.0)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        killed_while(patched, School, "drive", 2)
+        distill(config)
+    begun = config.pupil.folder / "config.json"
+    settings = json.loads(begun.read_text())
+    assert settings.pop("practice") == 0.0
+    begun.write_text(json.dumps(settings))
+    assert distill(replace(config, resume=True)) == config.pupil.folder
+
+
 def test_what_a_run_cannot_go_on_from_is_refused(config, monkeypatch):
     config = replace(config, steps=320, save_every=64, passes=1.0)
     with monkeypatch.context() as patched, pytest.raises(Killed):
