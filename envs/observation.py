@@ -105,9 +105,8 @@ def _lidar_by_kernel(frames: LidarFrames, rig: Rig) -> Tensor:
     worlds, sensors, beams, columns = frames.hit.shape
     rays, out, wrong = (worlds, sensors, beams * columns), torch.empty((worlds, sensors, 3, beams, columns)), _counts(worlds, sensors)
     numbers = [contiguous(tensor).reshape(rays) for tensor in (frames.range_m, frames.intensity, frames.hit)]
-    over_worlds(
-        pack_lidar, worlds, *numbers, contiguous(frames.valid), _greatest_m(rig.lidars), out.numpy().reshape(worlds, sensors, 3, -1), wrong
-    )
+    flat = out.numpy().reshape(worlds, sensors, 3, rays[2])
+    over_worlds(pack_lidar, worlds, *numbers, contiguous(frames.valid), _greatest_m(rig.lidars), flat, wrong)
     if wrong.any():
         _check_lidar(frames, rig)
     return out

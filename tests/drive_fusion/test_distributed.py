@@ -96,8 +96,7 @@ def test_alone_nothing_is_exchanged():
     assert group.gathered(b"x") == [b"x"] and group.own(3) == slice(0, 3) and Group(1, 2).own(3) == slice(3, 6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [BLIND, SEES], ids=["blind", "sees"])
+@pytest.mark.parametrize("options", [pytest.param(BLIND, marks=pytest.mark.slow), SEES], ids=["blind", "sees"])
 def test_two_processes_learn_what_one_learns(tmp_path, options):
     finish(start(tmp_path / "one", 1, options, 96))
     finish(start(tmp_path / "two", 2, options, 96))

@@ -31,6 +31,14 @@ def test_kernels_pack_as_torch_does(name: str, silent: str | None) -> None:
     assert packed["ego"].abs().max() == 1.0 and packed["lidar"].max() == 1.0
 
 
+@pytest.mark.parametrize("name", ["micro", "nano"])
+def test_no_worlds_at_all_make_an_observation_of_none(name: str) -> None:
+    """Of several processes one may have no part in a minibatch."""
+    frames = render(World("highway-fast-v0", 2).reset(torch.arange(2)).select(torch.zeros(0, dtype=torch.int64)), name)
+    packed, expected = pack(frames, RIGS[name]), observation._packed_by_torch(frames, RIGS[name])
+    assert {key: part.shape for key, part in packed.items()} == {key: part.shape for key, part in expected.items()}
+
+
 def test_pictures_of_live_cameras_are_not_copied_and_dead_ones_are_black() -> None:
     scene = World("highway-fast-v0", 2).reset(torch.arange(2))
     frames = render(scene, "micro")
