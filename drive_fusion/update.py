@@ -91,8 +91,7 @@ def _loss(
             values, log_prob, entropy = learner.judge(learner.policy, seen, part.actions)
             values, log_prob = values.float(), log_prob.float()
             ratio = torch.exp(log_prob - part.old_log_prob)
-            clipped = advantages * ratio.clamp(1 - clip, 1 + clip)
-            policy_loss = -_mean(torch.min(advantages * ratio, clipped), count)
+            policy_loss = -_mean(surrogate(advantages, ratio, clip), count)
             if clip_values is not None:
                 values = part.old_values + (values - part.old_values).clamp(-clip_values, clip_values)
             value_loss = _squared(part.returns, values, count)
@@ -110,6 +109,17 @@ def _loss(
     moved = group.sum(moved)
     told["approx_kl"].append(moved)
     return loss, moved
+
+
+def surrogate(advantages: Tensor, ratio: Tensor, clip: float) -> Tensor:
+    """PPO's clipped surrogate of each decision (Schulman et al. 2017, equation 7), (N,).
+
+    Args:
+        advantages: How much better each turned out than was expected, (N,).
+        ratio: How much likelier each has become since it was driven, (N,).
+        clip: Changes of more than this share earn nothing further.
+    """
+    return torch.min(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip))
 
 
 def _with_terms(

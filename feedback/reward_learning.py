@@ -74,9 +74,8 @@ def _learn_lines(net: RewardNet, answers: PanelAnswers, table: Table, weights: T
     for _ in range(ROUNDS):
         descend(linear, learned, LINE_MOVES)
         descend([each for each in answers.parameters() if each.requires_grad], unseen, ANSWER_MOVES)
-    if net.crash is not None:
-        with torch.no_grad(), answers.held():
-            _weigh_crashes(net, answers, advantage(), told, hazard, weights, config)
+    with torch.no_grad():
+        _weigh_crashes(net, answers, advantage(), told, hazard, weights, config)
 
 
 def _weigh_crashes(
@@ -97,9 +96,10 @@ def _weigh_crashes(
         weights: How much each member learns from each answer, (E, P).
         config: How to learn.
     """
-    assert net.crash is not None
-    (head, place), line = net.crash, net.ensemble.line
-    own = line.view(net.members, -1, line.shape[1])[:, head, place]  # (E,)
+    if net.crash is None:
+        return
+    head, place = net.crash
+    own = net.ensemble.line.view(net.members, -1, net.ensemble.line.shape[1])[:, head, place]  # (E,)
     usual = net.ensemble.mean[place] / net.ensemble.deviation[place]
     crashes = told[:, place] + usual * told[:, -1]  # a crash alone: other decisions stay as good as they were
     weight = torch.logspace(-1.0, 2.0, FACTORS, 10.0)[:, None] * own  # (G, E)
@@ -109,7 +109,7 @@ def _weigh_crashes(
     below = torch.softmax(belief - nll, 0).cumsum(0) < 0.5
     middle = weight.gather(0, below.sum(0, keepdim=True).clamp(max=FACTORS - 1))[0]
     more = torch.where(own < 0.0, middle - own, torch.zeros_like(own))
-    line.view(net.members, -1, line.shape[1])[:, head, place] += more
+    own += more
     net.ensemble.last_bias.view(net.members, -1)[:, head] += more * usual
 
 

@@ -35,7 +35,7 @@ from drive_fusion.kept import keeper
 from drive_fusion.policy import Decision, Observation, State, check_finite, decide, remembers
 from drive_fusion.ppo import FusedPPO, fill_optimiser
 from drive_fusion.rollout import Minibatch, Rollout, chunk_length
-from drive_fusion.update import features, with_map
+from drive_fusion.update import features, surrogate, with_map
 from drive_fusion.watch import PoliteStop
 from sensors.errors import ConfigError
 
@@ -285,9 +285,9 @@ class School:
         wanted = lesson.values[part.places]
         error = ((policy.value_net(latent_critic).flatten() - wanted) ** 2).mean() / wanted.var().clamp(min=1e-6)
         weight = self.config.value_weight if self.teacher.expects else 0.0
-        loss = apart + weight * error
+        loss = (PRACTICE_COMMENTS if lesson.practised else 1.0) * apart + weight * error
         if lesson.practised:
-            loss = PRACTICE_COMMENTS * apart + weight * error - _earned(distribution, part)
+            loss = loss - _earned(distribution, part)
         if tutor is not None and fused is not None:
             loss = loss + self.model.auxiliary_weight_now * tutor.loss(seen, fused, part, lesson.labels)
         self.optimiser.zero_grad()
@@ -324,10 +324,10 @@ def _mixed(decision: Decision, taught: Tensor, led: Tensor) -> Tensor:
 
 
 def _earned(pupil: Distribution, part: Minibatch) -> Tensor:
-    """PPO's clipped surrogate (Schulman et al. 2017, equation 7) of advantages that are standardised in the minibatch."""
+    """PPO's surrogate of advantages that are standardised in the minibatch."""
     ratio = (pupil.log_prob(part.actions) - part.old_log_prob).exp()
     better = (part.advantages - part.advantages.mean()) / part.advantages.std().clamp(min=1e-6)
-    return torch.min(better * ratio, better * ratio.clamp(1.0 - PRACTICE_CLIP, 1.0 + PRACTICE_CLIP)).mean()
+    return surrogate(better, ratio, PRACTICE_CLIP).mean()
 
 
 def _some(rollout: Rollout, batch: int, most: int, lessons: int) -> list[Minibatch]:
