@@ -25,7 +25,8 @@ from torch import Tensor
 from sensors.errors import DriveFusionError
 
 FORMAT = "drive-fusion-checkpoint"
-VERSION = 1
+VERSION = 2
+"""Of what a checkpoint's weights mean. 1: cameras' features were lifted with what is alike along a picture row."""
 MANIFEST = "manifest.json"
 MOST_MANIFEST_BYTES = 1 << 20
 """Ours have some hundred."""
@@ -185,7 +186,7 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} is damaged or not a checkpoint's manifest ({error}); use an older checkpoint") from error
     if found != (FORMAT, VERSION):
-        raise CheckpointError(f"{path} is {found[0]!r} version {found[1]!r}, expected {FORMAT!r} version {VERSION}")
+        raise CheckpointError(f"{path} is {found[0]!r} version {found[1]!r}, expected {FORMAT!r} version {VERSION}; train it again")
     for name, _, _ in entries:
         if name.name != str(name):
             raise CheckpointError(f"{path} names {str(name)!r}, which is outside the checkpoint; refused")

@@ -71,7 +71,11 @@ def lift_cells(cameras: tuple[Camera, ...], grid: BevGrid, bins: int, stride_px:
 
 
 class CameraEncoder(nn.Module):
-    """A small CNN, a softmax over depths, and a sum into the grid (Philion and Fidler 2020, Lift, Splat, Shoot)."""
+    """A small CNN, a softmax over depths, and a sum into the grid (Philion and Fidler 2020, Lift, Splat, Shoot).
+
+    What is lifted is how a feature differs from the mean of its picture row. What is alike along a row, sky and road, fills most of a picture
+    and looks the same in every world; lifted with the rest it drowns the cars, and a driver learns to do without its cameras.
+    """
 
     cell: Tensor
     inside: Tensor
@@ -80,6 +84,7 @@ class CameraEncoder(nn.Module):
         super().__init__()
         self.grid, self.bins, self.width = size.grid, size.depth_bins, size.splat_channels
         stride_px = size.camera_stride_px
+        self.columns = math.ceil(cameras[0].width_px / stride_px)
         self.pad = (0, -cameras[0].width_px % stride_px, 0, -cameras[0].height_px % stride_px)
         layers: list[nn.Module] = []
         before = 3
@@ -111,7 +116,8 @@ class CameraEncoder(nn.Module):
         found = found.view(worlds, cameras, self.bins + self.width, -1)
         likely = found[:, :, : self.bins].softmax(2)
         depth = likely * self.inside * alive[:, :, None, None]  # (B, K, D, h w)
-        context = found[:, :, self.bins :].transpose(2, 3).contiguous()  # (B, K, h w, C)
+        by_row = found[:, :, self.bins :].unflatten(3, (-1, self.columns))  # (B, K, C, h, w)
+        context = (by_row - by_row.mean(4, keepdim=True)).flatten(3).transpose(2, 3).contiguous()  # (B, K, h w, C)
         rows = depth.contiguous()[..., None] * context[:, :, None]  # (B, K, D, h w, C)
         cell = batch_cells(self.cell.expand(worlds, -1), self.grid.cells)
         return as_map(splat_sum(rows.view(-1, self.width), cell, worlds * self.grid.cells), worlds, self.grid), likely

@@ -72,9 +72,9 @@ def test_an_unrolled_stretch_equals_its_steps(micro_space, stretch, temporal):
     features, after = extractor.unroll(observations, state, starts)
     expected, expected_after = stepwise(extractor, observations, state, starts)
     assert features.shape == (STEPS, WORLDS, extractor.features_dim)
-    assert torch.allclose(features, expected, atol=1e-5)
+    assert torch.allclose(features, expected, atol=1e-4)
     assert after.keys() == expected_after.keys() == extractor.state_shapes.keys()
-    assert all(torch.allclose(after[name], expected_after[name], atol=1e-5) for name in after)
+    assert all(torch.allclose(after[name], expected_after[name], atol=1e-4) for name in after)
 
 
 @pytest.mark.parametrize("temporal", KINDS)
