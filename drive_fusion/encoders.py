@@ -73,8 +73,8 @@ def lift_cells(cameras: tuple[Camera, ...], grid: BevGrid, bins: int, stride_px:
 class CameraEncoder(nn.Module):
     """A small CNN, a softmax over depths, and a sum into the grid (Philion and Fidler 2020, Lift, Splat, Shoot).
 
-    What is lifted is how a feature differs from the mean of its picture row. What is alike along a row, sky and road, fills most of a picture
-    and looks the same in every world; lifted with the rest it drowns the cars, and a driver learns to do without its cameras.
+    What is lifted is how a feature differs from the mean of its picture row. What is alike along a row, sky and road, fills most of a
+    picture and looks the same in every world; lifted with the rest it drowns the cars, and a driver learns to do without its cameras.
     """
 
     cell: Tensor
