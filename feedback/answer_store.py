@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert
 
-from feedback import checks, queries
+from feedback import checks, openings, queries
 from feedback.checks import LabelRejected
 from feedback.database import reading, writing
 from feedback.rows import Ahead, Assignment, Choice, LabelRow, Progress, Said, Side, choice_of
@@ -25,7 +25,7 @@ class AnswerStore:
     engine: Engine
 
     _counted: dict[bool, tuple[tuple[int | None, ...], tuple[int, bool]]]
-    """What ``queries.ASKABLE`` said, and the newest pair and video by then."""
+    """What ``openings.ASKABLE`` said, and the newest pair and video by then."""
 
     def next_pair(self, reviewer_id: int, with_video: bool = False) -> Assignment | None:
         """Give the reviewer's open pair: the same until it is answered, then another; None when nothing is left.
@@ -281,14 +281,14 @@ class AnswerStore:
 
     def _progress(self, connection: Connection, reviewer_id: int, with_video: bool) -> Progress:
         who = {"reviewer_id": reviewer_id, "now": queries.now_s()}
-        row = connection.execute(queries.DONE_AND_SETTLED[with_video], who).one()
+        row = connection.execute(openings.DONE_AND_SETTLED[with_video], who).one()
         newest = (row.newest_pair, row.newest_video)
         known = self._counted.get(with_video)
         if known is None or known[0] != newest:
-            count, some_limited = connection.execute(queries.ASKABLE[with_video]).one()
+            count, some_limited = connection.execute(openings.ASKABLE[with_video]).one()
             known = self._counted[with_video] = newest, (count, bool(some_limited))
         askable, some_limited = known[1]
-        limited = connection.execute(queries.LIMITED[with_video], who).scalar_one() if some_limited else 0
+        limited = connection.execute(openings.LIMITED[with_video], who).scalar_one() if some_limited else 0
         return Progress(row.done, askable - row.settled + limited)
 
     def practice(self, reviewer_id: int, count: int) -> tuple[list[Assignment], int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from feedback import queries
+from feedback import openings, queries
 from feedback.database import StoreError
 from feedback.rows import CHOICES, REASONS, ClipRow
 from feedback.tables import clip, reviewer
@@ -165,7 +165,7 @@ def require_open_pair(connection: Connection, reviewer_id: int, pair_id: int, as
 
 def require_normal_pair(asked: Any, pair_id: int) -> None:
     """Refuse a pair that is for practice only, or that this reviewer has practised on; ``asked`` is its row of ``queries.ASKED``."""
-    if asked.reason == queries.PRACTICE or asked.tried:
+    if asked.reason == openings.PRACTICE or asked.tried:
         raise LabelRejected(f"pair {pair_id} is for practice; labels are never about it")
 
 

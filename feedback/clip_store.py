@@ -6,7 +6,7 @@ import time
 
 from sqlalchemy import Engine, insert, select
 
-from feedback import checks, queries
+from feedback import checks, openings, queries
 from feedback.database import StoreError, reading, writing
 from feedback.rows import Choice, ClipRow
 from feedback.tables import clip, pair
@@ -80,7 +80,7 @@ class ClipStore:
         Raises:
             StoreError: If a clip is unknown, both are the same, labels_wanted is not positive, or a practice pair has no answer.
         """
-        if answer not in (None, "A", "B", "tie") or (reason == queries.PRACTICE and answer is None):
+        if answer not in (None, "A", "B", "tie") or (reason == openings.PRACTICE and answer is None):
             raise StoreError(f"pair of {clip_a} and {clip_b}: its known answer is {answer!r}, expected 'A', 'B' or 'tie'")
         if labels_wanted is not None and labels_wanted < 1:
             raise StoreError(f"pair of {clip_a} and {clip_b}: labels_wanted is {labels_wanted}, expected at least 1 or None")

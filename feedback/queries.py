@@ -13,37 +13,31 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Connection,
-    Integer,
     Row,
     RowMapping,
     Select,
-    Table,
     and_,
     bindparam,
     exists,
     func,
     insert,
-    null,
     or_,
     select,
     update,
 )
 
-from feedback import audit
+from feedback import audit, openings
+from feedback.openings import PRACTICE, QUESTION, TAKEN_BY_OTHERS, is_mine, mine
 from feedback.rows import Assignment, ClipRow, LabelRow, Reviewer, RideRow, Said, TakeoverRow
 from feedback.tables import assignment, clip, label, pair, practice, rating, remark, reviewer, ride, takeover, video
 
 LEASE_S = 1800.0
 """For how long a reviewer who was given a pair that wants so many labels has a place in it; asking for the open pairs renews it [s]."""
 
-PRACTICE = "practice"
-"""Reason of pairs that newcomers try themselves on; nobody's label is ever about one."""
-
 _undo = label.alias("undo")
 _newer = video.alias("newer")
-_reviewer_id: BindParameter[int] = bindparam("reviewer_id")
+_reviewer_id = openings.reviewer_id
 _pair_id: BindParameter[int] = bindparam("pair_id")
 
 _STANDING = and_(label.c.choice != "undo", ~exists().where(_undo.c.undoes == label.c.id))
@@ -69,59 +63,22 @@ LABEL_OF_KEY = select(label).where(label.c.reviewer_id == _reviewer_id, label.c.
 TAKEOVER_OF_KEY = select(takeover).where(takeover.c.reviewer_id == _reviewer_id, takeover.c.client_key == bindparam("client_key"))
 
 
-_mine = assignment.alias("mine")
-_taken = assignment.alias("taken")
-
-
-def _of_mine() -> ColumnElement[bool]:
-    return and_(_mine.c.pair_id == pair.c.id, _mine.c.reviewer_id == _reviewer_id)
-
-
-_TAKEN_BY_OTHERS = (
-    select(func.count())
-    .select_from(_taken)
-    .where(
-        _taken.c.pair_id == pair.c.id,
-        _taken.c.reviewer_id != _reviewer_id,
-        or_(_taken.c.label_id.is_not(None), _taken.c.lease_until_unix_s > bindparam("now")),
-    )
-    .correlate(pair)
-    .scalar_subquery()
-)
-"""Of a pair's places, those that other reviewers have answered or hold."""
-
-
-def _open_pair(with_video: bool) -> ColumnElement[bool]:
-    """Of pairs: those that a reviewer can still answer."""
-    answered = exists().where(_of_mine(), _mine.c.label_id.is_not(None)).correlate(pair)
-    tried = exists().where(practice.c.pair_id == pair.c.id, practice.c.reviewer_id == _reviewer_id).correlate(pair)
-    has_room = or_(pair.c.labels_wanted.is_(None), _TAKEN_BY_OTHERS < pair.c.labels_wanted)
-    return and_(pair.c.reason != PRACTICE, ~tried, ~answered, has_room, *_videos(with_video))
-
-
-def _videos(with_video: bool) -> list[ColumnElement[bool]]:
-    sides = (pair.c.clip_a, pair.c.clip_b) if with_video else ()
-    return [exists().where(video.c.clip_id == side).correlate(pair) for side in sides]
-
-
 _attempts = (
     select(func.count()).select_from(label).where(label.c.reviewer_id == _reviewer_id, label.c.pair_id == _pair_id).scalar_subquery()
 )
-
-_QUESTION = tuple(pair.c[name] for name in ("clip_a", "clip_b", "reason", "answer", "lesson", "labels_wanted"))
 
 ASKED = (
     select(
         reviewer.c.pseudonym,
         pair.c.id.label("pair_id"),
-        *_QUESTION,
-        _mine.c.mirrored,
-        _mine.c.label_id,
+        *QUESTION,
+        mine.c.mirrored,
+        mine.c.label_id,
         _attempts.label("attempts"),
-        _TAKEN_BY_OTHERS.label("taken_by_others"),
-        exists().where(practice.c.pair_id == pair.c.id, practice.c.reviewer_id == _reviewer_id).correlate(pair).label("tried"),
+        TAKEN_BY_OTHERS.label("taken_by_others"),
+        openings.TRIED.label("tried"),
     )
-    .select_from(reviewer.join(pair, pair.c.id == _pair_id).outerjoin(_mine, _of_mine()))
+    .select_from(reviewer.join(pair, pair.c.id == _pair_id).outerjoin(mine, is_mine()))
     .where(reviewer.c.id == _reviewer_id)
 )
 """All that an answer depends on, of one reviewer and one pair; no row: one of the two is not there."""
@@ -132,7 +89,7 @@ ASSIGNED = (
         assignment.c.pair_id,
         assignment.c.mirrored,
         assignment.c.lease_until_unix_s,
-        *_QUESTION,
+        *QUESTION,
     )
     .select_from(assignment.join(pair, pair.c.id == assignment.c.pair_id))
     .where(assignment.c.reviewer_id == _reviewer_id)
@@ -149,19 +106,8 @@ RIDDEN_CLIP = select(takeover.c.id).where(
     or_(takeover.c.clip_id == bindparam("clip_id"), takeover.c.after_clip_id == bindparam("clip_id")),
 )
 
-_COUNT = bindparam("count", type_=Integer, literal_execute=True)
-"""Written into the statement: PostgreSQL plans one whose limit it does not know again each time, which takes longer than to answer it."""
-
-_given = exists().where(assignment.c.pair_id == pair.c.id, assignment.c.reviewer_id == _reviewer_id).correlate(pair)
 _WAITING = {
-    with_video: ASSIGNED.where(assignment.c.label_id.is_(None), _open_pair(with_video)).limit(_COUNT) for with_video in (False, True)
-}
-_FRESH = {
-    with_video: select(reviewer.c.pseudonym, pair.c.id.label("pair_id"), *_QUESTION, null().label("mirrored"))
-    .select_from(pair.join(reviewer, reviewer.c.id == _reviewer_id))
-    .where(~_given, _open_pair(with_video))
-    .order_by(pair.c.id)
-    .limit(_COUNT)
+    with_video: ASSIGNED.where(assignment.c.label_id.is_(None), openings.open_pair(with_video)).limit(openings.count)
     for with_video in (False, True)
 }
 _RENEW = update(assignment).where(assignment.c.id == bindparam("number")).values(lease_until_unix_s=bindparam("until"))
@@ -170,55 +116,6 @@ _SETTLE = (
     .where(assignment.c.reviewer_id == bindparam("who"), assignment.c.pair_id == bindparam("what"))
     .values(label_id=bindparam("standing"), lease_until_unix_s=None)
 )
-
-
-def _askable(with_video: bool) -> ColumnElement[bool]:
-    """Of pairs: those that every reviewer is asked about, however many have answered."""
-    return and_(pair.c.reason != PRACTICE, pair.c.labels_wanted.is_(None), *_videos(with_video))
-
-
-def _is_askable(of: Table, with_video: bool) -> ColumnElement[bool]:
-    """The same of the pair that a row is about, looked up row by row.
-
-    A join would leave it to the database where to begin, and one that has not counted a study's rows yet begins with all pairs.
-    """
-    return select(pair.c.id).where(pair.c.id == of.c.pair_id, _askable(with_video)).correlate(of).scalar_subquery().is_not(None)
-
-
-_SIDES = (False, True)
-ASKABLE = {
-    with_video: select(
-        select(func.count()).select_from(pair).where(_askable(with_video)).scalar_subquery(),
-        exists().where(pair.c.labels_wanted.is_not(None)),
-    )
-    for with_video in _SIDES
-}
-"""How many pairs every reviewer is asked about, and whether there are pairs that want a certain number of labels."""
-
-_answered = and_(assignment.c.reviewer_id == _reviewer_id, assignment.c.label_id.is_not(None))
-DONE_AND_SETTLED = {
-    with_video: select(
-        select(func.count()).select_from(assignment).where(_answered).scalar_subquery().label("done"),
-        (
-            select(func.count()).select_from(assignment).where(_answered, _is_askable(assignment, with_video)).scalar_subquery()
-            + select(func.count())
-            .select_from(practice)
-            .where(practice.c.reviewer_id == _reviewer_id, _is_askable(practice, with_video))
-            .scalar_subquery()
-        ).label("settled"),
-        select(func.max(pair.c.id)).scalar_subquery().label("newest_pair"),
-        select(func.max(video.c.id)).scalar_subquery().label("newest_video"),
-    )
-    for with_video in _SIDES
-}
-"""How many pairs a reviewer has answered; how many of those that everybody is asked about they have answered or practised on; and numbers
-that change when there is more to ask about."""
-
-LIMITED = {
-    with_video: select(func.count()).select_from(pair).where(pair.c.labels_wanted.is_not(None), _open_pair(with_video))
-    for with_video in _SIDES
-}
-"""How many pairs that want a certain number of labels a reviewer can still answer."""
 
 
 SAID = (
@@ -319,6 +216,8 @@ def add_video(connection: Connection, row: ClipRow) -> None:
         return
     values = {"clip_id": row.id, "path": row.video_path, "sha256": row.video_sha256, "frames_per_s": row.video_frames_per_s}
     connection.execute(_new_video, {**values, "created_unix_s": time.time()})
+    if known is None:
+        openings.show(connection, row.id)
 
 
 def reviewer_row(row: Row[Any]) -> Reviewer:
@@ -346,7 +245,7 @@ def give(connection: Connection, reviewer_id: int, count: int, with_video: bool)
             connection.execute(_RENEW, {"number": row.id, "until": now + LEASE_S})
     fresh: Sequence[Any] = []
     if len(rows) < count:
-        fresh = connection.execute(_FRESH[with_video], {**who, "count": count - len(rows)}).all()
+        fresh = openings.fresh(connection, {**who, "count": count - len(rows)}, with_video)
     sides = [assign(connection, row, reviewer_id) for row in fresh]
     return [*rows, *fresh], [*(bool(row.mirrored) for row in rows), *sides]
 
@@ -428,7 +327,9 @@ def pair_of(connection: Connection, clip_a: str, clip_b: str, reason: str, label
     if same is not None:
         return int(same)
     values = {"answer": None, "lesson": "", **known, **question, "labels_wanted": labels_wanted, "created_unix_s": time.time()}
-    return new_id(connection.execute(_new_pair, values))
+    pair_id = new_id(connection.execute(_new_pair, values))
+    openings.keep(connection, pair_id, labels_wanted)
+    return pair_id
 
 
 def sent_before(connection: Connection, reviewer_id: int, client_key: str) -> Row[Any] | None:
@@ -447,6 +348,7 @@ def add_label_row(connection: Connection, values: Mapping[str, Any], asked: Any,
     undone = row["choice"] == "undo"
     who_and_what = {"who": row["reviewer_id"], "what": row["pair_id"]}
     connection.execute(_SETTLE, {**who_and_what, "standing": None if undone else label_id})
+    openings.keep(connection, row["pair_id"], asked.labels_wanted)
     if reasons or comment:
         connection.execute(_new_remark, {"label_id": label_id, "reasons": ",".join(reasons), "comment": comment})
     audit.note(connection, "undid" if undone else "answered", "label", label_id, row["reviewer_id"], actor=asked.pseudonym)

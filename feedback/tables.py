@@ -18,10 +18,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy import Integer as SmallInteger
 
-SCHEMA_REVISIONS = ("0001", "0002", "0003")
+SCHEMA_REVISIONS = ("0001", "0002", "0003", "0004")
 """Every schema version there has been, oldest first; the last is the one that this program reads and writes."""
 
 APPEND_ONLY = ("clip", "video", "pair", "label", "takeover", "audit", "remark", "practice", "ride", "rating")
@@ -72,6 +73,15 @@ pair = Table(
     Column("lesson", Text, nullable=False, server_default=""),  # why, in a line for newcomers
     UniqueConstraint("clip_a", "clip_b", "reason"),
     CheckConstraint("clip_a <> clip_b", name="two_clips"),
+    Index("pair_for_everybody", "id", sqlite_where=text("labels_wanted IS NULL"), postgresql_where=text("labels_wanted IS NULL")),
+)
+
+opening = Table(  # pairs that want a certain number of labels and lack some
+    "opening",
+    metadata,
+    Column("pair_id", Integer, ForeignKey("pair.id"), primary_key=True),
+    Column("shown", Integer, nullable=False),  # 1: both clips have a video
+    Index("opening_of_shown", "shown", "pair_id"),
 )
 
 reviewer = Table(
@@ -117,6 +127,7 @@ assignment = Table(
     UniqueConstraint("reviewer_id", "pair_id"),
     Index("assignment_of_reviewer", "reviewer_id", "label_id"),
     Index("assignment_of_pair", "pair_id", "label_id"),
+    Index("assignment_of_lease", "lease_until_unix_s"),
 )
 
 label = Table(

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from drive_fusion.cli import main
-from feedback import queries
+from feedback import openings
 from feedback.accounts import Accounts
 from feedback.audit import verify
 from feedback.database import reading, writing
@@ -179,8 +179,10 @@ def test_progress_is_looked_up_pair_by_pair_even_where_nobody_has_counted_rows_y
         for number in (reviewer_id, *others):
             owner.execute("INSERT INTO assignment (reviewer_id, pair_id, mirrored, created_unix_s) SELECT %s, id, 0, 0 FROM pair", [number])
     for with_video in (False, True):
-        plan = explained(store, queries.DONE_AND_SETTLED[with_video], reviewer_id)
+        plan = explained(store, openings.DONE_AND_SETTLED[with_video], reviewer_id)
         assert "Seq Scan on pair" not in plan and "pair_pkey" in plan, plan
+        plan = explained(store, openings.LIMITED[with_video], reviewer_id)
+        assert not any(word in plan for word in ("Seq Scan on pair", "Seq Scan on assignment", "Merge", "Hash", "JIT")), plan
 
 
 def explained(store: Store, query: Any, reviewer_id: int) -> str:
@@ -190,7 +192,7 @@ def explained(store: Store, query: Any, reviewer_id: int) -> str:
             return f"EXPLAIN {statement}", parameters
 
         event.listen(connection, "before_cursor_execute", explain, retval=True)
-        plans = [line[0] for line in connection.execute(query, {"reviewer_id": reviewer_id}).cursor.fetchall()]
+        plans = [line[0] for line in connection.execute(query, {"reviewer_id": reviewer_id, "now": 0.0}).cursor.fetchall()]
     return "\n".join(plans)
 
 

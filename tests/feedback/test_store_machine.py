@@ -64,8 +64,11 @@ class StoreMachine(RuleBasedStateMachine):
         names = [row.id for row in self.store.clips()]
         sides = [(a, b) for a in names for b in names if a < b]
         self.wanted: dict[int, int | None] = {}
+        self.sides: dict[int, tuple[str, str]] = {}
+        self.filmed: set[str] = set()
         for (a, b), many in zip(sides, wanted, strict=True):
-            self.wanted[self.store.add_pair(a, b, labels_wanted=many)] = many
+            pair_id = self.store.add_pair(a, b, labels_wanted=many)
+            self.wanted[pair_id], self.sides[pair_id] = many, (a, b)
         self.people = [self.store.add_reviewer(f"person {number}")[0] for number in range(PEOPLE)]
         self.now_s = 1e9
         self.real_time, queries.time = queries.time, SimpleNamespace(time=lambda: self.now_s)  # type: ignore[assignment]
@@ -106,6 +109,16 @@ class StoreMachine(RuleBasedStateMachine):
                 until = self.leases.get((who, pair_id), 0.0)
                 if until < self.now_s + queries.LEASE_S / 2:
                     self.leases[who, pair_id] = self.now_s + queries.LEASE_S
+
+    @rule(number=some.integers(0, CLIPS - 1), again=some.booleans())
+    def film(self, number: int, again: bool) -> None:
+        name = f"{number:064x}"
+        for version in range(1 + again):
+            sha = f"{number}{version}"
+            self.store.add_clip(
+                ClipRow(name, "highway-v0", number, f"clips/{number}.parquet", name, 8.0, video_path="clips/x.mp4", video_sha256=sha)
+            )
+        self.filmed.add(name)
 
     @rule(person=people, place=some.integers(0, 5), choice=choices, remark=some.booleans(), again=some.booleans())
     def answer(self, person: int, place: int, choice: Any, remark: bool, again: bool) -> None:
@@ -212,7 +225,9 @@ class StoreMachine(RuleBasedStateMachine):
             return
         for who in self.people:
             done = sum(place[0] == who for place in self.said)
-            assert self.store.progress(who) == (done, sum(self.is_open(who, pair_id) for pair_id in self.wanted))
+            still = {pair_id for pair_id in self.wanted if self.is_open(who, pair_id)}
+            assert self.store.progress(who) == (done, len(still))
+            assert self.store.progress(who, True) == (done, sum(self.filmed.issuperset(self.sides[pair_id]) for pair_id in still))
         verdict = audit.verify(self.store.engine)
         assert (verdict.entries, verdict.problems) == (self.history, ())
         connection = sqlite3.connect(self.folder / "feedback.db")
