@@ -45,7 +45,7 @@ count: BindParameter[int] = bindparam("count", type_=Integer, literal_execute=Tr
 now: BindParameter[float] = bindparam("now")
 
 mine = assignment.alias("mine")
-_taken = assignment.alias("taken")
+_taken, _held = assignment.alias("taken"), assignment.alias("held")
 
 
 def is_mine() -> ColumnElement[bool]:
@@ -67,7 +67,6 @@ TAKEN_BY_OTHERS = (
 """Of a pair's places, those that other reviewers have answered or hold."""
 
 QUESTION = tuple(pair.c[name] for name in ("clip_a", "clip_b", "reason", "answer", "lesson", "labels_wanted"))
-
 
 _answered_pair = exists().where(is_mine(), mine.c.label_id.is_not(None)).correlate(pair)
 _given_pair = exists().where(is_mine()).correlate(pair)
@@ -190,7 +189,6 @@ def _limited(with_video: bool) -> Select[Any]:
     )
 
 
-_held = assignment.alias("held")
 LIMITED = {with_video: _limited(with_video) for with_video in _SIDES}
 """How many pairs that want a certain number of labels a reviewer can still answer: those that lack some, less those that they have answered
 or practised on, less those whose last places others hold."""
