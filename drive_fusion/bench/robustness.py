@@ -49,6 +49,8 @@ class RobustnessBench:
     """Episodes that teach every driver."""
     epochs: int = 4
     """Passes over them."""
+    lr: float = 4e-3
+    """Learning rate of teaching: with half of it a fused driver learns from radar and lidar alone, for a camera is slower to learn from."""
     modality_dropout: float = 0.25
     """Of the fused driver, and of the one that the subsets are tried with."""
     evaluation_seeds: int = 1000
@@ -184,7 +186,7 @@ def _teach(config: RobustnessBench, taught: Demonstrations, senses: str, dropout
     built: dict[str, Any] = {"spatial": config.spatial, "modality_dropout": dropout, "seed": seed}
     model = FusedPPO(env=venv, rig=rig, device="cpu", n_steps=64, batch_size=64, **built)
     seen = replace(taught, observations=observed_by(taught.observations, rig_named(config.rig), senses))
-    report = clone(model, seen, CloneConfig(epochs=config.epochs, seed=seed))
+    report = clone(model, seen, CloneConfig(epochs=config.epochs, lr=config.lr, seed=seed))
     print(f"{senses}, modality dropout {dropout}: {100 * report.accuracy:.1f} % of {report.held_out} held-out decisions are as the rule's")
     return model
 
