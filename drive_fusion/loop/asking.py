@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from feedback.reward_model import RewardModel
 from feedback.rows import LabelRow
 from feedback.scripted import Teacher, teacher_named, true_reward
 from feedback.selection import Query, choose_queries
-from feedback.store import Store
+from feedback.store import LabelRejected, Store
 from feedback.windows import Decisions
 
 PANEL = "panel"
@@ -76,11 +76,16 @@ def shelve(store: Store, shelf: ClipShelf, pairs: Sequence[Query | PairProposal]
     return numbers
 
 
-def let_scripts_answer(store: Store, shelf: ClipShelf, pairs: Sequence[int], teachers: Sequence[str], id: str) -> None:
-    """Let scripted reviewers answer pairs in turn; what they answered before stays, so a stopped round goes on."""
+def let_scripts_answer(store: Store, shelf: ClipShelf, pairs: Sequence[int], teachers: Sequence[str], id: str) -> list[int]:
+    """Let scripted reviewers answer pairs in turn; what was answered before stays, so a stopped round goes on.
+
+    Returns:
+        Pairs that somebody else is at: people in the review room are shown every open pair whose clips have videos.
+    """
     known = {reviewer.pseudonym: reviewer.id for reviewer in store.reviewers()}
     asked = {number: (first, second) for number, first, second, _ in store.pairs()}
     answered = {label.pair_id for label in store.labels()}
+    taken = []
     for place, pair in enumerate(pairs):
         name = teachers[place % len(teachers)]
         pseudonym = f"script-{name}"
@@ -90,7 +95,11 @@ def let_scripts_answer(store: Store, shelf: ClipShelf, pairs: Sequence[int], tea
             continue
         began_s = time.monotonic()
         choice = scripted_answer(teacher_named(name), shelf, asked[pair], pair, id)
-        store.add_label(known[pseudonym], pair, choice, time.monotonic() - began_s, client_key=f"{pseudonym}-pair-{pair}")
+        try:
+            store.add_label(known[pseudonym], pair, choice, time.monotonic() - began_s, client_key=f"{pseudonym}-pair-{pair}")
+        except LabelRejected:
+            taken.append(pair)
+    return taken
 
 
 def scripted_answer(teacher: Teacher, shelf: ClipShelf, clips: tuple[str, str], key: int, id: str) -> Any:
@@ -114,16 +123,25 @@ def answers_to(store: Store, pairs: Sequence[int]) -> list[LabelRow]:
     return [label for label in store.labels() if label.pair_id in wanted]
 
 
-def wait_for_people(store: Store, pairs: Sequence[int], poll_s: float, study: Any) -> None:
-    """Wait until every pair has an answer. Only the database is looked at meanwhile: no network, no world, no device is held."""
+def wait_for_people(store: Store, pairs: Sequence[int], poll_s: float, study: Any, taken: Callable[[], Sequence[int]] = tuple) -> None:
+    """Wait until every pair has an answer. Only the database is looked at meanwhile: no network, no world, no device is held.
+
+    Args:
+        store: The study's store.
+        pairs: Those that people are to answer.
+        poll_s: Time between looks [s].
+        study: What to call the study.
+        taken: Called at each look; tells pairs of others that people are at.
+    """
     told = -1
     while True:
-        missing = len(set(pairs) - {label.pair_id for label in answers_to(store, pairs)})
+        others = taken()
+        missing = len({*pairs, *others} - {label.pair_id for label in answers_to(store, [*pairs, *others])})
         if not missing:
             return
         if missing != told:
             print(
-                f"waiting for people: {missing} of {len(pairs)} pairs have no answer; drive-fusion review {study}",
+                f"waiting for people: {missing} of {len(pairs) + len(others)} pairs have no answer; drive-fusion review {study}",
                 file=sys.stderr,
                 flush=True,
             )

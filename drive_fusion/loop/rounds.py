@@ -13,6 +13,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,8 +206,8 @@ def _answers(turn: Turn, pairs: dict[str, list[int]]) -> dict[str, Any]:
     from feedback.store import Store
 
     with Store(turn.study.database) as store:
-        let_scripts_answer(store, ClipShelf(store), pairs["scripts"], turn.loop.scripts, turn.config.id)
-        wait_for_people(store, pairs["people"], turn.loop.poll_s, turn.config.study)
+        scripts = partial(let_scripts_answer, store, ClipShelf(store), pairs["scripts"], turn.loop.scripts, turn.config.id)
+        wait_for_people(store, pairs["people"], turn.loop.poll_s, turn.config.study, scripts)
         labels = answers_to(store, (*pairs["scripts"], *pairs["people"]))
     return {"labels": len(labels), "by": counted(labels)}
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import asdict, replace
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from drive_fusion.loop import rounds
-from drive_fusion.loop.asking import PANEL, wait_for_people
+from drive_fusion.loop.asking import PANEL, let_scripts_answer, wait_for_people
 from drive_fusion.loop.config import LoopConfig
 from drive_fusion.loop.driven import driven
 from drive_fusion.loop.gate import Driven, judge, shut
@@ -227,3 +230,31 @@ def test_waiting_ends_when_people_have_answered(tmp_path, capsys):
         waiting.join(5.0)
         assert not waiting.is_alive()
     assert "drive-fusion review" in capsys.readouterr().err
+
+
+def test_a_pair_that_somebody_is_at_is_left_to_them_and_is_a_scripts_again_when_they_go(tmp_path, monkeypatch):
+    """People in the review room are shown whatever has videos, also what scripts were to answer."""
+    from feedback import queries
+    from feedback.clips import cut_clips
+
+    world = World(ID, 2)
+    clips = [cut_clips(ride, count=1)[0] for name in ("idle", "slower") for ride in record(world, driver_of(name, world), [1, 2])]
+    with Store(tmp_path / "feedback.db") as store:
+        shelf = ClipShelf(store)
+        names = [shelf.add(clip) for clip in clips]
+        pairs = [store.add_pair(names[one], names[other], labels_wanted=1) for one, other in ((0, 2), (1, 3), (0, 3))]
+        person, _ = store.add_reviewer("somebody")
+        assert [given.pair_id for given in store.next_pairs(person, 2)] == pairs[:2]
+        scripts = partial(let_scripts_answer, store, shelf, pairs, ["oracle"], ID)
+        assert scripts() == pairs[:2]
+        assert {label.pair_id: label.scripted for label in store.labels()} == {pairs[2]: True}
+        waiting = threading.Thread(target=wait_for_people, args=(store, [], 0.02, tmp_path, scripts))
+        waiting.start()
+        store.add_label(person, pairs[0], "A", 2.0)
+        waiting.join(0.3)
+        assert waiting.is_alive(), "somebody is still at the second"
+        later = time.time() + 2 * queries.LEASE_S
+        monkeypatch.setattr(queries, "time", SimpleNamespace(time=lambda: later))
+        waiting.join(5.0)
+        assert not waiting.is_alive()
+        assert {label.pair_id: label.scripted for label in store.labels()} == {pairs[0]: False, pairs[1]: True, pairs[2]: True}
