@@ -104,10 +104,10 @@ def test_every_combination_learns_with_every_parameter(micro_space, observe, spa
 
 @pytest.mark.parametrize("spatial", SPATIAL)
 def test_a_world_alone_equals_the_world_in_a_batch(micro_space, observe, spatial):
-    extractor = make(micro_space, spatial, "none")
-    observation = observe(5)
+    extractor = make(micro_space, spatial, "none").double()
+    observation = {name: value.double() for name, value in observe(5).items()}
     alone = extractor({name: value[2:3] for name, value in observation.items()})
-    assert torch.allclose(alone, extractor(observation)[2:3], atol=1e-4)
+    assert torch.allclose(alone, extractor(observation)[2:3], atol=1e-9)
 
 
 @pytest.mark.parametrize(("spatial", "temporal"), EVERY)

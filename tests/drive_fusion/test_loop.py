@@ -211,15 +211,19 @@ def test_figures_per_100_km():
     assert asdict(driven_)["takeovers"] == driven_.takeovers
 
 
-def test_waiting_ends_when_people_have_answered(tmp_path, capsys):
-    world = World(ID, 2)
+def pairs_that_want_a_label(shelf: ClipShelf) -> list[int]:
+    """Three pairs of rides of two drivers, each of which wants one."""
     from feedback.clips import cut_clips
 
+    world = World(ID, 2)
     clips = [cut_clips(ride, count=1)[0] for name in ("idle", "slower") for ride in record(world, driver_of(name, world), [1, 2])]
+    names = [shelf.add(clip) for clip in clips]
+    return [shelf.store.add_pair(names[one], names[other], labels_wanted=1) for one, other in ((0, 2), (1, 3), (0, 3))]
+
+
+def test_waiting_ends_when_people_have_answered(tmp_path, capsys):
     with Store(tmp_path / "feedback.db") as store:
-        shelf = ClipShelf(store)
-        names = [shelf.add(clip) for clip in clips]
-        pairs = [store.add_pair(names[0], names[2], labels_wanted=1), store.add_pair(names[1], names[3], labels_wanted=1)]
+        pairs = pairs_that_want_a_label(ClipShelf(store))[:2]
         person, _ = store.add_reviewer("somebody")
         waiting = threading.Thread(target=wait_for_people, args=(store, pairs, 0.02, tmp_path))
         waiting.start()
@@ -235,14 +239,10 @@ def test_waiting_ends_when_people_have_answered(tmp_path, capsys):
 def test_a_pair_that_somebody_is_at_is_left_to_them_and_is_a_scripts_again_when_they_go(tmp_path, monkeypatch):
     """People in the review room are shown whatever has videos, also what scripts were to answer."""
     from feedback import queries
-    from feedback.clips import cut_clips
 
-    world = World(ID, 2)
-    clips = [cut_clips(ride, count=1)[0] for name in ("idle", "slower") for ride in record(world, driver_of(name, world), [1, 2])]
     with Store(tmp_path / "feedback.db") as store:
         shelf = ClipShelf(store)
-        names = [shelf.add(clip) for clip in clips]
-        pairs = [store.add_pair(names[one], names[other], labels_wanted=1) for one, other in ((0, 2), (1, 3), (0, 3))]
+        pairs = pairs_that_want_a_label(shelf)
         person, _ = store.add_reviewer("somebody")
         assert [given.pair_id for given in store.next_pairs(person, 2)] == pairs[:2]
         scripts = partial(let_scripts_answer, store, shelf, pairs, ["oracle"], ID)

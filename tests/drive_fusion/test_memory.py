@@ -66,15 +66,15 @@ def test_a_state_has_the_promised_shapes(micro_space, temporal):
 
 @pytest.mark.parametrize("temporal", KINDS)
 def test_an_unrolled_stretch_equals_its_steps(micro_space, stretch, temporal):
-    extractor = make(micro_space, temporal)
-    observations, starts = stretch
-    state = some_state(extractor)
+    extractor = make(micro_space, temporal).double()
+    observations, starts = {name: value.double() for name, value in stretch[0].items()}, stretch[1]
+    state = {name: value.double() for name, value in some_state(extractor).items()}
     features, after = extractor.unroll(observations, state, starts)
     expected, expected_after = stepwise(extractor, observations, state, starts)
     assert features.shape == (STEPS, WORLDS, extractor.features_dim)
-    assert torch.allclose(features, expected, atol=1e-4)
+    assert torch.allclose(features, expected, atol=1e-5)
     assert after.keys() == expected_after.keys() == extractor.state_shapes.keys()
-    assert all(torch.allclose(after[name], expected_after[name], atol=1e-4) for name in after)
+    assert all(torch.allclose(after[name].double(), expected_after[name].double(), atol=1e-5) for name in after)
 
 
 @pytest.mark.parametrize("temporal", KINDS)
