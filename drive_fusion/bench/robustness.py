@@ -64,6 +64,8 @@ class RobustnessBench:
         for name in ("episodes", "epochs", "evaluation_seeds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"bench robustness: {name} is {getattr(self, name)}, expected 1 or more")
+        if not self.lr > 0.0:
+            raise ConfigError(f"bench robustness: lr is {self.lr}, expected above 0")
         if not self.seeds:
             raise ConfigError("bench robustness: seeds is empty, expected one training seed or more")
         if not 0.0 < self.modality_dropout <= 1.0:
