@@ -61,3 +61,22 @@ def test_500_answers_come_close_to_the_ceiling_and_are_calibrated(id: str) -> No
         name = f"{id}.{teacher}.500"
         assert figures[f"{name}.gap_points"] < 4.5, name
         assert figures[f"{name}.calibration_error"] < figures[f"{name}.calibration_noise"] + 0.03, name
+
+
+@pytest.mark.slow
+def test_a_learned_reward_orders_policies_nearly_as_the_true_one_does() -> None:
+    """DARD on test worlds, which are set back and tried with every action: 0.71 is unrelated."""
+    from envs.world import World
+    from feedback.reward_distance import reward_distance, true_reward_of
+    from feedback.reward_fit import fit_reward
+    from feedback.reward_model import RewardConfig
+
+    train = asked_about("highway-fast-v0", range(120), 1500)
+    world = World("highway-fast-v0", num_worlds=16, num_threads=1)
+    for count, most in ((100, 0.4), (500, 0.25)):
+        answers = answered(train, "oracle", count, 0, 6)
+        used = {name for each in answers for name in (each.first, each.second)}
+        model, _ = fit_reward({name: train.rides[name] for name in used}, answers, config=RewardConfig(seed=0, reviewer_draws=0))
+        told = reward_distance(world, true_reward_of(1.0), model.reward, range(5000, 5016))
+        print(count, told)
+        assert told.dard < most and told.spearman > 0.7 and told.spearman_returns > 0.9
