@@ -55,9 +55,7 @@ def test_a_study_from_before_the_list_gets_it(tmp_path: Path) -> None:
         command.upgrade(config, "0003")
         for number in range(3):
             connection.execute(text("INSERT INTO clip VALUES (:n, 'highway-v0', 1, 'x', 'x', 0, 8, '', '', '', 0)"), {"n": f"c{number}"})
-        connection.execute(
-            text("INSERT INTO video (clip_id, path, sha256, frames_per_s, created_unix_s) SELECT id, 'x', 'x', 15, 0 FROM clip")
-        )
+        connection.execute(text(FILM))
         connection.execute(text("INSERT INTO reviewer (pseudonym, role, scripted, created_unix_s) VALUES ('r', 'reviewer', 0, 0)"))
         pairs = [("c0", "c1", "uniform", 1), ("c1", "c0", "uniform", 2), ("c0", "c2", "uniform", None), ("c2", "c0", "practice", 1)]
         for a, b, reason, wanted in pairs:
